@@ -1,0 +1,45 @@
+"""Denoise image stacks with a PyTorch generator, in napari and outside.
+
+Public names resolve on first use, so that importing the package loads neither
+PyTorch nor napari.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_denoise.core.noise import NoiseModel
+    from napari_denoise.core.settings import DenoiseSettings
+    from napari_denoise.inference.denoiser import Denoiser
+    from napari_denoise.io.metadata import ImageMeta
+    from napari_denoise.io.readers import read
+    from napari_denoise.io.writers import write
+
+try:
+    __version__ = version("napari-denoise")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0.0.0"
+
+_HOMES = {
+    "Denoiser": "napari_denoise.inference.denoiser",
+    "DenoiseSettings": "napari_denoise.core.settings",
+    "ImageMeta": "napari_denoise.io.metadata",
+    "NoiseModel": "napari_denoise.core.noise",
+    "read": "napari_denoise.io.readers",
+    "write": "napari_denoise.io.writers",
+}
+
+__all__ = ["DenoiseSettings", "Denoiser", "ImageMeta", "NoiseModel", "read", "write"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,1 @@
+"""Numpy-only foundations: settings, axes, intensity, noise, tiles, metrics."""

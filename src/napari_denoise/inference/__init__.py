@@ -1,0 +1,1 @@
+"""Run a generator over frames, tiles and stacks."""

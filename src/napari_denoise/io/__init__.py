@@ -1,0 +1,1 @@
+"""Files <-> arrays with axes and metadata; no napari types here."""

@@ -1,0 +1,1 @@
+"""Networks, the weights they load, and the device they run on."""

@@ -1,0 +1,107 @@
+"""The generator: a two-scale residual network with a small receptive field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Shape of a `Generator`.
+
+    Parameters
+    ----------
+    channels
+        Image channels in and out.
+    widths
+        Features at half and at quarter resolution.
+    blocks
+        Residual blocks before, at and after the quarter resolution.
+    """
+
+    channels: int = 1
+    widths: tuple[int, int] = (48, 96)
+    blocks: tuple[int, int, int] = (2, 3, 2)
+
+    @property
+    def multiple(self) -> int:
+        """Height and width of the input must be multiples of this."""
+        return 4
+
+    @property
+    def radius(self) -> int:
+        """Receptive field radius in pixels of the input.
+
+        Every 3x3 convolution reaches one pixel of its own scale; a pixel is
+        up to three away from the border of the 4x4 cell that it is computed with.
+        """
+        before, middle, after = self.blocks
+        half = 2 + 2 * (before + after)  # head, tail and the blocks between
+        quarter = 2 * middle
+        return 2 * half + 4 * quarter + self.multiple - 1
+
+
+class ResidualBlock(nn.Module):
+    """``x + conv(relu(conv(x)))``, started near the identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        with torch.no_grad():
+            self.conv2.weight.mul_(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, W, Y, X) -> the same shape."""
+        y: Tensor = self.conv2(torch.relu_(self.conv1(x)))
+        return x + y
+
+
+class Generator(nn.Module):
+    """Denoise an image whose noise level is given as a map.
+
+    The image is folded to half resolution, so that most work happens on a quarter
+    and a sixteenth of the pixels. There is no normalisation layer and no global
+    pooling: the result at a pixel depends on its receptive field alone, which is
+    what makes exact tiling possible. The output is linear and added to the input.
+
+    The noise map as an input follows FFDNet (Zhang et al. 2018, arXiv 1710.04026).
+    """
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        half, quarter = config.widths
+        before, middle, after = config.blocks
+        self.head = nn.Conv2d(4 * (config.channels + 1), half, 3, padding=1)
+        self.before = nn.Sequential(*(ResidualBlock(half) for _ in range(before)))
+        self.down = nn.Conv2d(half, quarter, 2, stride=2)
+        self.middle = nn.Sequential(*(ResidualBlock(quarter) for _ in range(middle)))
+        self.up = nn.ConvTranspose2d(quarter, half, 2, stride=2)
+        self.after = nn.Sequential(*(ResidualBlock(half) for _ in range(after)))
+        self.tail = nn.Conv2d(half, 4 * config.channels, 3, padding=1)
+        with torch.no_grad():
+            self.tail.weight.mul_(0.1)
+
+    def forward(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        """Return the denoised image.
+
+        Parameters
+        ----------
+        noisy
+            (N, C, Y, X), Y and X multiples of 4, values about [0, 1].
+        sigma
+            (N, 1, Y, X), noise standard deviation in the units of `noisy`.
+        """
+        dtype = self.head.weight.dtype
+        x = torch.cat([noisy, sigma], dim=1).to(dtype)
+        x = self.head(nn.functional.pixel_unshuffle(x, 2))
+        x = self.before(x)
+        x = x + self.up(self.middle(self.down(x)))
+        x = self.tail(self.after(x))
+        residual = nn.functional.pixel_shuffle(x, 2)
+        # The skip stays in the input's precision: bf16 has 8 bits of mantissa.
+        return noisy + residual.to(noisy.dtype)

@@ -1,0 +1,1 @@
+"""Train generators: a recipe and clean images in, weights and reports out."""

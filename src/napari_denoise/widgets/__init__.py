@@ -1,0 +1,1 @@
+"""napari dock widgets, one file each."""

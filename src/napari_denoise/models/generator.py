@@ -24,7 +24,7 @@ class GeneratorConfig:
 
     channels: int = 1
     widths: tuple[int, int] = (48, 96)
-    blocks: tuple[int, int, int] = (2, 3, 2)
+    blocks: tuple[int, int, int] = (1, 4, 1)
 
     @property
     def multiple(self) -> int:

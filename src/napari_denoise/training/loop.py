@@ -105,7 +105,7 @@ def train_step(
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()
     norm = nn.utils.clip_grad_norm_(state.model.parameters(), settings.clip)
-    value = float(loss)
+    value = float(loss.detach())
     if not (math.isfinite(value) and math.isfinite(float(norm))):
         raise NotFinite(
             f"step {state.step}: the L1 loss is {value} and the gradient norm {float(norm)}; "

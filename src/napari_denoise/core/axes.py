@@ -1,0 +1,144 @@
+"""Axis letters, and the frames of a stack that they imply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+LETTERS = "TZCYXS"
+"""Time, depth, channel, height, width, colour samples."""
+
+Index = tuple[int | slice, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which dimensions of an array form a frame, and which number the frames.
+
+    A frame spans Y and X, and S where the data has colour samples. `array[index]` reads
+    a frame in the data's own order of axes, and ``array[index] = frame`` writes it.
+
+    Parameters
+    ----------
+    axes
+        One letter per dimension, of T Z C Y X S; any order.
+    shape
+        Of the array.
+
+    Raises
+    ------
+    ValueError
+        The letters do not describe the shape.
+
+    Examples
+    --------
+    >>> Layout("TYX", (2, 5, 7)).frames
+    ((0, slice(None, None, None), slice(None, None, None)), (1, slice(None, None, None), slice(None, None, None)))
+    """
+
+    axes: str
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        _check(self.axes, self.shape)
+
+    def size(self, letter: str) -> int:
+        """Length along an axis; 1 for an axis the data does not have."""
+        return self.shape[self.axes.index(letter)] if letter in self.axes else 1
+
+    @property
+    def frame_shape(self) -> tuple[int, ...]:
+        """Shape of `array[index]`."""
+        return tuple(n for a, n in zip(self.axes, self.shape, strict=True) if a in "YXS")
+
+    @property
+    def frame_axes(self) -> str:
+        """Letters of `array[index]`, in the data's order."""
+        return "".join(a for a in self.axes if a in "YXS")
+
+    @cached_property
+    def frames(self) -> tuple[Index, ...]:
+        """An index per frame, first axis slowest."""
+        choices: list[Sequence[int | slice]] = [
+            (slice(None),) if letter in "YXS" else range(length)
+            for letter, length in zip(self.axes, self.shape, strict=True)
+        ]
+        return tuple(product(*choices))
+
+    def channel_of(self, frame: int) -> int:
+        """Position of a frame along C; 0 for data without channels."""
+        if "C" not in self.axes:
+            return 0
+        position = self.frames[frame][self.axes.index("C")]
+        assert isinstance(position, int)  # noqa: S101 - C never spans a frame
+        return position
+
+    def series(self, channel: int) -> tuple[int, ...]:
+        """Numbers of the frames of one channel, in order."""
+        return tuple(i for i in range(len(self.frames)) if self.channel_of(i) == channel)
+
+    def neighbour(self, frame: int) -> int | None:
+        """The next frame along T, else along Z; None at the end or without such an axis."""
+        for letter in "TZ":
+            if letter not in self.axes:
+                continue
+            axis = self.axes.index(letter)
+            index = list(self.frames[frame])
+            position = index[axis]
+            if isinstance(position, int) and position + 1 < self.shape[axis]:
+                index[axis] = position + 1
+                return self._number(tuple(index))
+        return None
+
+    def _number(self, index: Index) -> int:
+        number = 0
+        for position, length, letter in zip(index, self.shape, self.axes, strict=True):
+            if letter not in "YXS":
+                assert isinstance(position, int)  # noqa: S101
+                number = number * length + position
+        return number
+
+
+def guess_axes(shape: Sequence[int], *, rgb: bool = False) -> str:
+    """Letters for data that come without any: YX last, T and Z before, S for colour.
+
+    Raises
+    ------
+    ValueError
+        Fewer than 2 or more than 5 dimensions besides the colour samples.
+    """
+    count = len(shape) - rgb
+    if not 2 <= count <= 5:
+        raise ValueError(
+            f"cannot guess the axes of data with shape {tuple(shape)}: expected 2 to 5 "
+            "dimensions besides colour samples; pass axes, for example axes='TZCYX'"
+        )
+    # A single leading axis is most often time; with two, depth varies faster.
+    return {2: "YX", 3: "TYX", 4: "TZYX", 5: "TZCYX"}[count] + "S" * rgb
+
+
+def _check(axes: str, shape: tuple[int, ...]) -> None:
+    unknown = sorted(set(axes) - set(LETTERS))
+    if unknown:
+        raise ValueError(f"axes {axes!r} hold {unknown}: expected letters of {LETTERS}")
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"axes {axes!r} name an axis twice: use each letter once")
+    if len(axes) != len(shape):
+        hint = ""
+        if 2 <= len(shape) <= 5:
+            hint = f": pass axes='{guess_axes(shape)}'"
+        raise ValueError(
+            f"axes {axes!r} name {len(axes)} axes but the data has {len(shape)} "
+            f"dimensions {shape}{hint}"
+        )
+    if not {"Y", "X"} <= set(axes):
+        raise ValueError(f"axes {axes!r} lack Y or X: a frame needs both")
+    if 0 in shape:
+        raise ValueError(f"data of shape {shape} is empty: every axis needs at least 1")
+    if "S" in axes and shape[axes.index("S")] not in (1, 2, 3, 4):
+        raise ValueError(
+            f"axis S of data {shape} has {shape[axes.index('S')]} samples: expected 1 to 4 "
+            "(gray, gray + alpha, RGB, RGBA); use C for other channels"
+        )

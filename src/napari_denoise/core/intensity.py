@@ -85,9 +85,7 @@ def replace_nonfinite(x: NDArray[Any]) -> tuple[NDArray[Any], int]:
     return out, len(bad)
 
 
-def _local_medians(
-    filled: NDArray[Any], places: NDArray[np.intp], stand_in: float
-) -> NDArray[Any]:
+def _local_medians(filled: NDArray[Any], places: NDArray[np.intp], stand_in: float) -> NDArray[Any]:
     """Median of the finite values in the 5 x 5 around each place."""
     dy, dx = (step.ravel() for step in np.mgrid[-2:3, -2:3])
     rows = np.clip(places[:, :1] + dy, 0, filled.shape[0] - 1)
@@ -101,7 +99,8 @@ def robust_range(frames: Sequence[Any]) -> tuple[float, float]:
     """Return the 0.1 and 99.9 percentiles of a stack, in data units.
 
     Looks at no more than 16 frames spread over the stack, on a grid of at most 65 536
-    pixels each; frames may be lazy. NaN and infinities are left out; (0, 1) if nothing remains.
+    pixels each; frames may be lazy. NaN and infinities are left out; (0, 1) if none
+    remains.
 
     Raises
     ------
@@ -266,7 +265,7 @@ class LogMapping:
     """``y = sign(x) log(1 + |x| / level) / log(1 + high / level)``, for linear HDR.
 
     Linear for values under `level`, zero and small negative ones included, logarithmic
-    above. As `level` follows the exposure, multiplying all data by a factor changes nothing in y.
+    above. As `level` follows the exposure, a factor on all data changes nothing in y.
 
     Parameters
     ----------

@@ -31,9 +31,9 @@ def jensen_gap(read_noise: float, reach: float) -> tuple[FloatArray, FloatArray]
     -------
     tuple
         (N,) increasing means E[f(z)], and (N,) gaps E[f(z)] - f(E[z]); f is the
-        transform of `intensity.AnscombeMapping` in photons. Subtract the gap at a mean from the mean and
-        the plain algebraic inverse of f becomes the exact unbiased inverse. Relative to the
-        defining integral the error is below 1e-4 of the noise sd.
+        transform of `intensity.AnscombeMapping` in photons. Subtract the gap at a mean
+        from the mean and the algebraic inverse of f becomes the exact unbiased inverse.
+        Relative to the defining integral the error is below 1e-4 of the noise sd.
     """
     t = _grid(reach)
     root = np.sqrt(read_noise**2 + 0.375)
@@ -87,7 +87,5 @@ def _mean_of_many(photons: FloatArray, read_noise: float, root: float) -> FloatA
     n2 = nodes**2
     third, fourth = nodes * (n2 - 3), n2 * n2 - 6 * n2 + 3
     sixth = n2**3 - 15 * n2**2 + 45 * n2 - 15
-    density = weights * (
-        1 + skew / 6 * third + kurtosis / 24 * fourth + skew**2 / 72 * sixth
-    )
+    density = weights * (1 + skew / 6 * third + kurtosis / 24 * fourth + skew**2 / 72 * sixth)
     return np.asarray((density * _transform(p + sd * nodes, root)).sum(axis=1))

@@ -1,4 +1,4 @@
-"""The noise of an image: its model, and its estimation from the image itself."""
+"""The noise of an image: its model. `noise_estimation.estimate_noise` measures it."""
 
 from __future__ import annotations
 
@@ -43,6 +43,37 @@ class NoiseModel:
         return np.maximum(line, 0.0)
 
     @property
+    def is_white(self) -> bool:
+        """True if the noise of neighbouring pixels is independent."""
+        return not any((*self.correlation_y, *self.correlation_x))
+
+    @property
     def inflation(self) -> float:
-        """Factor on sigma that a denoiser made for white noise must be told; 1 if white."""
-        return 1.0
+        """Factor on sigma that a denoiser made for white noise must be told; 1 if white.
+
+        ``M = max(1, (1 + 2 sum rho_y) (1 + 2 sum rho_x)) ** 0.4``: correlated noise has more
+        of its energy where images have theirs. Nearly white noise is spared: M sets in
+        between lag-1 correlations of 0.05 and 0.15.
+        """
+        coarse_y = max(1 + 2 * sum(self.correlation_y), 0.0)
+        coarse_x = max(1 + 2 * sum(self.correlation_x), 0.0)
+        full = float(max(1.0, coarse_y * coarse_x) ** 0.4)
+        lag1 = max(self.correlation_y[0], self.correlation_x[0])
+        return 1 + (full - 1) * float(np.clip((lag1 - 0.05) / 0.1, 0.0, 1.0))
+
+    def describe(self) -> str:
+        """Return the model in a line for people."""
+        if self.gain > 0:
+            text = (
+                f"gain {self.gain:.3g}, offset {self.offset:.4g}, read noise {self.read_noise:.3g}"
+            )
+        elif self.read_noise > 0:
+            text = f"Gaussian, sigma {self.read_noise:.3g}"
+        else:
+            return "none"
+        return text if self.is_white else f"{text}, correlated ({self._describe_lags()})"
+
+    def _describe_lags(self) -> str:
+        along_y = "{:.2f} / {:.2f}".format(*self.correlation_y)
+        along_x = "{:.2f} / {:.2f}".format(*self.correlation_x)
+        return along_y if along_y == along_x else f"y {along_y}, x {along_x}"

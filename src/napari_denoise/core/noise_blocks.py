@@ -1,0 +1,171 @@
+"""Small blocks of frames and their cosine spectra: the raw material of a noise estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any, Self
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from scipy.fft import dct
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+SIZE = 8
+"""Side of a block in pixels."""
+
+BASIS: FloatArray = dct(np.eye(SIZE), norm="ortho", axis=0)
+"""(u, i): the orthonormal cosines, one a row."""
+
+ORDER: NDArray[np.int64] = np.add.outer(np.arange(SIZE), np.arange(SIZE))
+"""u + v of each coefficient: how fine the detail is that it sees."""
+
+_MAX_BLOCKS = 20_000
+_PILED_SHARE = 0.02
+
+
+@dataclass(frozen=True)
+class Extremes:
+    """Darkest and brightest level of the data, and whether pixels are piled up there."""
+
+    low: float
+    high: float
+    piled_low: bool
+    piled_high: bool
+    step: float
+    """Distance of two neighbouring levels; 0 for continuous data."""
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """(n,) blocks of one or more frames, in data units."""
+
+    mean: FloatArray
+    energy: FloatArray
+    """(n, 8, 8) squared cosine coefficients."""
+    third: FloatArray
+    """(n,) third central moments."""
+    dark: BoolArray
+    """(n,) has too many pixels piled up at the darkest level."""
+    bright: BoolArray
+    """(n,) has too many pixels piled up at the brightest level."""
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+    def take(self, chosen: NDArray[Any]) -> Self:
+        """Return the chosen blocks, by mask or index."""
+        return type(self)(*(getattr(self, f.name)[chosen] for f in fields(self)))
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """Pool the blocks of several frames."""
+        names = [f.name for f in fields(cls)]
+        return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+
+
+def find_extremes(frames: Sequence[NDArray[Any]]) -> Extremes:
+    """Look for saturation and for the step of the levels."""
+    values = np.concatenate([_sample(frame) for frame in frames])
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return Extremes(0.0, 0.0, False, False, 0.0)
+    levels, counts = np.unique(values, return_counts=True)
+    step = _level_step(levels, values.size)
+    return Extremes(
+        low=float(levels[0]),
+        high=float(levels[-1]),
+        piled_low=_is_piled(levels, counts, step),
+        piled_high=_is_piled(-levels[::-1], counts[::-1], step),
+        step=step,
+    )
+
+
+def _sample(frame: NDArray[Any], most: int = 1 << 17) -> FloatArray:
+    stride = int(np.ceil(np.sqrt(frame.size / most)))
+    return np.asarray(frame[::stride, ::stride], np.float64).ravel()
+
+
+def _level_step(levels: FloatArray, samples: int) -> float:
+    """Find the even distance of the levels, also of integers divided by a constant."""
+    if len(levels) < 2 or len(levels) > samples / 4:
+        return 0.0
+    gaps = np.diff(levels)
+    step = float(gaps.min())
+    whole = gaps / step
+    return step if np.abs(whole - np.rint(whole)).max() < 0.02 else 0.0
+
+
+def _is_piled(levels: FloatArray, counts: NDArray[np.intp], step: float) -> bool:
+    """Tell whether the first level holds more than three times what its neighbours do."""
+    if step == 0:
+        return bool(counts[0] >= 16)
+    near = counts[1:5][levels[1:5] <= levels[0] + 4.5 * step].sum() / 4
+    return bool(counts[0] >= 16 and counts[0] > 3 * near)
+
+
+def cut_blocks(
+    frame: NDArray[Any],
+    extremes: Extremes,
+    budget: int = _MAX_BLOCKS,
+    level: NDArray[Any] | None = None,
+    piled: tuple[NDArray[Any], NDArray[Any]] | None = None,
+) -> Blocks:
+    """Cut a frame into at most `budget` blocks spread over it, and transform them.
+
+    Parameters
+    ----------
+    frame
+        (Y, X), at least 8 x 8; blocks with NaN or infinities are left out.
+    extremes
+        Of the data that the frame belongs to.
+    budget
+        Number of blocks.
+    level
+        (Y, X) image that the blocks' means are taken from; None: the frame itself.
+    piled
+        Two raw frames to look for saturated pixels in; None: the frame itself.
+    """
+    rows, columns = _places(frame.shape, budget)
+    pixels = _gather(frame, rows, columns)
+    raw = [pixels] if piled is None else [_gather(image, rows, columns) for image in piled]
+    values = pixels if level is None else _gather(level, rows, columns)
+    mean = values.mean(axis=(1, 2))
+    fine = np.isfinite(mean) & np.isfinite(pixels.sum(axis=(1, 2)))
+    centred = pixels - pixels.mean(axis=(1, 2), keepdims=True)
+    spectrum = BASIS @ centred @ BASIS.T
+    blocks = Blocks(
+        mean=mean,
+        energy=spectrum**2,
+        third=(centred**3).mean(axis=(1, 2)),
+        dark=_too_many(raw, extremes.low) & extremes.piled_low,
+        bright=_too_many(raw, extremes.high) & extremes.piled_high,
+    )
+    return blocks if fine.all() else blocks.take(fine)
+
+
+def _too_many(raw: list[FloatArray], level: float) -> BoolArray:
+    shares = [(pixels == level).mean(axis=(1, 2)) for pixels in raw]
+    return np.asarray(np.max(shares, axis=0) > _PILED_SHARE)
+
+
+def _gather(image: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> FloatArray:
+    windows = sliding_window_view(image, (SIZE, SIZE))
+    return windows[rows, columns].astype(np.float64)
+
+
+@lru_cache(maxsize=8)
+def _places(shape: tuple[int, int], budget: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Corners of blocks on a regular grid, thinned evenly where they are too many."""
+    smaller = min(shape)
+    stride = 2 if smaller <= 128 else 4 if shape[0] * shape[1] <= 1 << 19 else 8
+    grid = np.meshgrid(*(np.arange(0, n - SIZE + 1, stride) for n in shape), indexing="ij")
+    rows, columns = (axis.ravel() for axis in grid)
+    if len(rows) > budget:
+        chosen = np.linspace(0, len(rows) - 1, budget).astype(np.intp)
+        rows, columns = rows[chosen], columns[chosen]
+    return rows, columns

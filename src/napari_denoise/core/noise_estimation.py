@@ -1,0 +1,234 @@
+"""Estimate Poisson-Gaussian, possibly correlated noise from the images themselves.
+
+The noise is measured in fine cosine coefficients of 8 x 8 blocks. Blocks are chosen by
+their coarse coefficients, so that choosing does not bias the measurement, and averaged by
+plain means: robust statistics of pixels or coefficients fail below a few photons per pixel,
+where both are discrete and spiked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_denoise.core.noise import NoiseModel
+from napari_denoise.core.noise_blocks import (
+    ORDER,
+    Blocks,
+    Extremes,
+    cut_blocks,
+    find_extremes,
+)
+from napari_denoise.core.noise_spectrum import Correlation, fit_correlation
+
+FloatArray = NDArray[np.float64]
+
+_SMALLEST = 16
+_BUDGET = 20_000
+_LOW = (ORDER >= 1) & (ORDER <= 2)
+_MID = (ORDER >= 3) & (ORDER <= 5)
+_HIGH = ORDER >= 6
+_LEVEL = ORDER >= 4
+
+
+@dataclass(frozen=True)
+class Bins:
+    """The flattest blocks at each of (n,) levels."""
+
+    level: FloatArray
+    energy: FloatArray
+    """(n, 8, 8) mean energies."""
+    third: FloatArray
+    count: FloatArray
+
+    @property
+    def ratio(self) -> FloatArray:
+        """(n,) mid over high energy; raised by texture."""
+        return np.asarray(self.energy[:, _MID].mean(1) / self.energy[:, _HIGH].mean(1))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A line through the noise variances of the bins."""
+
+    gain: float
+    intercept: float
+    correlation: Correlation
+    bins: Bins
+
+    def at(self, level: float) -> float:
+        """Variance at a level, may be negative."""
+        return self.gain * level + self.intercept
+
+
+def estimate_noise(
+    frames: Sequence[NDArray[Any]],
+    pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]] = (),
+) -> NoiseModel:
+    """Estimate the noise of one channel.
+
+    Parameters
+    ----------
+    frames
+        (Y, X) arrays in the data's own units and dtype; NaN and infinities are left out.
+    pairs
+        Adjacent frames of a stack: better, if what changes between them is mostly noise;
+        they are not used otherwise.
+
+    Returns
+    -------
+    NoiseModel
+        In data units. The data alone do not tell offset from read noise: the offset is
+        chosen so that the skewness of the darkest blocks is that of their photons, and
+        never below the level where the variance would become negative.
+
+    Raises
+    ------
+    ValueError
+        If there is no frame.
+    """
+    if not len(frames):
+        raise ValueError("estimate_noise got 0 frames: pass at least one (Y, X) frame")
+    extremes = find_extremes(frames)
+    if extremes.high <= extremes.low:
+        return NoiseModel()
+    if min(frames[0].shape) < _SMALLEST:
+        return NoiseModel(read_noise=_small_sigma(frames))
+    share = _BUDGET // len(frames)
+    blocks = Blocks.join([cut_blocks(frame, extremes, share) for frame in frames])
+    fit = _fit_blocks(blocks, extremes)
+    if fit is None:
+        return NoiseModel(read_noise=_small_sigma(frames))
+    return _model(fit, extremes)
+
+
+def _small_sigma(frames: Sequence[NDArray[Any]]) -> float:
+    """Gaussian sigma from second differences, for images that hold no blocks."""
+    parts = []
+    for frame in frames:
+        image = np.asarray(frame, np.float64)
+        parts += [np.diff(image, 2, axis=axis).ravel() for axis in range(2)]
+    bends = np.concatenate(parts)
+    bends = bends[np.isfinite(bends)]
+    return float(np.median(np.abs(bends)) / 0.6745 / np.sqrt(6)) if bends.size else 0.0
+
+
+def _fit_blocks(blocks: Blocks, extremes: Extremes) -> Fit | None:
+    """Leave out clipped blocks, unless what looks clipped are pixels without a photon."""
+    unclipped = blocks.take(~blocks.bright)
+    bright_only = unclipped.take(~unclipped.dark)
+    if len(bright_only) == len(unclipped):
+        return _fit_line(unclipped)
+    fit = _fit_line(bright_only)
+    if fit is not None and fit.at(extremes.low) > 0.25 * max(fit.gain, 0) ** 2:
+        return fit
+    return _fit_line(unclipped) or fit
+
+
+def _fit_line(blocks: Blocks) -> Fit | None:
+    if len(blocks) < 16:
+        return None
+    bins = _bin(blocks)
+    kept = bins.energy[:, _HIGH].mean(1) > 0
+    if not kept.any():
+        return None
+    bins = Bins(bins.level[kept], bins.energy[kept], bins.third[kept], bins.count[kept])
+    flat = _flattest(bins)
+    relative = bins.energy / bins.energy[:, _HIGH].mean(1)[:, None, None]
+    spectrum = np.average(relative[flat], axis=0, weights=bins.count[flat])
+    correlation = fit_correlation(spectrum)
+    level = correlation.spectrum[_LEVEL].sum()
+    variance = bins.energy[:, _LEVEL].sum(1) / level
+    usual = spectrum[_MID].mean() / spectrum[_HIGH].mean()
+    trust = bins.count * np.minimum(1, usual / bins.ratio) ** 4
+    gain, intercept = _line(bins.level, variance, trust)
+    return Fit(gain, intercept, correlation, bins)
+
+
+def _bin(blocks: Blocks, least: int = 120, share: float = 0.1) -> Bins:
+    """Group blocks by level and average the share of each with the least coarse detail."""
+    order = np.argsort(blocks.mean, kind="stable")
+    mean = blocks.mean[order]
+    edges = np.union1d(
+        np.linspace(0, len(mean), 13).astype(int)[1:-1],
+        np.searchsorted(mean, np.linspace(mean[0], mean[-1], 13)[1:-1]),
+    )
+    starts = _merge(edges, len(mean), least)
+    low = blocks.energy[:, _LOW].sum(1)
+    chosen = []
+    for part in np.split(order, starts):
+        keep = max(int(round(share * len(part))), min(12, len(part)))
+        chosen.append(part[np.argpartition(low[part], keep - 1)[:keep]])
+    return Bins(
+        level=np.array([blocks.mean[i].mean() for i in chosen]),
+        energy=np.array([blocks.energy[i].mean(0) for i in chosen]),
+        third=np.array([blocks.third[i].mean() for i in chosen]),
+        count=np.array([len(i) for i in chosen], np.float64),
+    )
+
+
+def _merge(edges: NDArray[np.intp], end: int, least: int) -> list[int]:
+    """Leave out edges until every group has `least` members."""
+    kept: list[int] = []
+    for edge in edges:
+        if edge - (kept[-1] if kept else 0) >= least and end - edge >= least:
+            kept.append(int(edge))
+    return kept
+
+
+def _flattest(bins: Bins) -> NDArray[np.intp]:
+    """Return the bins with least texture: at least 3, and 30 % of all blocks."""
+    order = np.argsort(bins.ratio)
+    share = np.cumsum(bins.count[order]) / bins.count.sum()
+    return order[: max(3, int(np.searchsorted(share, 0.3)) + 1)]
+
+
+def _line(level: FloatArray, variance: FloatArray, trust: FloatArray) -> tuple[float, float]:
+    """Weighted line with relative errors, by iteratively reweighted least squares.
+
+    A slope that its own error or the data's range makes meaningless is taken as none.
+    """
+    floor = 0.03 * np.median(variance)
+    predicted = np.maximum(variance, floor)
+    for _ in range(12):
+        weight = trust / predicted**2
+        centre = np.average(level, weights=weight)
+        mean = np.average(variance, weights=weight)
+        spread = (weight * (level - centre) ** 2).sum()
+        gain = float((weight * (level - centre) * (variance - mean)).sum() / max(spread, 1e-300))
+        intercept = float(mean - gain * centre)
+        predicted = np.maximum(gain * level + intercept, floor)
+    residual = variance - gain * level - intercept
+    scatter = (weight * residual**2).sum() / max(len(level) - 2, 1)
+    error = np.sqrt(scatter / max(spread, 1e-300))
+    if len(level) < 3 or gain <= 2 * error or gain * np.ptp(level) < 0.05 * mean:
+        return 0.0, max(float(_constant(variance, trust)), 0.0)
+    return gain, intercept
+
+
+def _constant(variance: FloatArray, trust: FloatArray) -> float:
+    floor = 0.03 * np.median(variance)
+    return float(np.average(variance, weights=trust / np.maximum(variance, floor) ** 2))
+
+
+def _model(fit: Fit, extremes: Extremes) -> NoiseModel:
+    """Split the intercept into offset and read noise."""
+    gain, intercept = fit.gain, _without_rounding(fit, extremes)
+    rho = fit.correlation.rho_y, fit.correlation.rho_x
+    if gain <= 0:
+        return NoiseModel(0.0, 0.0, float(np.sqrt(max(intercept, 0.0))), *rho)
+    dark = int(np.argmin(fit.bins.level))
+    level = float(fit.bins.level[dark])
+    variance = max(gain * level + intercept, 0.0)
+    shot = float(np.clip(fit.bins.third[dark] / gain, 0.0, variance))
+    return NoiseModel(gain, level - shot / gain, float(np.sqrt(variance - shot)), *rho)
+
+
+def _without_rounding(fit: Fit, extremes: Extremes) -> float:
+    """Take the rounding of the levels out, where the noise is not that of whole counts."""
+    rounding = extremes.step**2 / 12
+    return fit.intercept - rounding if fit.at(extremes.low) > rounding else fit.intercept

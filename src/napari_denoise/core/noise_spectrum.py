@@ -1,0 +1,111 @@
+"""Spatial correlation of noise, from the mean cosine spectrum of its blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from napari_denoise.core.noise_blocks import BASIS, ORDER, SIZE
+
+FloatArray = NDArray[np.float64]
+
+_FIT = ORDER >= 3
+_STARTS = ((0.0, 0.0), (0.3, 0.05), (0.8, 0.3))
+
+
+def _overlaps() -> FloatArray:
+    """(h, u): sum over i of phi_u(i) phi_u(i + h)."""
+    return np.array(
+        [(BASIS[:, : SIZE - h] * BASIS[:, h:]).sum(axis=1) for h in range(5)], np.float64
+    )
+
+
+_OVERLAPS = _overlaps()
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Noise made by a separable kernel [c2 c1 1 c1 c2] from white noise."""
+
+    kernel_y: tuple[float, float] = (0.0, 0.0)
+    kernel_x: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def rho_y(self) -> tuple[float, float]:
+        """Autocorrelation at lags 1 and 2 along y."""
+        rho = _autocorrelation(*self.kernel_y)
+        return float(rho[1]), float(rho[2])
+
+    @property
+    def rho_x(self) -> tuple[float, float]:
+        """Autocorrelation at lags 1 and 2 along x."""
+        rho = _autocorrelation(*self.kernel_x)
+        return float(rho[1]), float(rho[2])
+
+    @property
+    def spectrum(self) -> FloatArray:
+        """(u, v): mean energy of each cosine for noise of variance 1."""
+        return _spectrum(np.array([*self.kernel_y, *self.kernel_x]))
+
+    @property
+    def is_white(self) -> bool:
+        """True if no correlation at all."""
+        return not any((*self.kernel_y, *self.kernel_x))
+
+
+def _autocorrelation(c1: float, c2: float) -> FloatArray:
+    """(5,) autocorrelation at lags 0 to 4."""
+    kernel = np.array([c2, c1, 1.0, c1, c2])
+    full = np.convolve(kernel, kernel)[4:]
+    return np.asarray(full / full[0])
+
+
+def _gains(c1: float, c2: float) -> FloatArray:
+    """(u,) mean energy along one axis."""
+    rho = _autocorrelation(c1, c2)
+    rho = rho * np.array([1, 2, 2, 2, 2])
+    return np.asarray(np.maximum(rho @ _OVERLAPS, 1e-4))
+
+
+def _spectrum(kernels: FloatArray) -> FloatArray:
+    return np.outer(_gains(kernels[0], kernels[1]), _gains(kernels[2], kernels[3]))
+
+
+def fit_correlation(energy: FloatArray, insignificant: float = 0.03) -> Correlation:
+    """Fit the kernel to a mean spectrum.
+
+    Parameters
+    ----------
+    energy
+        (8, 8) mean energies, any scale; the lowest three orders are not used, as they
+        hold the image's own content first.
+    insignificant
+        Correlations up to this at lag 1 on both axes are taken as none.
+    """
+    if not (energy[_FIT] > 0).all():
+        return Correlation()
+    wanted = np.log(energy[_FIT])
+
+    def misfit(p: FloatArray) -> FloatArray:
+        return np.asarray((np.log(_spectrum(p[1:])[_FIT]) + p[0] - wanted) * 5)
+
+    limits = ([-np.inf, *[-0.5, -0.5] * 2], [np.inf, *[1.2, 1.0] * 2])
+    fits = [
+        least_squares(
+            misfit,
+            [wanted.mean(), *start, *start],
+            loss="soft_l1",
+            bounds=limits,
+            max_nfev=30,
+            xtol=1e-4,
+            ftol=1e-4,
+        )
+        for start in _STARTS
+    ]
+    best = min(fits, key=lambda fit: float(fit.cost)).x
+    found = Correlation((best[1], best[2]), (best[3], best[4]))
+    strongest = max(abs(r) for r in (*found.rho_y, *found.rho_x))
+    return Correlation() if strongest <= insignificant else found

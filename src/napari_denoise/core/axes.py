@@ -34,8 +34,9 @@ class Layout:
 
     Examples
     --------
-    >>> Layout("TYX", (2, 5, 7)).frames
-    ((0, slice(None, None, None), slice(None, None, None)), (1, slice(None, None, None), slice(None, None, None)))
+    >>> layout = Layout("YXT", (5, 7, 2))
+    >>> [index[2] for index in layout.frames], layout.frame_shape
+    ([0, 1], (5, 7))
     """
 
     axes: str
@@ -80,7 +81,7 @@ class Layout:
         return tuple(i for i in range(len(self.frames)) if self.channel_of(i) == channel)
 
     def neighbour(self, frame: int) -> int | None:
-        """The next frame along T, else along Z; None at the end or without such an axis."""
+        """Find the next frame along T, else along Z; None at the end or without such an axis."""
         for letter in "TZ":
             if letter not in self.axes:
                 continue

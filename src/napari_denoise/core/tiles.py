@@ -76,9 +76,7 @@ def plan_tiles(
         tuple(_spans(length, tile, halo, multiple, part))
         for length, part in zip(shape, wanted, strict=True)
     ]
-    return tuple(
-        Tile((y[0], x[0]), (y[1], x[1]), (y[2], x[2])) for y, x in product(*spans)
-    )
+    return tuple(Tile((y[0], x[0]), (y[1], x[1]), (y[2], x[2])) for y, x in product(*spans))
 
 
 def recompute_factor(tiles: tuple[Tile, ...], shape: tuple[int, int]) -> float:

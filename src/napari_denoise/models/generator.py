@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from napari_denoise.models.network import Network
+
 
 @dataclass(frozen=True)
 class GeneratorConfig:
@@ -60,7 +62,7 @@ class ResidualBlock(nn.Module):
         return x + y
 
 
-class Generator(nn.Module):
+class Generator(Network):
     """Denoise an image whose noise level is given as a map.
 
     The image is folded to half resolution, so that most work happens on a quarter
@@ -73,7 +75,7 @@ class Generator(nn.Module):
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
-        self.config = config
+        self.radius, self.multiple = config.radius, config.multiple
         half, quarter = config.widths
         before, middle, after = config.blocks
         self.head = nn.Conv2d(4 * (config.channels + 1), half, 3, padding=1)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
-from torch import nn
-
 from napari_denoise.models.generator import Generator, GeneratorConfig
+from napari_denoise.models.network import Network
 
 
 @dataclass(frozen=True)
 class Architecture:
     """How to build one kind of network from its configuration."""
 
-    network: type[nn.Module]
+    network: Callable[[Any], Network]
     config: type[Any]
 
 
@@ -25,7 +24,7 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
 )
 
 
-def build(architecture: str, config: Mapping[str, Any]) -> nn.Module:
+def build(architecture: str, config: Mapping[str, Any]) -> Network:
     """Build a network by name.
 
     Raises

@@ -54,8 +54,8 @@ class TrainingState:
     def __init__(self, settings: TrainSettings, device: torch.device) -> None:
         torch.manual_seed(settings.seed)
         model = build(settings.architecture, settings.config)
-        self.model: nn.Module = model.to(device, memory_format=torch.channels_last)
-        self.average: nn.Module = deepcopy(self.model).requires_grad_(False)
+        self.model = model.to(device)
+        self.average = deepcopy(self.model).requires_grad_(False)
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), lr=settings.learning_rate, weight_decay=0.0, fused=True
         )
@@ -80,9 +80,7 @@ class TrainingState:
     def update_average(self, decay: float) -> None:
         """Move the averaged weights; early steps average over fewer."""
         weight = 1 - min(decay, (1 + self.step) / (10 + self.step))
-        for mean, now in zip(
-            self.average.parameters(), self.model.parameters(), strict=True
-        ):
+        for mean, now in zip(self.average.parameters(), self.model.parameters(), strict=True):
             mean.lerp_(now.detach(), weight)
 
 
@@ -103,7 +101,7 @@ def train_step(
         output = state.model(noisy, sigma)
     loss = l1(output.float(), clean)
     state.optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    torch.autograd.backward(loss)
     norm = nn.utils.clip_grad_norm_(state.model.parameters(), settings.clip)
     value = float(loss.detach())
     if not (math.isfinite(value) and math.isfinite(float(norm))):
@@ -163,4 +161,4 @@ def train(
 
 
 def _to_device(array: NDArray[np.float32], device: torch.device) -> Tensor:
-    return torch.from_numpy(array).to(device, memory_format=torch.channels_last)
+    return torch.from_numpy(array).to(device)

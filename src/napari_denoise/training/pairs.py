@@ -78,18 +78,16 @@ def _patch(
     size = settings.patch
     y = rng.integers(image.shape[0] - size + 1)
     x = rng.integers(image.shape[1] - size + 1)
-    patch = np.rot90(image[y : y + size, x : x + size], rng.integers(4))
+    patch = np.rot90(image[y : y + size, x : x + size], int(rng.integers(4)))
     if rng.random() < 0.5:
         patch = patch[:, ::-1]
-    unit = np.moveaxis(patch, -1, 0).astype(np.float32) / 255
+    unit = np.moveaxis(patch, -1, 0).astype(np.float32) / np.float32(255)
     if rng.random() < settings.intensity_augmentation:
         unit = _vary_intensity(unit, rng)
     return np.ascontiguousarray(unit)
 
 
-def _vary_intensity(
-    patch: NDArray[np.float32], rng: np.random.Generator
-) -> NDArray[np.float32]:
+def _vary_intensity(patch: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     """Change gamma, contrast and level at random within [0, 1]; sometimes invert.
 
     Fluorescence is dark with few bright structures; photographs seldom are.

@@ -1,0 +1,213 @@
+"""What is fixed once per stack and channel: the noise, the mapping, the network's scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_denoise.core.axes import Layout
+from napari_denoise.core.intensity import (
+    AffineMapping,
+    Mapping,
+    fit_mapping,
+    replace_nonfinite,
+    robust_range,
+)
+from napari_denoise.core.noise import NoiseModel
+from napari_denoise.core.noise_estimation import estimate_noise
+from napari_denoise.core.settings import ChannelNoise, DenoiseSettings
+from napari_denoise.inference.engine import NetworkScale
+from napari_denoise.models.card import WeightsCard
+
+MEASURED_FRAMES = 16
+"""At most this many frames of a channel are looked at."""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """How one channel of a stack goes to the network and back.
+
+    Parameters
+    ----------
+    noise
+        In the data's units, as used.
+    mapping
+        Data units to network units.
+    scale
+        Noise level that the network is told.
+    """
+
+    noise: NoiseModel
+    mapping: Mapping
+    scale: NetworkScale
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for the provenance."""
+        return {
+            "noise": vars(self.noise),
+            "mapping": self.mapping.to_json(),
+            "network_sigma": self.scale.sigma,
+            "network_factor": self.scale.factor,
+        }
+
+
+class Samples:
+    """Some frames of one channel, read once: to measure range and noise from.
+
+    Parameters
+    ----------
+    array, layout
+        The stack.
+    channel
+        Position along C.
+    """
+
+    def __init__(self, array: Any, layout: Layout, channel: int) -> None:
+        series = layout.series(channel)
+        starts = [(i, layout.neighbour(i)) for i in series]
+        with_next = [(i, j) for i, j in starts if j is not None]
+        if with_next:
+            chosen = _spread(with_next, MEASURED_FRAMES // 2)
+            numbers = sorted({n for pair in chosen for n in pair})
+        else:
+            chosen, numbers = [], _spread(list(series), MEASURED_FRAMES)
+        planes = {n: _planes(array[layout.frames[n]], layout) for n in numbers}
+        self.frames = [plane for n in numbers for plane in planes[n]]
+        self.pairs = [pair for i, j in chosen for pair in zip(planes[i], planes[j], strict=True)]
+        """Adjacent frames of the stack; samples of a colour frame one by one."""
+
+    def map(self, mapping: Mapping) -> Samples:
+        """Return the same frames in network units."""
+        mapped = object.__new__(Samples)
+        mapped.frames = [mapping.forward(frame) for frame in self.frames]
+        mapped.pairs = [(mapping.forward(a), mapping.forward(b)) for a, b in self.pairs]
+        return mapped
+
+    def noise(self) -> NoiseModel:
+        """Estimate the noise in the units of the frames."""
+        return estimate_noise(self.frames, self.pairs)
+
+
+def prepare_channel(
+    array: Any, layout: Layout, channel: int, card: WeightsCard, settings: DenoiseSettings
+) -> Channel:
+    """Measure what the settings leave open and fix the mapping of one channel.
+
+    Raises
+    ------
+    ValueError
+        The settings give noise for another number of channels.
+    """
+    samples = Samples(array, layout, channel)
+    low, high = settings.intensity_range or robust_range(samples.frames)
+    wanted = _noise_of(settings, channel, layout.size("C"))
+    kind = _kind(settings.mapping, card, layout, samples.frames)
+    if kind == "log":
+        return _prepare_log(samples, wanted, low, high, card)
+    noise = _resolve(wanted, samples)
+    mapping = fit_mapping(kind, noise, low, high)
+    sigma = mapping.sigma
+    if isinstance(mapping, AffineMapping):
+        sigma = _typical_sd(noise, samples.frames) / mapping.width
+    return Channel(noise, mapping, _scale(sigma * noise.inflation, card))
+
+
+def _prepare_log(
+    samples: Samples, wanted: ChannelNoise, low: float, high: float, card: WeightsCard
+) -> Channel:
+    """Path-traced noise grows with the signal: it is measured after the logarithm."""
+    noise = NoiseModel() if wanted == "auto" else _resolve(wanted, samples)
+    mapping = fit_mapping("log", noise, low, high)
+    if wanted != "auto":
+        return Channel(noise, mapping, _scale(mapping.sigma * noise.inflation, card))
+    mapped = samples.map(mapping)
+    model = mapped.noise()
+    sigma = _typical_sd(model, mapped.frames)
+    middle = mapping.inverse(np.array([0.5 - 1e-3, 0.5 + 1e-3], np.float32))
+    slope = float(middle[1] - middle[0]) / 2e-3
+    in_data = NoiseModel(
+        read_noise=sigma * slope,
+        correlation_y=model.correlation_y,
+        correlation_x=model.correlation_x,
+    )
+    return Channel(in_data, mapping, _scale(sigma * model.inflation, card))
+
+
+def _scale(sigma: float, card: WeightsCard) -> NetworkScale:
+    most = card.noise_range[1]
+    return NetworkScale(sigma, min(1.0, most / sigma) if sigma > 0 else 1.0)
+
+
+def _noise_of(settings: DenoiseSettings, channel: int, channels: int) -> ChannelNoise:
+    if not isinstance(settings.noise, tuple):
+        return settings.noise
+    if len(settings.noise) != channels:
+        raise ValueError(
+            f"noise gives {len(settings.noise)} values but the data has {channels} channels: "
+            "pass one value for all, or one per channel"
+        )
+    return settings.noise[channel]
+
+
+def _resolve(wanted: ChannelNoise, samples: Samples) -> NoiseModel:
+    if isinstance(wanted, NoiseModel):
+        return wanted
+    if isinstance(wanted, str):
+        return samples.noise()
+    return NoiseModel(read_noise=float(wanted))
+
+
+def _kind(
+    wanted: Literal["auto", "affine", "anscombe", "log"],
+    card: WeightsCard,
+    layout: Layout,
+    frames: Sequence[NDArray[Any]],
+) -> Literal["affine", "anscombe", "log"]:
+    """Follow the weights, except that linear HDR colour gets the logarithm.
+
+    HDR is told from a photograph in floating point by what only radiance does: never
+    negative, above 1 in highlights, yet not counting to 255.
+    """
+    if wanted != "auto":
+        return wanted
+    if "S" in layout.axes and card.mapping == "affine" and frames[0].dtype.kind == "f":
+        least = min(float(frame.min()) for frame in frames)
+        most = max(float(frame.max()) for frame in frames)
+        if least >= 0 and most > 1 and robust_range(frames)[1] < 64:
+            return "log"
+    return card.mapping
+
+
+def _typical_sd(noise: NoiseModel, frames: Sequence[NDArray[Any]]) -> float:
+    """Root of the mean noise variance over the brightness of the frames."""
+    values = np.concatenate([np.ravel(frame[::8, ::8]) for frame in frames])
+    return float(np.sqrt(noise.variance(values).mean()))
+
+
+def _planes(frame: Any, layout: Layout) -> list[NDArray[Any]]:
+    """Split a frame into finite (Y, X) planes, colour samples apart and alpha left out."""
+    samples = color_samples(np.asarray(frame), layout)[0]
+    return [replace_nonfinite(plane)[0] for plane in samples]
+
+
+def color_samples(frame: NDArray[Any], layout: Layout) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Turn a frame into (C, Y, X) colour samples, and (Y, X) alpha if it has any."""
+    axes = layout.frame_axes
+    order = [axes.index(letter) for letter in ("SYX" if "S" in axes else "YX")]
+    planes = frame.transpose(order)
+    if "S" not in axes:
+        return planes[None], None
+    if len(planes) in (2, 4):
+        return planes[:-1], planes[-1]
+    return planes, None
+
+
+def _spread(items: list[Any], count: int) -> list[Any]:
+    """Pick at most `count` items, evenly from first to last."""
+    if len(items) <= count:
+        return items
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, count).round().astype(int))]

@@ -1,0 +1,136 @@
+"""The public call: an array in, the same array without its noise out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_denoise.core.axes import Index, Layout, guess_axes
+from napari_denoise.core.settings import DenoiseSettings
+from napari_denoise.inference.engine import load_engine
+from napari_denoise.inference.stack import StackJob, Step
+from napari_denoise.models.catalogue import WeightsInfo, choose_weights, find_weights
+from napari_denoise.models.device import choose_device, choose_precision
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """Weights, a device and a precision, ready to denoise stacks.
+
+    Examples
+    --------
+    >>> stack, meta = read("cells.ome.tif")                               # doctest: +SKIP
+    >>> clean = Denoiser.load("microscopy")(stack, axes=meta.axes)        # doctest: +SKIP
+    """
+
+    info: WeightsInfo | None
+    """None chooses bundled weights by the data."""
+    device: str
+    precision: str
+
+    @classmethod
+    def load(
+        cls, name_or_path: str = "auto", device: str = "auto", precision: str = "auto"
+    ) -> Denoiser:
+        """Find weights by name or path.
+
+        Parameters
+        ----------
+        name_or_path
+            As `napari-denoise weights list` prints it, a .safetensors file, or "auto".
+        device
+            "auto", "cpu", "cuda", "cuda:1", "mps".
+        precision
+            "auto", "float32", "bfloat16", "float16".
+
+        Raises
+        ------
+        ValueError
+            The weights, the device or the precision cannot be used here.
+        """
+        info = None if name_or_path == "auto" else find_weights(name_or_path)
+        chosen = choose_device(device)
+        return cls(info, chosen, choose_precision(chosen, precision))
+
+    def prepare(
+        self,
+        array: Any,
+        axes: str | None = None,
+        features: Mapping[str, Any] | None = None,
+        settings: DenoiseSettings | None = None,
+        **fields: Any,
+    ) -> StackJob:
+        """Measure range and noise of a stack, and fix how it will be denoised.
+
+        Parameters
+        ----------
+        array
+            numpy, memmap, dask or zarr, of integers or floats.
+        axes
+            A letter per dimension, of T Z C Y X S; guessed if None.
+        features
+            "albedo" and "normal" of a render; used by weights that were made for them.
+        settings, **fields
+            `DenoiseSettings`, or single fields of it.
+
+        Raises
+        ------
+        ValueError
+            Axes, data or settings do not fit each other.
+        """
+        layout = Layout(axes or guess_axes(array.shape), tuple(array.shape))
+        info = self.info or find_weights(choose_weights(layout.axes))
+        resolved = _merge(
+            settings,
+            {**fields, "weights": info.name, "device": self.device, "precision": self.precision},
+        )
+        engine = load_engine(info, resolved.realism, self.device, self.precision)
+        return StackJob(array, layout, resolved, engine, info)
+
+    def frames(
+        self,
+        array: Any,
+        axes: str | None = None,
+        features: Mapping[str, Any] | None = None,
+        settings: DenoiseSettings | None = None,
+        *,
+        progress: Callable[[Step], object] | None = None,
+        **fields: Any,
+    ) -> Iterator[tuple[Index, NDArray[Any]]]:
+        """Yield ``(index, frame)`` in order; no more than a few frames are in memory.
+
+        Parameters as for `prepare`; `progress` is called after every tile.
+        """
+        for step in self.prepare(array, axes, features, settings, **fields).steps():
+            if progress is not None:
+                progress(step)
+            if step.index is not None and step.result is not None:
+                yield step.index, step.result
+
+    def __call__(
+        self,
+        array: Any,
+        axes: str | None = None,
+        features: Mapping[str, Any] | None = None,
+        settings: DenoiseSettings | None = None,
+        *,
+        progress: Callable[[Step], object] | None = None,
+        **fields: Any,
+    ) -> NDArray[Any]:
+        """Return the denoised stack, of the same shape and dtype. Parameters as `frames`."""
+        output = np.empty(array.shape, array.dtype)
+        for index, frame in self.frames(
+            array, axes, features, settings, progress=progress, **fields
+        ):
+            output[index] = frame
+        return output
+
+
+def _merge(settings: DenoiseSettings | None, fields: dict[str, Any]) -> DenoiseSettings:
+    if settings is None:
+        return DenoiseSettings.parse(fields)
+    return DenoiseSettings.parse({**vars(settings), **fields}) if fields else settings

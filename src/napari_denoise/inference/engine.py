@@ -1,0 +1,171 @@
+"""One window through the network: transfer, map, pad, run, crop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_denoise.core.intensity import Float32Array, Mapping
+from napari_denoise.models.catalogue import WeightsInfo, read_info
+from napari_denoise.models.device import PRECISIONS
+from napari_denoise.models.network import Network
+from napari_denoise.models.weights import load_network
+
+BYTES_PER_PIXEL = 500
+"""Peak memory of the bundled generators in float32 per pixel read; see benchmarks/tiling.py."""
+
+
+@dataclass(frozen=True)
+class NetworkScale:
+    """Noise level for the network, and a linear squeeze that keeps it in its range.
+
+    Noise beyond what the network saw in training is brought into range by shrinking
+    the image around its middle: a denoiser sees the same signal-to-noise ratio.
+    """
+
+    sigma: float
+    factor: float = 1.0
+
+
+class TorchEngine:
+    """A network on a device in one precision.
+
+    Parameters
+    ----------
+    network
+        As `models.weights.load_network` returns it.
+    channels
+        Image channels the network takes.
+    device, precision
+        As `models.device` chose them.
+    """
+
+    def __init__(self, network: Network, channels: int, device: str, precision: str) -> None:
+        self.device = torch.device(device)
+        self.dtype = PRECISIONS[precision]
+        self.channels = channels
+        self.radius, self.multiple = network.radius, network.multiple
+        self.network = network.to(self.device, self.dtype)
+        self.layout = torch.contiguous_format
+        if self.device.type == "cuda":  # tensor cores want channels last; this CPU path does not
+            self.layout = torch.channels_last
+            self.network.to(memory_format=self.layout)  # type: ignore[call-overload]
+
+    @property
+    def halo(self) -> int:
+        """Pixels to read around a window: the receptive field radius, rounded up."""
+        return ceil(self.radius / self.multiple) * self.multiple
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Estimated peak memory per pixel read."""
+        return BYTES_PER_PIXEL * torch.finfo(self.dtype).bits // 32
+
+    def run(
+        self, window: NDArray[np.generic], mapping: Mapping, scale: NetworkScale
+    ) -> Float32Array:
+        """Denoise one window.
+
+        Parameters
+        ----------
+        window
+            (C, Y, X) in the data's units and dtype.
+        mapping
+            Of the channel.
+        scale
+            Noise level in mapped units.
+
+        Returns
+        -------
+        ndarray
+            (C, Y, X), float32, in mapped units: `mapping.inverse` brings them back.
+        """
+        with torch.inference_mode(), _exact_float32():
+            mapped = self._mapped(_pad(window, self.multiple), mapping)
+            squeezed = (mapped - 0.5) * scale.factor + 0.5 if scale.factor != 1 else mapped
+            output = self._network_on(squeezed, scale.sigma * scale.factor)
+            if scale.factor != 1:
+                output = (output - 0.5) / scale.factor + 0.5
+            kept = output[:, : window.shape[1], : window.shape[2]]
+            return np.asarray(kept.cpu().numpy(), np.float32)
+
+    def _mapped(self, window: NDArray[np.generic], mapping: Mapping) -> Tensor:
+        """Move a window to the device, integers in their own dtype, and map it there."""
+        if window.dtype in (np.uint8, np.uint16):
+            # The bus carries 1 or 2 bytes a pixel; a table maps them on the device.
+            table = _table(mapping, window.dtype.str, str(self.device))
+            codes = self._transfer(window.view(np.int16) if window.itemsize == 2 else window)
+            return table[codes.int() & (table.numel() - 1)]
+        return self._transfer(mapping.forward(window))
+
+    def _transfer(self, array: NDArray[np.generic]) -> Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        if self.device.type != "cuda":
+            return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
+    def _network_on(self, image: Tensor, sigma: float) -> Tensor:
+        """(C, Y, X) -> the same, adapting the channels to those of the network."""
+        samples = image.shape[0]
+        if samples == self.channels:
+            batch = image[None]
+        elif self.channels == 1:
+            batch = image[:, None]  # colour samples one by one
+        else:
+            batch = image[:, None].expand(-1, self.channels, -1, -1)  # gray as colour
+        batch = batch.contiguous(memory_format=self.layout)
+        level = torch.full((1, 1, 1, 1), sigma, device=self.device, dtype=torch.float32)
+        output: Tensor = self.network(batch, level.expand(len(batch), 1, *batch.shape[2:]))
+        if samples == self.channels:
+            return output[0]
+        return output.mean(dim=1)
+
+
+def load_engine(info: WeightsInfo, realism: float, device: str, precision: str) -> TorchEngine:
+    """Build, or return again, the engine of a weights file."""
+    return _cached(info.path, info.sha256, realism, device, precision)
+
+
+@lru_cache(maxsize=4)
+def _cached(path: Path, _content: str, realism: float, device: str, precision: str) -> TorchEngine:
+    info = read_info(path)
+    return TorchEngine(load_network(info, realism), info.card.channels, device, precision)
+
+
+def _pad(window: NDArray[np.generic], multiple: int) -> NDArray[np.generic]:
+    """Reflect at the bottom and right up to a multiple; works from 1x1 on.
+
+    Windows start on multiples of the stride, so only those at the true border need it.
+    """
+    height, width = window.shape[1:]
+    down, right = -height % multiple, -width % multiple
+    if not (down or right):
+        return window
+    return np.pad(window, ((0, 0), (0, down), (0, right)), mode="reflect")
+
+
+@lru_cache(maxsize=8)
+def _table(mapping: Mapping, dtype: str, device: str) -> Tensor:
+    """List what every code of an 8 or 16 bit dtype maps to, float32 on the device."""
+    info = np.iinfo(dtype)
+    return torch.from_numpy(mapping.forward(np.arange(info.max + 1))).to(device)
+
+
+@contextmanager
+def _exact_float32() -> Iterator[None]:
+    """Switch TF32 off while a float32 network runs, as tile independence needs it."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before

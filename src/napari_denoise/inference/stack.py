@@ -1,0 +1,274 @@
+"""A stack, prepared once, denoised frame by frame and tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import napari_denoise
+from napari_denoise.core.axes import Index, Layout
+from napari_denoise.core.intensity import replace_nonfinite, restore_dtype
+from napari_denoise.core.noise import NoiseModel
+from napari_denoise.core.settings import DenoiseSettings
+from napari_denoise.core.tiles import Tile, Window, plan_tiles, recompute_factor
+from napari_denoise.inference.channels import Channel, color_samples, prepare_channel
+from napari_denoise.inference.engine import TorchEngine
+from napari_denoise.models.catalogue import WeightsInfo
+from napari_denoise.models.device import free_memory, is_out_of_memory, release_memory
+
+SMALLEST_TILE = 64
+LARGEST_AUTO_TILE = 1024
+"""Beyond this the halo costs little, and cancelling would have to wait for longer."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One tile is done; the last tile of a frame carries the frame."""
+
+    frame: int
+    """Frames finished before this one."""
+    frames: int
+    tile: int
+    """Tiles of this frame that are done."""
+    tiles: int
+    index: Index | None = None
+    """Where the finished frame stands in the stack; None between."""
+    result: NDArray[Any] | None = None
+
+    @property
+    def fraction(self) -> float:
+        """Share of all work that is done, 0 to 1."""
+        return (self.frame + self.tile / self.tiles) / self.frames
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a tile size means: memory at its peak, and pixels computed per pixel kept."""
+
+    tile: int
+    bytes: int
+    recompute: float
+
+
+class StackJob:
+    """A stack with its noise, mapping and engine fixed; denoises any part of it alike.
+
+    Parameters
+    ----------
+    array
+        numpy, memmap, dask or zarr; frames are read one by one and never written to.
+    layout
+        Its axes.
+    settings
+        As resolved.
+    engine, info
+        The network, and the weights it came from.
+
+    Raises
+    ------
+    ValueError
+        The data cannot be denoised with these settings.
+    """
+
+    def __init__(
+        self,
+        array: Any,
+        layout: Layout,
+        settings: DenoiseSettings,
+        engine: TorchEngine,
+        info: WeightsInfo,
+    ) -> None:
+        _check_dtype(np.dtype(array.dtype))
+        self.array, self.layout, self.settings = array, layout, settings
+        self.engine, self.info = engine, info
+        self.dtype = np.dtype(array.dtype)
+        self.channels: tuple[Channel, ...] = tuple(
+            prepare_channel(array, layout, c, info.card, settings) for c in range(layout.size("C"))
+        )
+        self._tile = self._auto_tile() if settings.tile == "auto" else int(settings.tile)
+        self._nonfinite = 0
+
+    @property
+    def frames(self) -> tuple[Index, ...]:
+        """An index per frame: `array[index]` is (Y, X), or (Y, X, S) for colour."""
+        return self.layout.frames
+
+    @property
+    def noise(self) -> tuple[NoiseModel, ...]:
+        """The noise of each channel, in the data's units."""
+        return tuple(channel.noise for channel in self.channels)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of a frame."""
+        return self.layout.size("Y"), self.layout.size("X")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know about the frames done so far."""
+        found = []
+        if self._nonfinite:
+            found.append(
+                f"{self._nonfinite} pixels were NaN or infinite; they were replaced by the "
+                "median around them"
+            )
+        colors = min(self.layout.size("S") // 2 * 2 + 1, 3) if "S" in self.layout.axes else 1
+        if self.engine.channels > 1 and colors == 1:
+            found.append(
+                f"the weights {self.info.name!r} are for colour; gray data is denoised better "
+                "with 'microscopy'"
+            )
+        return tuple(found)
+
+    def steps(self, which: Sequence[int] | None = None) -> Iterator[Step]:
+        """Denoise frames, yielding after every tile, so that work can stop between two.
+
+        Parameters
+        ----------
+        which
+            Numbers of the frames; all if None.
+
+        Raises
+        ------
+        MemoryError
+            Even the smallest tile does not fit.
+        """
+        numbers = range(len(self.frames)) if which is None else which
+        for done, number in enumerate(numbers):
+            yield from self._frame_steps(number, done, len(numbers))
+
+    def region(self, frame: int, y: slice, x: slice) -> NDArray[Any]:
+        """Denoise a window of one frame: the pixels that `steps` would give there.
+
+        Returns
+        -------
+        ndarray
+            (Y, X), or (Y, X, S) for colour, in the dtype of the data.
+        """
+        rows, columns = (s.indices(n) for s, n in zip((y, x), self.size, strict=True))
+        wanted = slice(rows[0], max(rows[:2])), slice(columns[0], max(columns[:2]))
+        shape = [wanted[0].stop - wanted[0].start, wanted[1].stop - wanted[1].start]
+        if 0 in shape:
+            raise ValueError(f"region {y}, {x} of a frame of {self.size} holds no pixel")
+        for step in self._frame_steps(frame, 0, 1, wanted):
+            if step.result is not None:
+                return step.result
+        raise AssertionError("a frame ends with a step that carries it")
+
+    def cost(self) -> Cost:
+        """Memory and recomputation of the tile size in use."""
+        tiles = self._plan(None)
+        most = max(tile.pixels for tile in tiles)
+        samples = self.layout.size("S") if self.engine.channels == 1 else 1
+        size = most * self.engine.bytes_per_pixel * samples
+        return Cost(self._tile, size, recompute_factor(tiles, self.size))
+
+    def provenance(self) -> dict[str, Any]:
+        """Return all that is needed to repeat this, as JSON values."""
+        return {
+            "weights": self.info.name,
+            "weights_sha256": self.info.sha256,
+            "settings": self.settings.to_json(),
+            "channels": [channel.to_json() for channel in self.channels],
+            "tile": self._tile,
+            "device": str(self.engine.device),
+            "precision": str(self.engine.dtype).removeprefix("torch."),
+            "version": napari_denoise.__version__,
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+    def _frame_steps(
+        self, number: int, done: int, total: int, region: Window | None = None
+    ) -> Iterator[Step]:
+        """Denoise one frame; start it again with smaller tiles when memory runs out."""
+        while True:
+            try:
+                yield from self._attempt(number, Step(done, total, 0, 1), region)
+                return
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._shrink(error)
+
+    def _shrink(self, error: BaseException) -> None:
+        release_memory(str(self.engine.device))
+        largest = max(self.size)
+        if self._tile <= SMALLEST_TILE:
+            raise MemoryError(
+                f"a tile of {self._tile} pixels does not fit into the memory of "
+                f"{self.engine.device} ({free_memory(str(self.engine.device)) / 2**20:.0f} MiB "
+                "free): close other programs, or choose the device 'cpu'"
+            ) from error
+        self._tile = max(SMALLEST_TILE, min(self._tile, largest) // 2)
+
+    def _attempt(self, number: int, step: Step, region: Window | None) -> Iterator[Step]:
+        index = self.frames[number]
+        channel = self.channels[self.layout.channel_of(number)]
+        frame, bad = replace_nonfinite(np.asarray(self.array[index]))
+        colors, alpha = color_samples(frame, self.layout)
+        plan = self._plan(region)
+        wanted = region or (slice(0, self.size[0]), slice(0, self.size[1]))
+        origin = wanted[0].start, wanted[1].start
+        shape = wanted[0].stop - origin[0], wanted[1].stop - origin[1]
+        output = np.empty((len(colors), *shape), self.dtype)
+        for count, tile in enumerate(plan, 1):
+            rows, columns = (
+                slice(s.start - o, s.stop - o) for s, o in zip(tile.write, origin, strict=True)
+            )
+            output[:, rows, columns] = self._denoise(colors, channel, tile)
+            if count < len(plan):
+                yield replace(step, tile=count, tiles=len(plan))
+        if alpha is not None:
+            output = np.concatenate([output, alpha[None, wanted[0], wanted[1]]])
+        self._nonfinite += bad if region is None else 0
+        result = _frame_order(output, self.layout)
+        yield replace(step, tile=len(plan), tiles=len(plan), index=index, result=result)
+
+    def _denoise(self, colors: NDArray[Any], channel: Channel, tile: Tile) -> NDArray[Any]:
+        """Denoise the part of (C, Y, X) that a tile writes."""
+        original = colors[:, *tile.write]
+        if channel.scale.sigma == 0 or self.settings.strength == 0:
+            return original  # nothing to remove: leave every value as it is
+        mapped = self.engine.run(colors[:, *tile.read], channel.mapping, channel.scale)
+        clean = channel.mapping.inverse(mapped[:, *tile.keep])
+        if self.settings.strength < 1:
+            noisy = original.astype(np.float32)
+            clean = noisy + np.float32(self.settings.strength) * (clean - noisy)
+        return restore_dtype(clean, self.dtype)
+
+    def _plan(self, region: Window | None) -> tuple[Tile, ...]:
+        multiple = self.engine.multiple
+        tile = max(self._tile, multiple)
+        return plan_tiles(self.size, tile, self.engine.halo, multiple, region)
+
+    def _auto_tile(self) -> int:
+        """Return the largest tile that fits half of the free memory."""
+        free = free_memory(str(self.engine.device))
+        samples = self.layout.size("S") if self.engine.channels == 1 else 1
+        pixels = free / 2 / (self.engine.bytes_per_pixel * samples)
+        side = int(pixels**0.5) - 2 * self.engine.halo
+        tile = LARGEST_AUTO_TILE
+        while tile > max(side, SMALLEST_TILE):
+            tile //= 2
+        return tile
+
+
+def _frame_order(planes: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    """(C, Y, X) -> the frame in the data's own order of axes."""
+    if "S" not in layout.axes:
+        return planes[0] if layout.frame_axes == "YX" else planes[0].T
+    order = ["SYX".index(letter) for letter in layout.frame_axes]
+    return np.asarray(planes.transpose(order))
+
+
+def _check_dtype(dtype: np.dtype[Any]) -> None:
+    if dtype.kind not in "iuf":
+        raise ValueError(
+            f"data of dtype {dtype} cannot be denoised: expected integers or floating point; "
+            "convert it, for example with array.astype('float32')"
+        )

@@ -1,0 +1,31 @@
+"""Tiny generators with random weights, for tests that need a network but not quality."""
+
+from pathlib import Path
+
+import torch
+
+from napari_denoise.models.card import WeightsCard
+from napari_denoise.models.registry import build
+from napari_denoise.models.weights import save_weights
+
+
+def write_tiny_weights(path: Path, channels: int = 1, seed: int = 0) -> Path:
+    """Write weights that change an image visibly and depend on every input pixel in reach."""
+    config = {"channels": channels, "widths": [8, 8], "blocks": [1, 1, 1]}
+    torch.manual_seed(seed)
+    network = build("two-scale", config)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(3)
+    card = WeightsCard(
+        title="Tiny",
+        description="Random weights for tests",
+        architecture="two-scale",
+        config=config,
+        domain="microscopy" if channels == 1 else "photo",
+        channels=channels,
+        mapping="anscombe" if channels == 1 else "affine",
+        noise_range=(0.0, 0.35),
+    )
+    save_weights(path, card, network.state_dict())
+    return path

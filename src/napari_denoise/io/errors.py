@@ -1,0 +1,34 @@
+"""What goes wrong with files, each in one clear message."""
+
+from __future__ import annotations
+
+import os
+
+
+class FileError(ValueError):
+    """A file cannot be read or written: names the file, the rule it breaks, the remedy.
+
+    Parameters
+    ----------
+    path
+        The file, folder or pattern at fault.
+    rule
+        What is wrong, with the value.
+    remedy
+        What the user can do about it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], rule: str, remedy: str) -> None:
+        super().__init__(f"{os.fspath(path)}: {rule}; {remedy}")
+
+
+class FileExists(FileError, FileExistsError):
+    """The target exists and replacing it was not asked for."""
+
+
+class ReadWarning(UserWarning):
+    """The file was read, but something in it was left out or guessed."""
+
+
+class WriteWarning(UserWarning):
+    """The file was written, but something in it differs from the data in memory."""

@@ -1,0 +1,30 @@
+"""The planes of an array in the order of writing, one in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def planes_last(array: Any, axes: str) -> tuple[Any, str]:
+    """Transpose so that Y, X and the colour samples come last; no copy.
+
+    Returns
+    -------
+    array, axes
+        Such as ``(T, C, Y, X, S)``; the other axes keep their order.
+    """
+    order = [a for a in axes if a not in "YXS"] + [a for a in "YXS" if a in axes]
+    final = "".join(order)
+    if final == axes:
+        return array, axes
+    return array.transpose([axes.index(a) for a in order]), final
+
+
+def iterate(array: Any, axes: str) -> Iterator[NDArray[Any]]:
+    """Yield each plane of an array whose planes are last, computed one by one."""
+    for index in np.ndindex(*array.shape[: len(axes) - 2 - ("S" in axes)]):
+        yield np.ascontiguousarray(np.asarray(array[index]))

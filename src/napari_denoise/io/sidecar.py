@@ -1,0 +1,159 @@
+"""What a format cannot hold, in ``<file>.json`` beside the file."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Collection, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_denoise.io.errors import FileError, ReadWarning
+from napari_denoise.io.metadata import ImageMeta
+
+_MARK = "napari_denoise_sidecar"
+_VERSION = 1
+_PAIRS = ("contrast_limits",)
+KEPT = ("scale", "units", "channel_names", "channel_colors", "contrast_limits", "gamma")
+"""Fields of `ImageMeta` that a sidecar holds where the format does not."""
+OF_THE_READER = frozenset({"format", "numbers", "gaps", "exr", "file_axes", "series"})
+"""Keys of `extra` that the next reading finds out by itself."""
+
+
+def sidecar_path(path: Path) -> Path:
+    """Where the sidecar of a file or of a ``####`` pattern stands."""
+    return path.with_name(f"{path.name}.json")
+
+
+def sidecar_values(
+    meta: ImageMeta, shape: tuple[int, ...], held: Collection[str]
+) -> dict[str, Any]:
+    """Everything of `meta` that the format does not hold, as JSON values.
+
+    Parameters
+    ----------
+    shape
+        Of the array.
+    held
+        Fields that the format holds; "axes" if it holds letters and lengths.
+
+    Returns
+    -------
+    Empty where nothing is left.
+    """
+    defaults = {f.name: f.default for f in fields(ImageMeta)}
+    values = {
+        name: getattr(meta, name)
+        for name in KEPT
+        if name not in held and getattr(meta, name) != defaults[name]
+    }
+    if not any(meta.units):
+        values.pop("units", None)
+    if set(meta.scale) <= {1.0}:
+        values.pop("scale", None)
+    extra = {k: v for k, v in meta.extra.items() if k not in OF_THE_READER and _is_json(v)}
+    if extra:
+        values["extra"] = extra
+    if "axes" not in held:
+        values |= {"axes": meta.axes, "shape": [int(n) for n in shape]}
+    return values
+
+
+def encode(values: Mapping[str, Any], path: Path) -> bytes:
+    """Text of a sidecar for the file or pattern at `path`."""
+    content = {_MARK: _VERSION, "file": path.name, **values}
+    return json.dumps(content, indent=2, ensure_ascii=False).encode()
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read the sidecar of a file; empty if there is none or it is somebody else's.
+
+    Raises
+    ------
+    FileError
+        It is ours, but damaged or newer than this version.
+    """
+    place = sidecar_path(path)
+    if not place.is_file():
+        return {}
+    try:
+        values = json.loads(place.read_bytes())
+    except (ValueError, OSError):
+        return {}
+    if not is_ours(values):
+        return {}
+    if values[_MARK] != _VERSION:
+        raise FileError(
+            place,
+            f"it is a sidecar of version {values[_MARK]!r}, expected {_VERSION}",
+            "update napari-denoise, or delete it to open the image without it",
+        )
+    return dict(values)
+
+
+def is_ours(values: Any) -> bool:
+    """Whether parsed JSON is a sidecar of this package."""
+    return isinstance(values, dict) and _MARK in values
+
+
+def restore(array: Any, meta: ImageMeta, values: Mapping[str, Any]) -> tuple[Any, ImageMeta]:
+    """Add what the sidecar holds; one that does not fit the array is ignored, loudly."""
+    if not values:
+        return array, meta
+    axes = str(values.get("axes", meta.axes))
+    shape = tuple(values.get("shape", np.shape(array)))
+    arranged = _arrange(array, meta.axes, axes, shape)
+    if arranged is None:
+        text = (
+            f"{meta.source[0]}: its sidecar describes {shape} along {axes!r}, the file holds "
+            f"{tuple(array.shape)} along {meta.axes!r}: the sidecar is ignored; delete it"
+        )
+        warnings.warn(text, ReadWarning, stacklevel=3)
+        return array, meta
+    by_letter = {
+        name: _per_axis(getattr(meta, name), meta.axes, axes, blank)
+        for name, blank in (("scale", 1.0), ("units", None))
+    }
+    kept = {k: _tuples(values[k], k in _PAIRS) for k in KEPT if k in values}
+    extra = {**meta.extra, **values.get("extra", {})}
+    return arranged, replace(meta, axes=axes, **{**by_letter, **kept}, extra=extra)
+
+
+def _arrange(array: Any, old: str, new: str, shape: tuple[int, ...]) -> Any | None:
+    """Transpose to the order of `new`, put axes of length 1 back; None if it does not fit."""
+    lengths = dict(zip(old, array.shape, strict=True))
+    if tuple(lengths.get(a, 1) for a in new) != shape or len(new) != len(shape):
+        return None
+    if any(n != 1 for a, n in lengths.items() if a not in new):
+        return None
+    if new == old:
+        return array
+    kept = [a for a in new if a in old]
+    dropped = tuple(i for i, a in enumerate(old) if a not in new)
+    array = array.squeeze(axis=dropped) if dropped else array
+    remaining = [a for a in old if a in new]
+    return array.transpose([remaining.index(a) for a in kept]).reshape(shape)
+
+
+def _per_axis(values: tuple[Any, ...], old: str, new: str, blank: Any) -> tuple[Any, ...]:
+    if not values:
+        return ()
+    known = dict(zip(old, values, strict=True))
+    return tuple(known.get(letter, blank) for letter in new)
+
+
+def _tuples(value: Any, pairs: bool) -> Any:
+    if not isinstance(value, list):
+        return value
+    return tuple(tuple(entry) for entry in value) if pairs else tuple(value)
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True

@@ -1,0 +1,274 @@
+"""Write images: array -> file, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_denoise.core.axes import Layout
+from napari_denoise.io import sidecar
+from napari_denoise.io.atomic import check_targets, replacing
+from napari_denoise.io.errors import FileError, FileExists, WriteWarning
+from napari_denoise.io.exr_writer import HALF_MAX, encode_exr, encode_through
+from napari_denoise.io.frames import iterate, planes_last
+from napari_denoise.io.loaded import check_dtype
+from napari_denoise.io.metadata import ImageMeta
+from napari_denoise.io.raster import encode_png
+from napari_denoise.io.sequences import TIFF_SUFFIXES, expand, split_number, suffix_of
+from napari_denoise.io.tiff_writer import write_tiff
+
+WRITABLE = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".exr", ".png", ".npy")
+_AXIS = {"T": "time points", "Z": "planes", "C": "channels"}
+
+
+def write(path: str | Path, array: Any, meta: ImageMeta, *, overwrite: bool = False) -> list[Path]:
+    """Write an image, a stack, or a sequence of numbered frames.
+
+    Parameters
+    ----------
+    path
+        The suffix chooses the format: ``.ome.tif`` and ``.tif`` OME-TIFF, ``.exr``,
+        ``.png``, ``.npy``. EXR and PNG hold one frame per file: the ``####`` of
+        ``clean_####.exr`` become the frame numbers (those of the source where there are
+        any, else from 0), and are added to a name without them.
+    array
+        Numpy, memory map, dask or zarr; read plane by plane, never written to.
+    meta
+        As `read` gave it. What the format cannot hold, and JSON values in `meta.extra`
+        such as "napari_denoise", go to ``<path>.json``, from where `read` takes them.
+    overwrite
+        Replace existing files.
+
+    Returns
+    -------
+    The files written, the sidecar last.
+
+    Raises
+    ------
+    FileExists
+        A file is there and `overwrite` is false.
+    FileError
+        The format cannot hold the data, or the disk is full. The older files are whole.
+    """
+    path = Path(path).expanduser()
+    meta = _complete(path, array, meta)
+    suffix = suffix_of(path).lower()
+    if suffix in (".exr", ".png"):
+        return _write_frames(path, array, meta, overwrite)
+    if suffix in TIFF_SUFFIXES:
+        return _write_whole(path, array, meta, overwrite, write_tiff)
+    if suffix == ".npy":
+        return _write_whole(path, array, meta, overwrite, _write_npy)
+    raise FileError(
+        path,
+        "it is a folder" if path.is_dir() else f"the format {path.suffix!r} is not written",
+        f"use one of {', '.join(WRITABLE)}, for frames a name such as clean_####.png",
+    )
+
+
+def frame_paths(path: Path, count: int, numbers: tuple[int, ...] = ()) -> list[Path]:
+    """Names of numbered frames: ``clean_####.png`` -> clean_0000.png, clean_0001.png.
+
+    Parameters
+    ----------
+    path
+        With a run of ``#``, or without: then ``_####`` is added, except for one frame.
+    count
+        Of frames.
+    numbers
+        Of the frames, else from 0.
+    """
+    if "#" not in path.name:
+        if count == 1:
+            return [path]
+        path = _pattern(path)
+    numbers = numbers if len(numbers) == count else tuple(range(count))
+    *_, run = re.finditer("#+", path.name)
+    width = len(run.group())
+    head, tail = path.name[: run.start()], path.name[run.end() :]
+    return [path.with_name(f"{head}{number:0{width}d}{tail}") for number in numbers]
+
+
+def _pattern(path: Path) -> Path:
+    suffix = suffix_of(path)
+    return path.with_name(f"{path.name.removesuffix(suffix)}_####{suffix}")
+
+
+def _complete(path: Path, array: Any, meta: ImageMeta) -> ImageMeta:
+    """Check the array and its axes; fill scale and units where they are empty."""
+    check_dtype(path, np.dtype(array.dtype))
+    try:
+        Layout(meta.axes, tuple(array.shape))
+    except ValueError as error:
+        raise FileError(path, str(error), "it was not written") from error
+    for name in ("scale", "units"):
+        given = getattr(meta, name)
+        if given and len(given) != len(meta.axes):
+            raise FileError(
+                path, f"{name} {given} has {len(given)} entries", f"{meta.axes!r} needs one each"
+            )
+    return replace(
+        meta,
+        scale=meta.scale or (1.0,) * len(meta.axes),
+        units=meta.units or (None,) * len(meta.axes),
+    )
+
+
+def _write_whole(
+    path: Path,
+    array: Any,
+    meta: ImageMeta,
+    overwrite: bool,
+    writer: Callable[[Path, Path, Any, ImageMeta], set[str]],
+) -> list[Path]:
+    place = _sidecar_place(path, overwrite)
+    check_targets([path], overwrite=overwrite)
+    with replacing([path, place], overwrite=True) as (temporary, beside):
+        held = writer(temporary, path, array, meta)
+        values = sidecar.sidecar_values(meta, tuple(array.shape), held)
+        beside.write_bytes(sidecar.encode(values, path))
+    return _without_empty(path, place, values)
+
+
+def _write_npy(temporary: Path, target: Path, array: Any, meta: ImageMeta) -> set[str]:
+    from numpy.lib.format import open_memmap
+
+    out = open_memmap(temporary, "w+", np.dtype(array.dtype), tuple(array.shape))
+    for index in Layout(meta.axes, tuple(array.shape)).frames:
+        out[index] = np.asarray(array[index])
+    out.flush()
+    return set()
+
+
+def _write_frames(path: Path, array: Any, meta: ImageMeta, overwrite: bool) -> list[Path]:
+    ordered, axes = planes_last(array, meta.axes)
+    _check_frames(path, ordered, axes)
+    count = ordered.shape[0] if axes[0] not in "YXS" else 1
+    targets = frame_paths(path, count, tuple(meta.extra.get("numbers", ())))
+    pattern = path if "#" in path.name or count == 1 else _pattern(path)
+    _check_leftovers(pattern, targets, overwrite)
+    place = _sidecar_place(pattern, overwrite)
+    check_targets(targets, overwrite=overwrite)
+    encoder = _exr_encoder if suffix_of(path).lower() == ".exr" else _png_encoder
+    held = {"axes"} if meta.axes == ("T" + axes[-2:] if axes[-1] != "S" else "TYXS") else set()
+    if count == 1 and meta.axes in ("YX", "YXS"):
+        held = {"axes"}
+    values = sidecar.sidecar_values(meta, tuple(array.shape), held)
+    with replacing([*targets, place], overwrite=True) as temporary:
+        encode = encoder(path, meta, count)
+        for number, image in enumerate(iterate(ordered, axes)):
+            temporary[number].write_bytes(encode(number, image))
+        temporary[-1].write_bytes(sidecar.encode(values, pattern))
+    return [*targets[:-1], *_without_empty(targets[-1], place, values)]
+
+
+def _check_frames(path: Path, array: Any, axes: str) -> None:
+    suffix, dtype = suffix_of(path).lower(), np.dtype(array.dtype)
+    leading = [a for a in axes if a not in "YXS"]
+    if len(leading) > 1 or "C" in leading:
+        kinds = " and ".join(f"{array.shape[axes.index(a)]} {_AXIS[a]}" for a in leading)
+        raise FileError(
+            path, f"one series of {suffix} frames cannot hold {kinds}", "save as .ome.tif"
+        )
+    if suffix == ".png" and dtype not in (np.uint8, np.uint16):
+        remedy = "save as .exr or .ome.tif" if dtype.kind == "f" else "save as .ome.tif"
+        raise FileError(
+            path,
+            f"PNG holds 8 or 16 bit integers, not {dtype}",
+            f"{remedy}, or convert to uint16 with a scale of your choice",
+        )
+    if suffix == ".exr" and (dtype.kind != "f" or dtype.itemsize > 4):
+        raise FileError(
+            path,
+            f"EXR holds linear light as float16 or float32, not {dtype}",
+            "save as .ome.tif, or convert to float32",
+        )
+    if suffix == ".exr" and "S" in axes and array.shape[-1] == 2:
+        raise FileError(path, "EXR needs gray, RGB or RGBA, not 2 samples", "save as .ome.tif")
+
+
+def _check_leftovers(pattern: Path, targets: list[Path], overwrite: bool) -> None:
+    """Frames of an older, longer sequence would be read as part of the new one."""
+    if "#" not in pattern.name:
+        return
+    try:
+        there = expand(pattern)
+    except FileError:
+        return
+    left = [file for file in there if file not in targets]
+    if left:
+        numbers = ", ".join(str(split_number(file)[1]) for file in left[:5])
+        kind = FileError if overwrite else FileExists
+        raise kind(
+            pattern,
+            f"{len(left)} other frames of that name are there (numbers {numbers} ...)",
+            "delete them or choose another name, or they would mix with the new ones",
+        )
+
+
+def _sidecar_place(path: Path, overwrite: bool) -> Path:
+    """Where the sidecar goes; a JSON file of somebody else is never replaced."""
+    place = sidecar.sidecar_path(path)
+    if not place.exists():
+        return place
+    try:
+        ours = sidecar.is_ours(json.loads(place.read_bytes()))
+    except (ValueError, OSError):
+        ours = False
+    if not ours:
+        raise FileExists(
+            place, "a file of another program has the sidecar's name", "choose another name"
+        )
+    if not overwrite:
+        raise FileExists(place, "it exists already", "choose another name or pass overwrite=True")
+    return place
+
+
+def _without_empty(path: Path, place: Path, values: dict[str, Any]) -> list[Path]:
+    if values:
+        return [path, place]
+    place.unlink(missing_ok=True)
+    return [path]
+
+
+def _png_encoder(path: Path, meta: ImageMeta, count: int) -> Callable[[int, Any], bytes]:
+    return lambda number, image: encode_png(image)
+
+
+def _exr_encoder(path: Path, meta: ImageMeta, count: int) -> Callable[[int, Any], bytes]:
+    """Pass the source's other layers through where it is still there and fits."""
+    origin = meta.extra.get("exr")
+    sources = meta.source if origin and len(meta.source) == count else ()
+    if origin and not all(file.is_file() for file in sources or (Path(),)):
+        text = f"{path}: the source is gone: its other layers and header are not written"
+        warnings.warn(text, WriteWarning, stacklevel=5)
+        sources = ()
+
+    def encode(number: int, image: NDArray[Any]) -> bytes:
+        if sources and origin:
+            names = tuple(origin["channels"])
+            data, clipped = encode_through(image, sources[number], origin["part"], names)
+        else:
+            several = count > 1
+            features = {
+                role: np.asarray(stack[number] if several else stack)
+                for role, stack in meta.features.items()
+            }
+            data, clipped = encode_exr(image, features)
+        if clipped:
+            text = (
+                f"{path}: {clipped} values of frame {number} are beyond half precision "
+                f"and were clipped to {HALF_MAX:.0f}"
+            )
+            warnings.warn(text, WriteWarning, stacklevel=4)
+        return data
+
+    return encode

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.fft import dct
+from scipy.ndimage import uniform_filter
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -45,6 +46,8 @@ class Blocks:
     """(n,) blocks of one or more frames, in data units."""
 
     mean: FloatArray
+    around: FloatArray
+    """(n,) means of the frame around each block, without the block itself."""
     energy: FloatArray
     """(n, 8, 8) squared cosine coefficients."""
     third: FloatArray
@@ -140,12 +143,25 @@ def cut_blocks(
     spectrum = BASIS @ centred @ BASIS.T
     blocks = Blocks(
         mean=mean,
+        around=_around(frame if level is None else level, rows, columns, mean),
         energy=spectrum**2,
         third=(centred**3).mean(axis=(1, 2)),
         dark=_too_many(raw, extremes.low) & extremes.piled_low,
         bright=_too_many(raw, extremes.high) & extremes.piled_high,
     )
     return blocks if fine.all() else blocks.take(fine)
+
+
+def _around(
+    image: NDArray[Any],
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
+    mean: FloatArray,
+) -> FloatArray:
+    """Mean over three times the block's side, less the block."""
+    wide = uniform_filter(np.asarray(image, np.float64), 3 * SIZE, mode="nearest")
+    middle = wide[rows + SIZE // 2, columns + SIZE // 2]
+    return np.asarray((9 * middle - mean) / 8)
 
 
 def _too_many(raw: list[FloatArray], level: float) -> BoolArray:

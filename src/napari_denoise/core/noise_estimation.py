@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
 
 from napari_denoise.core.noise import NoiseModel
 from napari_denoise.core.noise_blocks import (
@@ -98,12 +99,66 @@ def estimate_noise(
         return NoiseModel()
     if min(frames[0].shape) < _SMALLEST:
         return NoiseModel(read_noise=_small_sigma(frames))
-    share = _BUDGET // len(frames)
-    blocks = Blocks.join([cut_blocks(frame, extremes, share) for frame in frames])
-    fit = _fit_blocks(blocks, extremes)
+    single = _fit_blocks(_pool(frames, extremes), extremes)
+    paired = _fit_blocks(_pool_pairs(pairs, extremes), extremes) if len(pairs) else None
+    fit = paired if paired and _is_noise(paired, single) else single
     if fit is None:
         return NoiseModel(read_noise=_small_sigma(frames))
-    return _model(fit, extremes)
+    return _model(fit, single or fit, extremes)
+
+
+def _pool(frames: Sequence[NDArray[Any]], extremes: Extremes) -> Blocks:
+    """Cut blocks from all frames alike."""
+    share = _BUDGET // len(frames)
+    return Blocks.join([cut_blocks(frame, extremes, share) for frame in frames])
+
+
+def _pool_pairs(
+    pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]], extremes: Extremes
+) -> Blocks:
+    """Cut blocks from differences of frames: their noise without their content."""
+    share = _BUDGET // len(pairs)
+    return Blocks.join([_cut_pair(*pair, extremes, share) for pair in pairs])
+
+
+def _cut_pair(
+    first: NDArray[Any], second: NDArray[Any], extremes: Extremes, budget: int
+) -> Blocks:
+    """Match the brightness of the second frame, then scale to one frame's variance.
+
+    The variance of (y1 - f y2) / sqrt(1 + f**2) is that of the level
+    (m1 + f**2 m2) / (1 + f**2), as variance is linear in the level.
+    """
+    one, two = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    factor = _match(one, two)
+    weight = 1 + factor**2
+    difference = (one - factor * two) / np.sqrt(weight)
+    level = (one + factor**2 * two) / weight
+    return cut_blocks(difference, extremes, budget, level=level, piled=(first, second))
+
+
+def _match(one: FloatArray, two: FloatArray) -> float:
+    """Contrast of the first frame relative to the second; 1 where noise hides it."""
+    a, b = (uniform_filter(np.nan_to_num(image), 16)[8::16, 8::16] for image in (one, two))
+    a, b = a - a.mean(), b - b.mean()
+    power = float((a * a).sum() * (b * b).sum())
+    if power <= 0 or float((a * b).sum()) < 0.9 * np.sqrt(power):
+        return 1.0
+    factor = float(np.sqrt((a * a).sum() / (b * b).sum()))
+    return factor if 0.5 < factor < 2 else 1.0
+
+
+def _is_noise(paired: Fit, single: Fit | None) -> bool:
+    """Tell whether differences of frames can be trusted to hold the noise.
+
+    Repeated or averaged frames differ by too little; moving content and other planes of
+    a z-stack differ by more than a single frame's own fine detail.
+    """
+    if single is None:
+        return True
+    level = single.bins.level
+    ratio = np.array([max(paired.at(m), 0.0) / max(single.at(m), 1e-300) for m in level])
+    return bool(0.02 < np.median(ratio) < 1.15)
 
 
 def _small_sigma(frames: Sequence[NDArray[Any]]) -> float:
@@ -151,8 +206,9 @@ def _fit_line(blocks: Blocks) -> Fit | None:
 
 def _bin(blocks: Blocks, least: int = 120, share: float = 0.1) -> Bins:
     """Group blocks by level and average the share of each with the least coarse detail."""
-    order = np.argsort(blocks.mean, kind="stable")
-    mean = blocks.mean[order]
+    key = blocks.around
+    order = np.argsort(key, kind="stable")
+    mean = key[order]
     edges = np.union1d(
         np.linspace(0, len(mean), 13).astype(int)[1:-1],
         np.searchsorted(mean, np.linspace(mean[0], mean[-1], 13)[1:-1]),
@@ -215,16 +271,16 @@ def _constant(variance: FloatArray, trust: FloatArray) -> float:
     return float(np.average(variance, weights=trust / np.maximum(variance, floor) ** 2))
 
 
-def _model(fit: Fit, extremes: Extremes) -> NoiseModel:
-    """Split the intercept into offset and read noise."""
+def _model(fit: Fit, single: Fit, extremes: Extremes) -> NoiseModel:
+    """Split the intercept into offset and read noise by the skewness of single frames."""
     gain, intercept = fit.gain, _without_rounding(fit, extremes)
     rho = fit.correlation.rho_y, fit.correlation.rho_x
     if gain <= 0:
         return NoiseModel(0.0, 0.0, float(np.sqrt(max(intercept, 0.0))), *rho)
-    dark = int(np.argmin(fit.bins.level))
-    level = float(fit.bins.level[dark])
+    dark = int(np.argmin(single.bins.level))
+    level = float(single.bins.level[dark])
     variance = max(gain * level + intercept, 0.0)
-    shot = float(np.clip(fit.bins.third[dark] / gain, 0.0, variance))
+    shot = float(np.clip(single.bins.third[dark] / gain, 0.0, variance))
     return NoiseModel(gain, level - shot / gain, float(np.sqrt(variance - shot)), *rho)
 
 

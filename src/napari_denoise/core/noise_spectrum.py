@@ -13,7 +13,6 @@ from napari_denoise.core.noise_blocks import BASIS, ORDER, SIZE
 FloatArray = NDArray[np.float64]
 
 _FIT = ORDER >= 3
-_STARTS = ((0.0, 0.0), (0.3, 0.05), (0.8, 0.3))
 
 
 def _overlaps() -> FloatArray:
@@ -83,29 +82,45 @@ def fit_correlation(energy: FloatArray, insignificant: float = 0.03) -> Correlat
         (8, 8) mean energies, any scale; the lowest three orders are not used, as they
         hold the image's own content first.
     insignificant
-        Correlations up to this at lag 1 on both axes are taken as none.
+        Correlations up to this on both axes are taken as none.
     """
     if not (energy[_FIT] > 0).all():
         return Correlation()
-    wanted = np.log(energy[_FIT])
+    wanted = np.log(energy)
+    start_y, start_x = _coarse_fit(wanted)
 
     def misfit(p: FloatArray) -> FloatArray:
-        return np.asarray((np.log(_spectrum(p[1:])[_FIT]) + p[0] - wanted) * 5)
+        return np.asarray((np.log(_spectrum(p[1:]))[_FIT] + p[0] - wanted[_FIT]) * 5)
 
-    limits = ([-np.inf, *[-0.5, -0.5] * 2], [np.inf, *[1.2, 1.0] * 2])
-    fits = [
-        least_squares(
-            misfit,
-            [wanted.mean(), *start, *start],
-            loss="soft_l1",
-            bounds=limits,
-            max_nfev=30,
-            xtol=1e-4,
-            ftol=1e-4,
-        )
-        for start in _STARTS
-    ]
-    best = min(fits, key=lambda fit: float(fit.cost)).x
+    start = [*start_y, *start_x]
+    scale = float(np.mean(wanted[_FIT] - np.log(_spectrum(np.array(start)))[_FIT]))
+    fit = least_squares(misfit, [scale, *start], loss="soft_l1", max_nfev=20, ftol=1e-4)
+    best = [float(value) for value in fit.x]
     found = Correlation((best[1], best[2]), (best[3], best[4]))
     strongest = max(abs(r) for r in (*found.rho_y, *found.rho_x))
     return Correlation() if strongest <= insignificant else found
+
+
+def _coarse_fit(wanted: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Search a grid of kernels, first one for both axes, then each axis in turn."""
+    both = _LOG_GAINS[:, :, None] + _LOG_GAINS[:, None, :]
+    along_x = along_y = _LOG_GAINS[_best(both, wanted)]
+    for _ in range(2):
+        along_y = _LOG_GAINS[_best(_LOG_GAINS[:, :, None] + along_x, wanted)]
+        along_x = _LOG_GAINS[_best(along_y[:, None] + _LOG_GAINS[:, None, :], wanted)]
+    row_y = _best(_LOG_GAINS[:, :, None] + along_x, wanted)
+    row_x = _best(along_y[:, None] + _LOG_GAINS[:, None, :], wanted)
+    return _KERNELS[row_y], _KERNELS[row_x]
+
+
+def _best(candidates: FloatArray, wanted: FloatArray) -> int:
+    """Index of the candidate with the least mean absolute misfit at its best scale."""
+    misfit = (wanted - candidates)[:, _FIT]
+    misfit -= np.median(misfit, axis=1, keepdims=True)
+    return int(np.argmin(np.abs(misfit).sum(axis=1)))
+
+
+_KERNELS: FloatArray = np.array(
+    [(c1, c2) for c1 in np.linspace(-0.3, 1.2, 26) for c2 in np.linspace(-0.2, 1, 19)]
+)
+_LOG_GAINS: FloatArray = np.log([_gains(c1, c2) for c1, c2 in _KERNELS])

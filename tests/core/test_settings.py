@@ -1,0 +1,38 @@
+import pytest
+
+from napari_denoise.core.noise import NoiseModel
+from napari_denoise.core.settings import DenoiseSettings, TrainSettings
+
+
+def test_settings_survive_json():
+    noise = ("auto", 3.5, NoiseModel(gain=2, offset=100, correlation_x=(0.6, 0.2)))
+    settings = DenoiseSettings(noise=noise, tile=256, intensity_range=(0, 4095), strength=0.5)
+    assert DenoiseSettings.parse(settings.to_json()) == settings
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("strength", 1.5),
+        ("tile", 3),
+        ("noise", -1.0),
+        ("realism", -0.1),
+        ("intensity_range", (5, 5)),
+        ("precision", "int8"),
+        ("mapping", "gamma"),
+        ("weigths", "photo"),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_value(field, value):
+    with pytest.raises(ValueError, match=field) as caught:
+        DenoiseSettings.parse({field: value})
+    assert repr(value) in str(caught.value) or str(value) in str(caught.value)
+
+
+def test_a_recipe_with_a_misspelt_setting_is_refused():
+    recipe = {"name": "x", "domain": "photo", "architecture": "a", "config": {}, "steps": 1}
+    assert TrainSettings.parse(recipe).steps == 1
+    with pytest.raises(ValueError, match="step_size"):
+        TrainSettings.parse({**recipe, "step_size": 2})
+    with pytest.raises(ValueError, match="low <= high"):
+        TrainSettings.parse({**recipe, "sigma": (0.5, 0.1)})

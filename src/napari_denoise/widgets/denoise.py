@@ -1,0 +1,495 @@
+"""The Denoise dock widget: shows the state, and hands the user's wishes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from magicgui import widgets as mg
+from napari.layers import Image
+from napari.utils.notifications import (
+    ErrorNotification,
+    notification_manager,
+    show_warning,
+)
+from qtpy.QtCore import QEvent, QSize, QTimer
+from qtpy.QtWidgets import QWidget
+
+from napari_denoise.widgets.compare import Compare, show_residual
+from napari_denoise.widgets.form import SettingsForm
+from napari_denoise.widgets.history import History
+from napari_denoise.widgets.jobs import Found, Jobs, Measured, discover, measure
+from napari_denoise.widgets.layers import (
+    Source,
+    axes_of,
+    bare,
+    current_frame,
+    current_point,
+    levels_of,
+    provenance,
+    targets,
+)
+from napari_denoise.widgets.parts import (
+    EmptyState,
+    FittingScroll,
+    Header,
+    Status,
+    button,
+    column,
+    row,
+    small_print,
+)
+from napari_denoise.widgets.previewing import Preview
+from napari_denoise.widgets.running import DenoisedAlready, Order, Refused, Runner
+from napari_denoise.widgets.text import (
+    cost_text,
+    names_text,
+    noise_lines,
+    provenance_text,
+    shape_text,
+    size_text,
+)
+from napari_denoise.widgets.undo import Undo
+from napari_denoise.widgets.workers import Task
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+_SETTLE_MS = 300
+"""Wait this long after the last change before measuring or previewing."""
+_WIDTH = 340
+_PLUGIN, _SAMPLE = "napari-denoise", "fluorescence"
+
+
+class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
+    """Denoise image layers in place, after a look at a preview; every run can be undone.
+
+    Parameters
+    ----------
+    viewer
+        Where the layers are.
+    budget
+        Bytes of earlier data that Undo keeps in memory; None for a quarter of it.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, budget: int | None = None) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._jobs = Jobs()
+        self.history = History(budget)
+        self.preview = Preview(viewer, self._jobs)
+        self.runner = Runner(viewer, self._jobs, self.history)
+        self.undo = Undo(viewer, self.history)
+        self.compare = Compare(self.history)
+        self._sources: list[Source] = []
+        self._made: list[tuple[Source, Image]] = []
+        self._measuring: Task | None = None
+        self._closed = False
+        self._problem = ""
+        self._build()
+        self._settle = self._timer(self._settled)
+        self._look = self._timer(self._show_preview)
+        self._connect()
+        self._discovery = Task(discover, on_event=self._found, on_error=self._fail)
+        self._select()
+
+    # --- what it looks like -------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.form = SettingsForm()
+        self.empty = EmptyState(self._open_sample)
+        self.header = Header()
+        self._scroll = FittingScroll(self.form.native)
+        self._buttons()
+        self._actions = self._action_rows()
+        layout = column(self, 8)
+        layout.setContentsMargins(8, 6, 8, 6)
+        for part in (self.empty, self.header, self._scroll, self._actions):
+            layout.addWidget(part)
+        layout.addStretch()
+
+    def _buttons(self) -> None:
+        self.preview_button = button(
+            "Preview",
+            "Show the result on the visible part of the current frame, and follow the view. "
+            "The layer is not touched.",
+        )
+        self.preview_button.native.setCheckable(True)
+        self.run_button = button("Run", "Denoise the layers named above.")
+        self.cancel_button = button("Cancel", "Stop. A layer at work stays as it was.")
+        self.undo_button = button("Undo", "Give the layer the data back that it had.")
+        self.compare_button = button(
+            "Hold to compare", "Shows the original for as long as the button is held."
+        )
+        self.residual_button = button(
+            "Residual",
+            "Add noisy - denoised beside the layer. It should look like noise: structure in "
+            "it was taken from the image.",
+        )
+        self.again_button = button("Denoise again anyway", "Denoise it a second time.")
+
+    def _action_rows(self) -> QWidget:
+        self.progress_bar = mg.ProgressBar(value=0, min=0, max=1000)
+        self.progress_note = small_print()
+        self.status = Status(self.again_button)
+        box = QWidget()
+        rows = column(box, 6)
+        rows.addLayout(row(self.preview_button, self.run_button, self.cancel_button))
+        rows.addWidget(self.progress_bar.native)
+        rows.addWidget(self.progress_note)
+        rows.addLayout(row(self.undo_button, self.compare_button, self.residual_button))
+        rows.addWidget(self.status)
+        return box
+
+    def sizeHint(self) -> QSize:
+        """Return a width that every row fits."""
+        return QSize(_WIDTH, super().sizeHint().height())
+
+    # --- wiring -------------------------------------------------------------------------
+
+    def _timer(self, callback: Callable[[], None]) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(_SETTLE_MS)
+        timer.timeout.connect(callback)
+        return timer
+
+    def _connect(self) -> None:
+        self.preview_button.native.toggled.connect(self._toggle_preview)
+        self.run_button.changed.connect(self._run_clicked)
+        self.again_button.changed.connect(self._again_clicked)
+        self.cancel_button.changed.connect(self.runner.cancel)
+        self.undo_button.changed.connect(self._undo_clicked)
+        self.residual_button.changed.connect(self._residual_clicked)
+        self.compare_button.native.pressed.connect(self._start_comparing)
+        self.compare_button.native.released.connect(self._stop_comparing)
+        self.form.changed.connect(self._settings_changed)
+        for part in (self.preview, self.runner, self.undo):
+            part.said.connect(self._say)
+            part.failed.connect(self._fail)
+            part.changed.connect(self._update)
+        self.preview.measured.connect(self._measured)
+        self.runner.measured.connect(self._measured)
+        self.runner.progressed.connect(self._progress)
+        self.runner.applied.connect(self._applied)
+        for emitter, callback in self._viewer_events():
+            emitter.connect(callback)
+        # The window may delete this widget while work is going on.
+        self.destroyed.connect(_closer(self.preview, self.runner, self.undo))
+
+    def _viewer_events(self) -> list[tuple[Any, Callable[..., None]]]:
+        layers, dims = self._viewer.layers, self._viewer.dims
+        camera = self._viewer.scene.camera
+        return [
+            (layers.events.inserted, self._select),
+            (layers.events.removed, self._removed),
+            (layers.events.reordered, self._select),
+            (layers.events.renamed, self._select),
+            (layers.selection.events.changed, self._select),
+            (dims.events.current_step, self._moved),
+            (dims.events.order, self._moved),
+            (dims.events.ndisplay, self._moved),
+            (camera.events.center, self._moved),
+            (camera.events.zoom, self._moved),
+        ]
+
+    # --- layers -------------------------------------------------------------------------
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The layers that Run would denoise."""
+        return tuple(self._sources)
+
+    def _select(self, _event: Any = None) -> None:
+        """Follow the selection in the layer list, and the data of what is selected."""
+        if self._closed or self.compare.active:
+            return
+        self._problem = ""
+        sources = []
+        for layer in targets(self._viewer.layers):
+            try:
+                sources.append(Source.of(layer))
+            except ValueError as error:
+                self._problem = f"“{layer.name}”: {error}"
+        if not _same(sources, self._sources):
+            self._watch(sources)
+            self.form.noise_note.say("")
+            self._settle.start()
+        self._update()
+
+    def _watch(self, sources: list[Source]) -> None:
+        for source in self._sources:
+            source.layer.events.data.disconnect(self._select)
+        self._sources = sources
+        for source in sources:
+            source.layer.events.data.connect(self._select)
+
+    def _removed(self, event: Any) -> None:
+        layer = bare(event.value)
+        for part in (self.runner, self.preview, self.undo, self._jobs):
+            part.forget(layer)
+        self._made = [(s, m) for s, m in self._made if layer not in (s.layer, m)]
+        self._select()
+
+    def _settings_changed(self) -> None:
+        self._settle.start()
+
+    # --- measuring ----------------------------------------------------------------------
+
+    def _settled(self) -> None:
+        """Act on the settings and the selection once they have stopped changing."""
+        if self._closed or self.runner.busy:
+            return
+        if self.preview.active:
+            self._show_preview()
+        elif wanted := [s for s in self._sources if provenance(s.layer) is None]:
+            self._measure(wanted)
+
+    def _measure(self, sources: Sequence[Source]) -> None:
+        if self._measuring is not None:
+            self._measuring.cancel()
+        self.form.noise_note.say("Measuring the noise …")
+        self._measuring = Task(
+            measure,
+            self._jobs,
+            tuple(sources),
+            self.form.settings(),
+            on_event=self._measured,
+            on_error=self._measure_failed,
+        )
+
+    def _measure_failed(self, error: Exception) -> None:
+        self.form.noise_note.say("")
+        if isinstance(error, ValueError):  # says what is wrong with the data or settings
+            self._say("error", str(error))
+        else:
+            self._fail(error)
+
+    def _measured(self, event: Measured) -> None:
+        """Show what a prepared job knows of the data."""
+        job, source = event.job, event.source
+        if self._closed or all(s.layer is not source.layer for s in self._sources):
+            return
+        model = job.noise[0]
+        automatic = "Estimated: " if self.form.noise.value == "auto" else "Used: "
+        self.form.noise_note.say(automatic + noise_lines(job.noise))
+        low, high = source.layer.contrast_limits
+        self.form.suggest_noise(model, float(model.variance((low + high) / 2)) ** 0.5)
+        self.form.show_picked(job.provenance()["weights"])
+        cost = job.cost()
+        total = sum(s.nbytes for s in self._sources)
+        self.form.cost.say(cost_text(cost.tile, cost.bytes, cost.recompute, total))
+
+    def _found(self, found: Found) -> None:
+        self.form.fill_devices(found.devices)
+
+    # --- preview ------------------------------------------------------------------------
+
+    def _toggle_preview(self, on: bool) -> None:
+        if on:
+            self._show_preview()
+        else:
+            self.preview.stop()
+            self.status.clear()
+
+    def _show_preview(self) -> None:
+        if self._closed or self.runner.busy or not self.preview_button.native.isChecked():
+            return
+        if not self.preview.show(self._sources, self.form.settings()):
+            self._check_preview(False)
+
+    def _check_preview(self, on: bool) -> None:
+        native = self.preview_button.native
+        native.blockSignals(True)
+        native.setChecked(on)
+        native.blockSignals(False)
+
+    def _moved(self, _event: Any = None) -> None:
+        if not self._closed and self.preview.active:
+            self._look.start()
+
+    # --- run, undo ----------------------------------------------------------------------
+
+    def _run_clicked(self) -> None:
+        self.run()
+
+    def _again_clicked(self) -> None:
+        self.run(again=True)
+
+    def run(self, again: bool = False) -> None:
+        """Denoise what is selected, as the form says.
+
+        Parameters
+        ----------
+        again
+            Also what is denoised already.
+        """
+        self._stop_comparing()
+        order = Order(
+            self.form.settings(),
+            this_frame=self.form.scope.value == "frame",
+            in_place=self.form.output.value == "in_place",
+            again=again,
+        )
+        try:
+            self.runner.start(self._sources, order)
+        except Refused as refusal:
+            self._refuse(refusal)
+            return
+        if self._measuring is not None:
+            self._measuring.cancel()
+        self.preview.stop()
+        self.status.clear()
+
+    def _refuse(self, refusal: Refused) -> None:
+        self.status.say("warning", str(refusal), remedy=isinstance(refusal, DenoisedAlready))
+        if not isinstance(refusal, DenoisedAlready):
+            show_warning(str(refusal))
+
+    def _applied(self, source: Source, made: Image) -> None:
+        if made is not source.layer:
+            self._made.append((source, made))
+        self.undo.keep_budget()
+
+    def _undo_clicked(self) -> None:
+        self._stop_comparing()
+        self.undo.step()
+
+    # --- looking at what was done -------------------------------------------------------
+
+    def _start_comparing(self) -> None:
+        if self.preview.active:
+            self.preview.hide(True)
+            return
+        layers = [s.layer for s in self._sources]
+        covers = [m for s, m in self._made if m in layers or s.layer in layers]
+        self.compare.press(layers, covers)
+
+    def _stop_comparing(self) -> None:
+        if self.preview.active:
+            self.preview.hide(False)
+        self.compare.release()
+
+    def _pair(self) -> tuple[Source, Image] | None:
+        """Return a noisy source and the layer that holds its result, of the same shape."""
+        for source in self._sources:
+            layer = source.layer
+            original = self.history.original(layer)
+            if original is not None:
+                return Source(layer, original, axes_of(layer)), layer
+            for noisy, made in reversed(self._made):
+                fits = tuple(levels_of(made)[0].shape) == tuple(noisy.array.shape)
+                if fits and layer in (noisy.layer, made):
+                    return noisy, made
+        return None
+
+    def _residual_clicked(self) -> None:
+        pair = self._pair()
+        if pair is not None:
+            point = current_point(self._viewer, pair[0].layer)
+            frame = 0 if point is None else current_frame(pair[0], point)
+            show_residual(self._viewer, *pair, frame)
+
+    # --- showing the state --------------------------------------------------------------
+
+    def _update(self) -> None:
+        """Show and enable what makes sense now."""
+        if self._closed:
+            return
+        images = any(isinstance(x, Image) for x in self._viewer.layers)
+        running = self.runner.busy
+        self.empty.setVisible(not images)
+        for part in (self.header, self._scroll, self._actions):
+            part.setVisible(images)
+        self._scroll.setEnabled(not running)
+        self.run_button.native.setVisible(not running)
+        self.cancel_button.native.setVisible(running)
+        self.progress_bar.native.setVisible(running)
+        if not running:
+            self.progress_note.say("")
+        self.run_button.enabled = bool(self._sources)
+        self.preview_button.enabled = bool(self._sources) and not running
+        self._check_preview(self.preview.active)
+        last = self.history.last()
+        self.undo_button.enabled = last is not None and not running and not self.undo.busy
+        self.compare_button.enabled = self.preview.active or self._pair() is not None
+        self.residual_button.enabled = self._pair() is not None
+        self._show_header()
+
+    def _show_header(self) -> None:
+        if not self._sources:
+            text = self._problem or "Select one or more image layers in the layer list."
+            self.header.show_layers("No layer to denoise", text)
+            return
+        first = self._sources[0]
+        facts = shape_text(first.array.shape, first.axes, first.array.dtype)
+        names = [s.layer.name for s in self._sources]
+        size = size_text(sum(s.nbytes for s in self._sources))
+        if len(names) > 1:
+            facts = f"{len(names)} layers, one after the other"
+        notes = [n for s in self._sources if (n := provenance(s.layer))]
+        note = provenance_text(notes[0]) if notes else ""
+        self.header.show_layers(names_text(names), f"{facts} · {size}", note or self._problem)
+
+    def _say(self, kind: str, text: str) -> None:
+        if not self._closed:
+            self.status.say(kind, text)
+
+    def _fail(self, error: Exception) -> None:
+        notification_manager.dispatch(ErrorNotification(error))
+        self._say("error", str(error) or type(error).__name__)
+
+    def _progress(self, text: str, fraction: float) -> None:
+        if self._closed:
+            return
+        self.progress_note.say(text)
+        native = self.progress_bar.native
+        native.setRange(0, 1000 if fraction else 0)  # 0, 0 shows work of unknown length
+        native.setValue(int(1000 * fraction))
+
+    def _open_sample(self) -> None:
+        self._viewer.open_sample(_PLUGIN, _SAMPLE)
+
+    # --- the end ------------------------------------------------------------------------
+
+    def event(self, event: QEvent) -> bool:
+        """Notice that the dock widget was closed: napari takes the parent away then."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.shut_down()
+        return bool(super().event(event))
+
+    def shut_down(self) -> None:
+        """Stop all work and leave the layers as they are."""
+        if self._closed:
+            return
+        self._closed = True
+        self._settle.stop()
+        self._look.stop()
+        self.compare.release()
+        for emitter, callback in self._viewer_events():
+            emitter.disconnect(callback)
+        self._watch([])
+        for task in (self._measuring, self._discovery):
+            if task is not None:
+                task.detach()
+        for part in (self.preview, self.runner, self.undo):
+            part.close()
+        self._jobs.clear()
+
+
+def _same(a: Sequence[Source], b: Sequence[Source]) -> bool:
+    return len(a) == len(b) and all(
+        x.layer is y.layer
+        and x.axes == y.axes
+        and len(x.levels) == len(y.levels)
+        and all(p is q for p, q in zip(x.levels, y.levels, strict=True))
+        for x, y in zip(a, b, strict=True)
+    )
+
+
+def _closer(*parts: Preview | Runner | Undo) -> Callable[[], None]:
+    def close() -> None:
+        for part in parts:
+            part.close()
+
+    return close

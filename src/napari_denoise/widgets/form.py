@@ -1,0 +1,244 @@
+"""The settings of the widget, as magicgui controls in a narrow form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from magicgui import widgets as mg
+from psygnal import Signal
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
+
+from napari_denoise.core.noise import NoiseModel
+from napari_denoise.core.settings import ChannelNoise, DenoiseSettings
+from napari_denoise.models.catalogue import WeightsInfo, list_weights
+from napari_denoise.widgets.parts import Section, small_print
+from napari_denoise.widgets.text import card_summary, card_text
+
+TILES = ("auto", 64, 128, 256, 512, 1024)
+_HUGE = 1e12
+
+
+class SettingsForm:
+    """Controls for everything in `DenoiseSettings` that the widget offers.
+
+    Signals
+    -------
+    changed : ()
+        The settings are different now.
+    """
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        self.native = QWidget()
+        self._layout = _form_layout(self.native)
+        self._weights_row()
+        self._noise_rows()
+        self.strength = mg.Slider(
+            value=100,
+            min=0,
+            max=100,
+            tooltip="Percent of the noise to take out: 100 gives the network's result, less "
+            "mixes the noisy pixels back in.",
+        )
+        self._row("Strength", self.strength)
+        self.scope = mg.RadioButtons(
+            choices=[("Whole stack", "stack"), ("This frame", "frame")],
+            value="stack",
+            orientation="horizontal",
+            tooltip="Denoise every frame, or only the one on the screen.",
+        )
+        self._row("Apply to", self.scope, tells=False)
+        self.output = mg.RadioButtons(
+            choices=[("In place", "in_place"), ("New layer", "new")],
+            value="in_place",
+            orientation="horizontal",
+            tooltip="In place: the layer gets the denoised data, and Undo brings the original "
+            "back. New layer: the layer stays as it is.",
+        )
+        self._row("Output", self.output, tells=False)
+        self._speed_section()
+
+    # --- rows ---------------------------------------------------------------------------
+
+    def _weights_row(self) -> None:
+        self._catalogue: dict[str, WeightsInfo] = {}
+        self.weights = mg.ComboBox(choices=[("Auto", "auto")], value="auto")
+        self._row("Weights", self.weights)
+        self.picked = small_print()
+        self.card = small_print()
+        self.card.setVisible(True)
+        self.card_section = Section(
+            "About these weights", self.card, "What they were trained on, and how well they do."
+        )
+        self._layout.addRow(self.picked)
+        self._layout.addRow(self.card_section)
+        self.weights.changed.connect(self._show_card)
+        self.fill_weights(list_weights())
+
+    def _noise_rows(self) -> None:
+        self.noise = mg.ComboBox(
+            choices=[
+                ("Auto: estimate it", "auto"),
+                ("Sigma", "sigma"),
+                ("Gain, offset, read noise", "model"),
+            ],
+            value="auto",
+            tooltip="How strong the noise is. Auto measures it in the data; the others take "
+            "your own figures, in the data's units.",
+        )
+        self._row("Noise", self.noise)
+        self.sigma = _figure("Standard deviation of Gaussian noise, in the data's units.")
+        self.gain = _figure("Data units per photo-electron; 0 for purely Gaussian noise.")
+        self.offset = _figure("Mean of an unexposed pixel, in the data's units.", -_HUGE)
+        self.read_noise = _figure("Standard deviation of an unexposed pixel, in the data's units.")
+        self._row("Sigma", self.sigma)
+        self._row("Gain", self.gain)
+        self._row("Offset", self.offset)
+        self._row("Read noise", self.read_noise)
+        self.noise_note = small_print()
+        self._layout.addRow(self.noise_note)
+        self.noise.changed.connect(self._show_noise_rows)
+        self._show_noise_rows()
+
+    def _speed_section(self) -> None:
+        body = QWidget()
+        self._speed = _form_layout(body)
+        self.tile = mg.ComboBox(
+            choices=[("Auto" if t == "auto" else f"{t} x {t}", t) for t in TILES],
+            value="auto",
+            tooltip="Pixels denoised at a time. It changes memory and time, never the result.",
+        )
+        self._row("Tile", self.tile, self._speed)
+        self.device = mg.ComboBox(
+            choices=[("Auto", "auto")],
+            value="auto",
+            tooltip="Where to compute. Auto takes the fastest there is.",
+        )
+        self._row("Device", self.device, self._speed)
+        self.cost = small_print()
+        self._speed.addRow(self.cost)
+        self.speed_section = Section(
+            "Speed and memory", body, "Tile size and device; neither changes the result."
+        )
+        self._layout.addRow(self.speed_section)
+
+    def _row(
+        self, label: str, widget: Any, layout: QFormLayout | None = None, tells: bool = True
+    ) -> None:
+        name = QLabel(label)
+        name.setToolTip(widget.tooltip or "")
+        (self._layout if layout is None else layout).addRow(name, widget.native)
+        if tells:
+            widget.changed.connect(self._tell)
+
+    def _tell(self, _value: Any = None) -> None:
+        self.changed.emit()
+
+    # --- values -------------------------------------------------------------------------
+
+    def settings(self) -> DenoiseSettings:
+        """Return what is chosen now."""
+        return DenoiseSettings(
+            weights=self.weights.value,
+            noise=self._noise_value(),
+            strength=self.strength.value / 100,
+            tile=self.tile.value,
+            device=self.device.value,
+        )
+
+    def _noise_value(self) -> ChannelNoise:
+        if self.noise.value == "sigma":
+            return float(self.sigma.value)
+        if self.noise.value == "model":
+            return NoiseModel(self.gain.value, self.offset.value, self.read_noise.value)
+        return "auto"
+
+    def suggest_noise(self, model: NoiseModel, sigma: float) -> None:
+        """Start the user's own figures from what was measured."""
+        if self.noise.value != "auto":
+            return
+        values = (
+            (self.sigma, sigma),
+            (self.gain, model.gain),
+            (self.offset, model.offset),
+            (self.read_noise, model.read_noise),
+        )
+        for widget, value in values:
+            with widget.changed.blocked():
+                widget.value = float(f"{value:.6g}")
+
+    def fill_weights(self, found: Sequence[WeightsInfo]) -> None:
+        """Offer these weights besides "Auto"."""
+        self._catalogue = {info.name: info for info in found}
+        choices = [("Auto", "auto"), *((info.card.title, info.name) for info in found)]
+        _offer(self.weights, choices)
+        self._show_card()
+
+    def fill_devices(self, devices: Sequence[str]) -> None:
+        """Offer these devices besides "Auto"."""
+        names = [(_device_name(d), d) for d in devices]
+        _offer(self.device, [("Auto", "auto"), *names])
+
+    def show_picked(self, name: str) -> None:
+        """Say which weights "Auto" took."""
+        info = self._catalogue.get(name)
+        auto = self.weights.value == "auto" and name
+        self.picked.say(f"Auto picked “{info.card.title if info else name}”." if auto else "")
+        self._show_card(name if auto else None)
+
+    def _show_card(self, name: str | None = None) -> None:
+        info = self._catalogue.get(name or "") or self._catalogue.get(self.weights.value)
+        if self.weights.value != "auto":
+            self.picked.say("")
+        self.card_section.setVisible(info is not None)
+        self.card.setText(card_text(info) if info else "")
+        self.weights.tooltip = (
+            card_summary(info)
+            if info
+            else (
+                "The trained network. Auto chooses by the data: one for colour, one for single "
+                "channels."
+            )
+        )
+
+    def _show_noise_rows(self) -> None:
+        for widget, kind in (
+            (self.sigma, "sigma"),
+            (self.gain, "model"),
+            (self.offset, "model"),
+            (self.read_noise, "model"),
+        ):
+            self._layout.setRowVisible(widget.native, self.noise.value == kind)
+
+
+def _form_layout(widget: QWidget) -> QFormLayout:
+    layout = QFormLayout(widget)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(6)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+    return layout
+
+
+def _figure(tip: str, low: float = 0.0) -> mg.FloatSpinBox:
+    return mg.FloatSpinBox(value=0.0, min=low, max=_HUGE, step=0.1, tooltip=tip)
+
+
+def _offer(combo: mg.ComboBox, choices: Sequence[tuple[str, str]]) -> None:
+    """Set the choices, keeping the chosen one where it is still there."""
+    kept = combo.value
+    with combo.changed.blocked():
+        combo.choices = list(choices)
+        if any(value == kept for _, value in choices):
+            combo.value = kept
+
+
+def _device_name(device: str) -> str:
+    if device == "cpu":
+        return "Processor (cpu)"
+    if device == "mps":
+        return "Apple GPU (mps)"
+    return f"NVIDIA GPU ({device})"

@@ -1,0 +1,198 @@
+"""Small pieces of the widget's looks; they know nothing of layers or denoising."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from magicgui import widgets as mg
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+STRIPES = {"info": "#6a6e79", "good": "#3aa655", "warning": "#e3a617", "error": "#e5484d"}
+"""Colour at the left edge of a message, by its kind."""
+
+
+class Text(QLabel):  # type: ignore[misc]  # Qt has no types
+    """A label that wraps, can be copied from, and takes no room while empty."""
+
+    def __init__(self, style: str = "") -> None:
+        super().__init__()
+        self.setWordWrap(True)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.setStyleSheet(f"QLabel {{ {style} }}" if style else "")
+        self.setVisible(False)
+
+    def say(self, text: str) -> None:
+        """Show a text, or nothing."""
+        self.setText(text)
+        self.setVisible(bool(text))
+
+
+def small_print() -> Text:
+    """Make a label for what explains the control above it."""
+    return Text("font-size: 8.5pt; color: #9aa0ab;")
+
+
+def column(widget: QWidget | None = None, spacing: int = 4) -> QVBoxLayout:
+    """Make a vertical layout without margins."""
+    layout = QVBoxLayout(widget)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(spacing)
+    return layout
+
+
+def row(*buttons: mg.PushButton) -> QHBoxLayout:
+    """Lay buttons side by side, sharing the width."""
+    layout = QHBoxLayout()
+    layout.setSpacing(6)
+    for button in buttons:
+        layout.addWidget(button.native, 1)
+    return layout
+
+
+def button(text: str, tip: str) -> mg.PushButton:
+    """Make a push button that Tab reaches."""
+    made = mg.PushButton(text=text, tooltip=tip)
+    made.native.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    made.native.setMinimumHeight(28)
+    return made
+
+
+class Section(QWidget):  # type: ignore[misc]  # Qt has no types
+    """A heading that opens and closes what stands below it."""
+
+    def __init__(self, title: str, body: QWidget, tip: str) -> None:
+        super().__init__()
+        self.button = QToolButton()
+        self.button.setText(title)
+        self.button.setToolTip(tip)
+        self.button.setCheckable(True)
+        self.button.setAutoRaise(True)
+        self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self._body = body
+        layout = column(self)
+        layout.addWidget(self.button)
+        layout.addWidget(body)
+        self.button.toggled.connect(self._open)
+        self._open(False)
+
+    def _open(self, opened: bool) -> None:
+        arrow = Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow
+        self.button.setArrowType(arrow)
+        self._body.setVisible(opened)
+
+
+class Header(QWidget):  # type: ignore[misc]  # Qt has no types
+    """Which layers, and what they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names = Text("font-weight: bold;")
+        self.facts = small_print()
+        self.note = small_print()
+        layout = column(self, 2)
+        for part in (self.names, self.facts, self.note):
+            layout.addWidget(part)
+
+    def show_layers(self, names: str, facts: str, note: str = "") -> None:
+        """Show three lines; an empty one takes no room."""
+        self.names.say(names)
+        self.facts.say(facts)
+        self.note.say(note)
+
+
+class EmptyState(QWidget):  # type: ignore[misc]  # Qt has no types
+    """What a new user sees: how to begin."""
+
+    def __init__(self, open_sample: Callable[[], None]) -> None:
+        super().__init__()
+        title = Text("font-weight: bold; font-size: 12pt;")
+        title.say("Open an image to begin")
+        text = Text()
+        text.say(
+            "Drop a noisy stack, photograph or render onto the window, or use "
+            "File > Open. File > Open Sample > Denoise has one of each to try."
+        )
+        self.sample_button = button(
+            "Open a sample", "Opens a simulated fluorescence time-lapse that comes with Denoise."
+        )
+        self.sample_button.changed.connect(lambda: open_sample())
+        layout = column(self, 10)
+        layout.setContentsMargins(4, 12, 4, 12)
+        for part in (title, text, self.sample_button.native):
+            layout.addWidget(part)
+
+
+class Status(QFrame):  # type: ignore[misc]  # Qt has no types
+    """The last message, with a stripe that tells its kind, and a button where one helps."""
+
+    def __init__(self, remedy: mg.PushButton) -> None:
+        super().__init__()
+        self.kind = ""
+        self._text = Text()
+        self._remedy = remedy.native
+        self.setObjectName("status")
+        layout = column(self, 6)
+        layout.setContentsMargins(8, 4, 4, 4)
+        layout.addWidget(self._text)
+        layout.addWidget(self._remedy)
+        self.clear()
+
+    @property
+    def text(self) -> str:
+        """What it says now."""
+        return str(self._text.text())
+
+    def say(self, kind: str, text: str, remedy: bool = False) -> None:
+        """Show a message of a kind in `STRIPES`."""
+        self.kind = kind
+        self._text.say(text)
+        self._remedy.setVisible(remedy)
+        self.setStyleSheet(f"QFrame#status {{ border-left: 3px solid {STRIPES[kind]}; }}")
+        self.setVisible(bool(text))
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.say("info", "")
+
+
+class FittingScroll(QScrollArea):  # type: ignore[misc]  # Qt has no types
+    """Takes the height of its content where there is room, and scrolls only downwards."""
+
+    def __init__(self, content: QWidget) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setWidget(content)
+        content.installEventFilter(self)
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        """Follow the content's wish for another height."""
+        if event.type() == event.Type.LayoutRequest:
+            self.updateGeometry()
+        return bool(super().eventFilter(watched, event))
+
+    def sizeHint(self) -> QSize:
+        """Return the content's own size."""
+        content = self.widget()
+        width = max(self.viewport().width(), content.minimumSizeHint().width())
+        height = content.heightForWidth(width) if content.hasHeightForWidth() else -1
+        return QSize(content.sizeHint().width(), max(height, content.sizeHint().height()))
+
+    def minimumSizeHint(self) -> QSize:
+        """Never narrower than the content; a few rows high."""
+        return QSize(self.widget().minimumSizeHint().width(), 120)

@@ -1,0 +1,87 @@
+"""Work off the GUI thread: the only place that starts napari's thread workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from napari.qt.threading import GeneratorWorker, create_worker
+
+
+@dataclass(frozen=True)
+class _Failed:
+    error: Exception
+
+
+def _guarded(function: Callable[..., Iterator[Any]], *args: Any) -> Iterator[Any]:
+    """Hand an error over as a value.
+
+    The worker takes a RuntimeError for its own deletion and drops it; PyTorch raises
+    little else.
+    """
+    try:
+        yield from function(*args)
+    except Exception as error:  # noqa: BLE001 - goes to on_error, on the GUI thread
+        yield _Failed(error)
+
+
+class Task:
+    """One generator at work in a thread, with callbacks on the GUI thread.
+
+    Parameters
+    ----------
+    function
+        A generator function; it may be left at any of its yields.
+    *args
+        Its arguments.
+    on_event
+        Called with each value it yields.
+    on_error
+        Called with the exception that ended it.
+    on_end
+        Called once, last, however it ended.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Iterator[Any]],
+        *args: Any,
+        on_event: Callable[[Any], None] | None = None,
+        on_error: Callable[[Exception], None] | None = None,
+        on_end: Callable[[], None] | None = None,
+    ) -> None:
+        self._on_event, self._on_error, self._on_end = on_event, on_error, on_end
+        self.cancelled = False
+        self.running = True
+        self._worker: GeneratorWorker = create_worker(
+            _guarded,
+            function,
+            *args,
+            _connect={"yielded": self._yielded, "finished": self._finished},
+            _start_thread=True,
+        )
+
+    def cancel(self) -> None:
+        """Leave the generator at its next yield; events are no longer delivered."""
+        self.cancelled = True
+        self._worker.quit()
+
+    def detach(self) -> None:
+        """Cancel, and call nobody any more: for when the widget goes away."""
+        self._on_event = self._on_error = self._on_end = None
+        self.cancel()
+
+    def _yielded(self, event: Any) -> None:
+        if isinstance(event, _Failed):
+            # A failure after cancelling still is one: it must not pass silently.
+            if self._on_error is not None:
+                self._on_error(event.error)
+        elif self._on_event is not None and not self.cancelled:
+            self._on_event(event)
+
+    def _finished(self) -> None:
+        self.running = False
+        if self._on_end is not None:
+            self._on_end()
+        self._on_event = self._on_error = self._on_end = None

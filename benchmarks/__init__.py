@@ -1,0 +1,1 @@
+"""Figures of this project, each printed by a command: see docs/benchmarks.md."""

@@ -1,0 +1,75 @@
+"""How figures are taken: added noise, matching, display values, bias."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_denoise.core.metrics import psnr
+
+Image = NDArray[np.float64]
+
+BINS = 8
+
+
+def add_noise(clean: ArrayLike, sigma: float) -> Image:
+    """Add white Gaussian noise, not clipped; the same noise for every image of a shape."""
+    image = np.asarray(clean, np.float64)
+    return image + sigma * np.random.default_rng(0).standard_normal(image.shape)
+
+
+def to_bytes(image: ArrayLike) -> NDArray[np.uint8]:
+    """Clip to 0..255 and round."""
+    return np.rint(np.clip(image, 0, 255)).astype(np.uint8)
+
+
+def match(clean: ArrayLike, noisy: ArrayLike) -> Image:
+    """Scale and shift a clean image to its noisy one by least squares, in whole 8-bit levels.
+
+    For pairs that were stretched to 0..255 each on its own.
+    """
+    x, y = np.asarray(clean, np.float64), np.asarray(noisy, np.float64)
+    scale, shift = np.polyfit(x.ravel(), y.ravel(), 1)
+    return to_bytes(scale * x + shift).astype(np.float64)
+
+
+def display(radiance: ArrayLike) -> Image:
+    """Linear light as shown: clipped to [0, 1], gamma 1/2.2."""
+    shown: Image = np.clip(np.asarray(radiance, np.float64), 0, 1) ** (1 / 2.2)
+    return shown
+
+
+def display_psnr(reference: ArrayLike, image: ArrayLike) -> float:
+    """PSNR in dB of two renders as shown."""
+    return psnr(display(reference), display(image), 1.0)
+
+
+def bin_edges(clean: ArrayLike) -> Image:
+    """Edges of 8 equal steps of brightness, from the least to the 99.9 percentile.
+
+    The few pixels above belong to the last bin.
+    """
+    low, high = np.percentile(clean, [0, 99.9])
+    return np.linspace(low, high, BINS + 1)
+
+
+def bias(clean: ArrayLike, image: ArrayLike, edges: ArrayLike) -> Image:
+    """Mean of ``image - clean`` in bins of the clean brightness; NaN for an empty bin."""
+    x = np.asarray(clean, np.float64).ravel()
+    error = np.asarray(image, np.float64).ravel() - x
+    number = np.clip(np.digitize(x, np.asarray(edges)[1:-1]), 0, BINS - 1)
+    count = np.bincount(number, minlength=BINS)
+    total = np.bincount(number, error, minlength=BINS)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def channel_errors(clean: ArrayLike, image: ArrayLike) -> Image:
+    """Mean of ``image - clean`` per colour sample of (Y, X) or (Y, X, S)."""
+    difference = np.asarray(image, np.float64) - np.asarray(clean, np.float64)
+    return np.atleast_1d(difference.mean(axis=(0, 1)))
+
+
+def relative_mean_error(noisy: ArrayLike, image: ArrayLike, offset: float) -> float:
+    """Change of the mean, relative to the noisy mean above the camera's offset."""
+    before = float(np.mean(noisy, dtype=np.float64))
+    return (float(np.mean(image, dtype=np.float64)) - before) / (before - offset)

@@ -1,0 +1,257 @@
+"""Every figure of image quality, by the public call: python -m benchmarks.quality --data PATH.
+
+PATH holds photos_val/{Kodak24,Set12}, microscopy/{fmd,w2s,lysosome_stacks} and renders;
+docs/benchmarks.md says where they come from, and takes the tables with --markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import references
+from benchmarks.fidelity import microscopy_row, microscopy_table, photo_table, stack_table
+from benchmarks.protocol import add_noise, display_psnr, match, to_bytes
+from benchmarks.tables import Table, environment, show, verdict
+from napari_denoise import Denoiser, read
+from napari_denoise.core.metrics import psnr
+from napari_denoise.inference.stack import StackJob
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is measured, with which weights.
+
+    Parameters
+    ----------
+    data
+        Folder of the data sets.
+    photo, microscopy
+        Weights, ready.
+    limit
+        Only the first so many images of each set; 0 for all.
+    """
+
+    data: Path
+    photo: Denoiser
+    microscopy: Denoiser
+    limit: int = 0
+
+    def files(self, folder: str, pattern: str) -> list[Path]:
+        """List the images of a set in order."""
+        found = sorted((self.data / folder).glob(pattern))
+        if not found:
+            raise SystemExit(f"{self.data / folder}: no {pattern} there; see docs/benchmarks.md")
+        return self.some(found)
+
+    def some(self, items: list[Any]) -> list[Any]:
+        """Keep what `limit` allows."""
+        return items[: self.limit or None]
+
+    def note(self, *denoisers: Denoiser) -> str:
+        """Say what the figures depend on."""
+        named = [f"weights {d.info.name} {d.info.sha256[:12]}" for d in denoisers if d.info]
+        some = f" First {self.limit} images of each set only." if self.limit else ""
+        return environment([*named, denoisers[0].precision]) + some
+
+
+def denoise(denoiser: Denoiser, array: Array, axes: str, **fields: Any) -> tuple[Array, StackJob]:
+    """Denoise by the public call, keeping the job that tells the noise it used."""
+    job = denoiser.prepare(array, axes, **fields)
+    output = np.empty_like(array)
+    for step in job.steps():
+        if step.index is not None and step.result is not None:
+            output[step.index] = step.result
+    return output, job
+
+
+def kodak(bench: Bench) -> Iterator[Table]:
+    """Colour photographs with added noise."""
+    files = bench.files("photos_val/Kodak24", "*.png")
+    yield from _photographs("kodak", bench, bench.photo, files, references.KODAK24)
+
+
+def set12(bench: Bench) -> Iterator[Table]:
+    """Gray photographs with added noise."""
+    files = bench.files("photos_val/Set12", "*.png")
+    yield from _photographs("set12", bench, bench.microscopy, files, references.SET12)
+
+
+def _photographs(
+    name: str,
+    bench: Bench,
+    denoiser: Denoiser,
+    files: Sequence[Path],
+    others: Sequence[references.Row],
+) -> Iterator[Table]:
+    """Measure PSNR at three sigmas, and at 25 without telling sigma; then the fidelity."""
+    scores: dict[str, list[float]] = {}
+    kept: list[tuple[Array, Array]] = []
+    for path in files:
+        clean, meta = read(path, sequence=False)
+        clean = np.asarray(clean)
+        for sigma in references.SIGMAS:
+            noisy = add_noise(clean, sigma)
+            scores.setdefault(f"noisy {sigma}", []).append(psnr(clean, noisy, 255))
+            for told in (float(sigma), "auto") if sigma == 25 else (float(sigma),):
+                given = noisy.astype(np.float32)
+                output, _ = denoise(denoiser, given, meta.axes, noise=told)
+                row = f"auto {sigma}" if told == "auto" else f"given {sigma}"
+                scores.setdefault(row, []).append(psnr(clean, to_bytes(output), 255))
+                if row == "given 25":
+                    kept.append((clean, output))
+    means = {key: float(np.mean(values)) for key, values in scores.items()}
+    yield _photo_psnr(name, bench.note(denoiser), means, others)
+    yield photo_table(f"{name}-fidelity", kept)
+
+
+def _photo_psnr(
+    name: str, note: str, means: dict[str, float], others: Sequence[references.Row]
+) -> Table:
+    rows = [
+        ("noisy", *(_db(means.get(f"noisy {s}")) for s in references.SIGMAS)),
+        ("**this, sigma given**", *(_db(means.get(f"given {s}")) for s in references.SIGMAS)),
+        ("**this, noise estimated**", *(_db(means.get(f"auto {s}")) for s in references.SIGMAS)),
+        *((row[0], *(_db(value) for value in row[1:])) for row in others),
+    ]
+    header = ("PSNR, dB", *(f"sigma {s}" for s in references.SIGMAS))
+    bar = verdict("BM3D at sigma 25", means["given 25"], references.BARS[name])
+    ffdnet = next(row[2] for row in others if row[0].startswith("FFDNet")) or 0.0
+    other = verdict("FFDNet at sigma 25", means["given 25"], ffdnet)
+    return Table(name, header, tuple(rows), (f"{bar} {other}", note))
+
+
+def fmd(bench: Bench) -> Iterator[Table]:
+    """Real fluorescence, first frame of each type, noise estimated."""
+    header = ("PSNR, dB", "noisy", "**this**", "Anscombe + FFDNet", "U-Net trained on FMD", "noise")
+    rows, fidelity, wins = [], [], []
+    for name in bench.some(list(references.FMD)):
+        noisy, clean, axes = _pair(bench.data / "microscopy/fmd", "raw", "gt", f"{name}_1.png")
+        output, job = denoise(bench.microscopy, noisy, axes, noise="auto")
+        ours, (ffdnet, own) = psnr(clean, output, 255), references.FMD[name]
+        wins.append(verdict(f"{name}, Anscombe + FFDNet", ours, ffdnet))
+        cells = [_db(value) for value in (psnr(clean, noisy, 255), ours, ffdnet, own)]
+        rows.append((name, *cells, job.noise[0].describe()))
+        fidelity.append(microscopy_row(name, clean, noisy, output, job.noise[0].offset))
+    yield Table("fmd", header, tuple(rows), (" ".join(wins), bench.note(bench.microscopy)))
+    yield microscopy_table("fmd-fidelity", fidelity)
+
+
+def w2s(bench: Bench) -> Iterator[Table]:
+    """Real wide-field images; clean matched to noisy by least squares."""
+    rows, fidelity, scores = [], [], []
+    for name in bench.some(list(references.W2S_IMAGES)):
+        folder = bench.data / "microscopy/w2s"
+        noisy, clean, axes = _pair(folder, "noisy_avg1", "clean_avg400", f"{name}.png")
+        clean = match(clean, noisy)
+        output, job = denoise(bench.microscopy, noisy, axes, noise="auto")
+        scores.append((psnr(clean, noisy, 255), psnr(clean, output, 255)))
+        rows.append((name, *(_db(value) for value in scores[-1]), job.noise[0].describe()))
+        fidelity.append(microscopy_row(name, clean, noisy, output, job.noise[0].offset))
+    noisy_mean, mean = np.mean(scores, axis=0)
+    rows.append(("**mean**", _db(noisy_mean), f"**{_db(mean)}**", ""))
+    rows += [(f"{name}, mean", "", _db(value), "") for name, value in references.W2S.items()]
+    notes = [verdict(name, mean, value) for name, value in references.W2S.items()]
+    header = ("PSNR, dB", "noisy", "**this**", "noise")
+    yield Table("w2s", header, tuple(rows), (" ".join(notes), bench.note(bench.microscopy)))
+    yield microscopy_table("w2s-fidelity", fidelity)
+
+
+def renders(bench: Bench) -> Iterator[Table]:
+    """Path-traced frames through the photograph weights: colour alone, logarithm."""
+    scores: dict[tuple[str, int], list[float]] = {}
+    for reference in bench.files("renders", "*/ref.exr"):
+        clean, meta = read(reference, sequence=False)
+        for spp in references.SPP:
+            path = reference.with_name(f"noisy_{spp}spp.exr")
+            noisy = np.asarray(read(path, sequence=False)[0])
+            output, _ = denoise(bench.photo, noisy, meta.axes, mapping="log")
+            scores.setdefault(("noisy", spp), []).append(display_psnr(clean, noisy))
+            scores.setdefault(("this", spp), []).append(display_psnr(clean, output))
+    means = {key: float(np.mean(values)) for key, values in scores.items()}
+    rows = [
+        ("noisy", *(_db(means["noisy", s]) for s in references.SPP)),
+        (
+            "**this, photograph weights, colour only**",
+            *(_db(means["this", s]) for s in references.SPP),
+        ),
+        *((name, *map(_db, values)) for name, values in references.RENDERS.items()),
+    ]
+    name, bars = next(iter(references.RENDERS.items()))
+    judged = " ".join(
+        verdict(f"{name}, {s} spp", means["this", s], bar)
+        for s, bar in zip(references.SPP, bars, strict=True)
+    )
+    judged += (
+        " Above the noisy frame: "
+        + ", ".join(f"{means['this', s] - means['noisy', s]:+.2f} dB" for s in references.SPP)
+        + "."
+    )
+    header = ("PSNR as shown, dB", *(f"{s} spp" for s in references.SPP))
+    yield Table("renders", header, tuple(rows), (judged, bench.note(bench.photo)))
+
+
+def stacks(bench: Bench) -> Iterator[Table]:
+    """Live, bleaching time-lapses: how well each frame keeps its brightness."""
+    measured = []
+    for path in bench.files("microscopy/lysosome_stacks", "*.tif"):
+        noisy, meta = read(path)
+        noisy = np.asarray(noisy)
+        output, job = denoise(bench.microscopy, noisy, meta.axes, noise="auto")
+        measured.append((path.stem, noisy, output, job.noise[0]))
+    yield stack_table("stacks", measured, bench.note(bench.microscopy))
+
+
+SECTIONS: dict[str, Callable[[Bench], Iterator[Table]]] = {
+    "kodak": kodak,
+    "set12": set12,
+    "fmd": fmd,
+    "w2s": w2s,
+    "renders": renders,
+    "stacks": stacks,
+}
+
+
+def _pair(folder: Path, noisy: str, clean: str, name: str) -> tuple[Array, Array, str]:
+    array, meta = read(folder / noisy / name, sequence=False)
+    return np.asarray(array), np.asarray(read(folder / clean / name, sequence=False)[0]), meta.axes
+
+
+def _db(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Print the tables, and fill a document with them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
+    parser.add_argument("--weights-photo", default="photo", help="name or path")
+    parser.add_argument("--weights-microscopy", default="microscopy", help="name or path")
+    parser.add_argument("--only", default=",".join(SECTIONS), help="of " + ",".join(SECTIONS))
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--limit", type=int, default=0, help="first images of each set; 0: all")
+    parser.add_argument("--markdown", type=Path, help="document whose tables to replace")
+    chosen = parser.parse_args(argv)
+    names = chosen.only.split(",")
+    if unknown := set(names) - SECTIONS.keys():
+        parser.error(f"--only {','.join(sorted(unknown))}: choose from {','.join(SECTIONS)}")
+    if chosen.markdown and chosen.limit:
+        parser.error("--markdown takes figures of whole sets: leave --limit out")
+    photo, microscopy = (
+        Denoiser.load(name, precision=chosen.precision)
+        for name in (chosen.weights_photo, chosen.weights_microscopy)
+    )
+    bench = Bench(chosen.data, photo, microscopy, chosen.limit)
+    show((table for name in names for table in SECTIONS[name](bench)), chosen.markdown)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,7 @@ running number just before the suffix are ONE stack; anything else is one input 
 from __future__ import annotations
 
 import re
+import struct
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -170,7 +171,7 @@ def is_single_plane(path: Path) -> bool:
     try:
         with tifffile.TiffFile(path, _multifile=False) as tif:
             return _has_one_page(tif) and set(tif.series[0].axes) <= set("YXS")
-    except (tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError):
+    except (tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError, struct.error):
         return True  # unreadable: whoever reads it says so, with its name
 
 

@@ -105,7 +105,8 @@ def restore(array: Any, meta: ImageMeta, values: Mapping[str, Any]) -> tuple[Any
         return array, meta
     axes = str(values.get("axes", meta.axes))
     shape = tuple(values.get("shape", np.shape(array)))
-    arranged = _arrange(array, meta.axes, axes, shape)
+    letters = _known_letters(meta, axes)
+    arranged = _arrange(array, letters, axes, shape)
     if arranged is None:
         text = (
             f"{meta.source[0]}: its sidecar describes {shape} along {axes!r}, the file holds "
@@ -114,12 +115,23 @@ def restore(array: Any, meta: ImageMeta, values: Mapping[str, Any]) -> tuple[Any
         warnings.warn(text, ReadWarning, stacklevel=3)
         return array, meta
     by_letter = {
-        name: _per_axis(getattr(meta, name), meta.axes, axes, blank)
+        name: _per_axis(getattr(meta, name), letters, axes, blank)
         for name, blank in (("scale", 1.0), ("units", None))
     }
     kept = {k: _tuples(values[k], k in _PAIRS) for k in KEPT if k in values}
     extra = {**meta.extra, **values.get("extra", {})}
     return arranged, replace(meta, axes=axes, **{**by_letter, **kept}, extra=extra)
+
+
+def _known_letters(meta: ImageMeta, axes: str) -> str:
+    """Letters of the file, where it only guesses them those that the sidecar states."""
+    kind = meta.extra.get("format")
+    if kind == "npy" and len(axes) == len(meta.axes):
+        return axes
+    if kind in ("ome-tiff", "npy") or meta.axes[0] != "T":
+        return meta.axes
+    leading = [a for a in axes if a not in "YXS"]  # numbered frames may be planes
+    return "".join(leading[:1]) + meta.axes[1:] if leading else meta.axes
 
 
 def _arrange(array: Any, old: str, new: str, shape: tuple[int, ...]) -> Any | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import struct
 import threading
 import weakref
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ _BROKEN = (
     IndexError,
     KeyError,
     TypeError,
+    struct.error,
 )
 
 

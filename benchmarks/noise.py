@@ -68,9 +68,7 @@ def cases() -> list[Case]:
     counted = [Case(f"{p:g} photons counted", p, NoiseModel(1.0)) for p in (0.2, 2)]
     small = NoiseModel(2.0, 100.0, 8.0)
     shared = replace(small, read_noise=3.0)
-    gauss = [
-        Case(f"sigma {s:g}", 0, NoiseModel(read_noise=float(s))) for s in (2, 5, 15, 25, 50)
-    ]
+    gauss = [Case(f"sigma {s:g}", 0, NoiseModel(read_noise=float(s))) for s in (2, 5, 15, 25, 50)]
     clipped = [
         Case(f"sigma {s:g}, 8 bit clipped", 0, NoiseModel(read_noise=float(s)), top=255)
         for s in (2, 5, 25, 50)
@@ -98,8 +96,13 @@ def cases() -> list[Case]:
         Case("0.2 photons, stack", 0.2, NoiseModel(20.0, 100.0, 3.0), frames=4),
         Case("sigma 5, stack", 0, NoiseModel(read_noise=5.0), frames=4),
         Case("30 photons, kernel (0.7, 0.25), stack", 30, shared, (0.7, 0.25), frames=4),
-        Case("sigma 15, kernel (0.7, 0.25), stack", 0, NoiseModel(read_noise=15.0), (0.7, 0.25),
-             frames=4),
+        Case(
+            "sigma 15, kernel (0.7, 0.25), stack",
+            0,
+            NoiseModel(read_noise=15.0),
+            (0.7, 0.25),
+            frames=4,
+        ),
     ]
     return sparse + counted + gauss + clipped + blurred + other + stacks
 

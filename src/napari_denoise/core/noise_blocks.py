@@ -11,7 +11,6 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.fft import dct
-from scipy.ndimage import uniform_filter
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -21,6 +20,8 @@ SIZE = 8
 
 BASIS: FloatArray = dct(np.eye(SIZE), norm="ortho", axis=0)
 """(u, i): the orthonormal cosines, one a row."""
+
+_BASIS_2D = np.kron(BASIS, BASIS).astype(np.float32)
 
 ORDER: NDArray[np.int64] = np.add.outer(np.arange(SIZE), np.arange(SIZE))
 """u + v of each coefficient: how fine the detail is that it sees."""
@@ -140,11 +141,13 @@ def cut_blocks(
     mean = values.mean(axis=(1, 2))
     fine = np.isfinite(mean) & np.isfinite(pixels.sum(axis=(1, 2)))
     centred = pixels - pixels.mean(axis=(1, 2), keepdims=True)
-    spectrum = BASIS @ centred @ BASIS.T
+    scale = float(np.abs(centred[fine]).max(initial=0.0)) or 1.0
+    flat = (centred / scale).astype(np.float32).reshape(-1, SIZE**2)
+    energy = ((flat @ _BASIS_2D.T) * scale) ** 2
     blocks = Blocks(
         mean=mean,
         around=_around(frame if level is None else level, rows, columns, mean),
-        energy=spectrum**2,
+        energy=energy.reshape(-1, SIZE, SIZE).astype(np.float64),
         third=(centred**3).mean(axis=(1, 2)),
         dark=_too_many(raw, extremes.low) & extremes.piled_low,
         bright=_too_many(raw, extremes.high) & extremes.piled_high,
@@ -158,10 +161,15 @@ def _around(
     columns: NDArray[np.intp],
     mean: FloatArray,
 ) -> FloatArray:
-    """Mean over three times the block's side, less the block."""
-    wide = uniform_filter(np.asarray(image, np.float64), 3 * SIZE, mode="nearest")
-    middle = wide[rows + SIZE // 2, columns + SIZE // 2]
-    return np.asarray((9 * middle - mean) / 8)
+    """Mean of what lies within a block's side of each block, the block left out."""
+    sums = np.zeros(np.add(image.shape, 1))
+    np.cumsum(np.nan_to_num(image, posinf=0, neginf=0), axis=0, out=sums[1:, 1:])
+    np.cumsum(sums, axis=1, out=sums)
+    top, bottom = np.maximum(rows - SIZE, 0), np.minimum(rows + 2 * SIZE, image.shape[0])
+    left, right = np.maximum(columns - SIZE, 0), np.minimum(columns + 2 * SIZE, image.shape[1])
+    total = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+    pixels = (bottom - top) * (right - left)
+    return np.asarray((total - SIZE**2 * mean) / (pixels - SIZE**2))
 
 
 def _too_many(raw: list[FloatArray], level: float) -> BoolArray:

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 
 from napari_denoise.core.noise import NoiseModel
 from napari_denoise.core.noise_blocks import (
@@ -29,11 +28,31 @@ from napari_denoise.core.noise_spectrum import Correlation, fit_correlation
 FloatArray = NDArray[np.float64]
 
 _SMALLEST = 16
-_BUDGET = 20_000
+_BUDGET = 16_000
 _LOW = (ORDER >= 1) & (ORDER <= 2)
 _MID = (ORDER >= 3) & (ORDER <= 5)
 _HIGH = ORDER >= 6
-_LEVEL = ORDER >= 4
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which blocks and cosines to measure."""
+
+    share: float
+    """Share of each bin's blocks, those with the least coarse detail."""
+    fit: NDArray[np.bool_]
+    """Cosines that tell the correlation."""
+    orders: NDArray[np.bool_]
+    """Cosines that tell the variance."""
+    tilt: float
+    """See `fit_correlation`."""
+
+
+FLATTEST = Selection(0.1, ORDER >= 3, ORDER >= 4, tilt=0.0)
+EVERYTHING = Selection(1.0, ORDER >= 1, ORDER >= 1, tilt=0.5)
+
+_MOVED = 1.5
+"""Coarse energy of differences, relative to that of noise, that means motion."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +79,8 @@ class Fit:
     intercept: float
     correlation: Correlation
     bins: Bins
+    excess: float
+    """Coarse over fine energy, relative to that of the noise alone."""
 
     def at(self, level: float) -> float:
         """Variance at a level, may be negative."""
@@ -100,7 +121,7 @@ def estimate_noise(
     if min(frames[0].shape) < _SMALLEST:
         return NoiseModel(read_noise=_small_sigma(frames))
     single = _fit_blocks(_pool(frames, extremes), extremes)
-    paired = _fit_blocks(_pool_pairs(pairs, extremes), extremes) if len(pairs) else None
+    paired = _fit_pairs(_pool_pairs(pairs, extremes), extremes) if len(pairs) else None
     fit = paired if paired and _is_noise(paired, single) else single
     if fit is None:
         return NoiseModel(read_noise=_small_sigma(frames))
@@ -113,17 +134,13 @@ def _pool(frames: Sequence[NDArray[Any]], extremes: Extremes) -> Blocks:
     return Blocks.join([cut_blocks(frame, extremes, share) for frame in frames])
 
 
-def _pool_pairs(
-    pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]], extremes: Extremes
-) -> Blocks:
+def _pool_pairs(pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]], extremes: Extremes) -> Blocks:
     """Cut blocks from differences of frames: their noise without their content."""
     share = _BUDGET // len(pairs)
     return Blocks.join([_cut_pair(*pair, extremes, share) for pair in pairs])
 
 
-def _cut_pair(
-    first: NDArray[Any], second: NDArray[Any], extremes: Extremes, budget: int
-) -> Blocks:
+def _cut_pair(first: NDArray[Any], second: NDArray[Any], extremes: Extremes, budget: int) -> Blocks:
     """Match the brightness of the second frame, then scale to one frame's variance.
 
     The variance of (y1 - f y2) / sqrt(1 + f**2) is that of the level
@@ -139,13 +156,20 @@ def _cut_pair(
 
 def _match(one: FloatArray, two: FloatArray) -> float:
     """Contrast of the first frame relative to the second; 1 where noise hides it."""
-    a, b = (uniform_filter(np.nan_to_num(image), 16)[8::16, 8::16] for image in (one, two))
-    a, b = a - a.mean(), b - b.mean()
+    a, b = (_coarse_image(image) for image in (one, two))
     power = float((a * a).sum() * (b * b).sum())
     if power <= 0 or float((a * b).sum()) < 0.9 * np.sqrt(power):
         return 1.0
     factor = float(np.sqrt((a * a).sum() / (b * b).sum()))
     return factor if 0.5 < factor < 2 else 1.0
+
+
+def _coarse_image(image: FloatArray, side: int = 16) -> FloatArray:
+    """Means of large blocks, less their own mean."""
+    rows, columns = (n // side for n in image.shape)
+    blocks = np.nan_to_num(image[: rows * side, : columns * side], posinf=0, neginf=0)
+    means = blocks.reshape(rows, side, columns, side).mean(axis=(1, 3))
+    return np.asarray(means - means.mean())
 
 
 def _is_noise(paired: Fit, single: Fit | None) -> bool:
@@ -172,39 +196,56 @@ def _small_sigma(frames: Sequence[NDArray[Any]]) -> float:
     return float(np.median(np.abs(bends)) / 0.6745 / np.sqrt(6)) if bends.size else 0.0
 
 
-def _fit_blocks(blocks: Blocks, extremes: Extremes) -> Fit | None:
+def _fit_pairs(blocks: Blocks, extremes: Extremes) -> Fit | None:
+    """Use all blocks and bands of the differences, if even the coarse ones are noise.
+
+    Otherwise something moved, and the differences are treated like a single image.
+    """
+    fit = _fit_blocks(blocks, extremes, EVERYTHING)
+    if fit is None or fit.excess > _MOVED:
+        return _fit_blocks(blocks, extremes)
+    return fit
+
+
+def _fit_blocks(blocks: Blocks, extremes: Extremes, selection: Selection = FLATTEST) -> Fit | None:
     """Leave out clipped blocks, unless what looks clipped are pixels without a photon."""
     unclipped = blocks.take(~blocks.bright)
     bright_only = unclipped.take(~unclipped.dark)
     if len(bright_only) == len(unclipped):
-        return _fit_line(unclipped)
-    fit = _fit_line(bright_only)
+        return _fit_line(unclipped, selection)
+    fit = _fit_line(bright_only, selection)
     if fit is not None and fit.at(extremes.low) > 0.25 * max(fit.gain, 0) ** 2:
         return fit
-    return _fit_line(unclipped) or fit
+    return _fit_line(unclipped, selection) or fit
 
 
-def _fit_line(blocks: Blocks) -> Fit | None:
+def _fit_line(blocks: Blocks, selection: Selection) -> Fit | None:
     if len(blocks) < 16:
         return None
-    bins = _bin(blocks)
+    bins = _bin(blocks, selection.share)
     kept = bins.energy[:, _HIGH].mean(1) > 0
     if not kept.any():
         return None
     bins = Bins(bins.level[kept], bins.energy[kept], bins.third[kept], bins.count[kept])
-    flat = _flattest(bins)
     relative = bins.energy / bins.energy[:, _HIGH].mean(1)[:, None, None]
+    flat = _flattest(bins)
     spectrum = np.average(relative[flat], axis=0, weights=bins.count[flat])
-    correlation = fit_correlation(spectrum)
-    level = correlation.spectrum[_LEVEL].sum()
-    variance = bins.energy[:, _LEVEL].sum(1) / level
+    correlation = fit_correlation(spectrum, selection.fit, selection.tilt)
+    excess = _coarse(np.average(relative, axis=0, weights=bins.count))
+    excess /= _coarse(correlation.spectrum)
+    used = selection.orders
+    variance = bins.energy[:, used].sum(1) / correlation.spectrum[used].sum()
     usual = spectrum[_MID].mean() / spectrum[_HIGH].mean()
     trust = bins.count * np.minimum(1, usual / bins.ratio) ** 4
     gain, intercept = _line(bins.level, variance, trust)
-    return Fit(gain, intercept, correlation, bins)
+    return Fit(gain, intercept, correlation, bins, excess)
 
 
-def _bin(blocks: Blocks, least: int = 120, share: float = 0.1) -> Bins:
+def _coarse(spectrum: FloatArray) -> float:
+    return float(spectrum[_LOW].mean() / spectrum[_HIGH].mean())
+
+
+def _bin(blocks: Blocks, share: float, least: int = 120) -> Bins:
     """Group blocks by level and average the share of each with the least coarse detail."""
     key = blocks.around
     order = np.argsort(key, kind="stable")
@@ -217,7 +258,7 @@ def _bin(blocks: Blocks, least: int = 120, share: float = 0.1) -> Bins:
     low = blocks.energy[:, _LOW].sum(1)
     chosen = []
     for part in np.split(order, starts):
-        keep = max(int(round(share * len(part))), min(12, len(part)))
+        keep = max(round(share * len(part)), min(12, len(part)))
         chosen.append(part[np.argpartition(low[part], keep - 1)[:keep]])
     return Bins(
         level=np.array([blocks.mean[i].mean() for i in chosen]),

@@ -11,8 +11,7 @@ from scipy.optimize import least_squares
 from napari_denoise.core.noise_blocks import BASIS, ORDER, SIZE
 
 FloatArray = NDArray[np.float64]
-
-_FIT = ORDER >= 3
+BoolArray = NDArray[np.bool_]
 
 
 def _overlaps() -> FloatArray:
@@ -73,27 +72,39 @@ def _spectrum(kernels: FloatArray) -> FloatArray:
     return np.outer(_gains(kernels[0], kernels[1]), _gains(kernels[2], kernels[3]))
 
 
-def fit_correlation(energy: FloatArray, insignificant: float = 0.03) -> Correlation:
+def fit_correlation(
+    energy: FloatArray,
+    orders: BoolArray = ORDER >= 3,
+    tilt: float = 0.0,
+    insignificant: float = 0.03,
+) -> Correlation:
     """Fit the kernel to a mean spectrum.
 
     Parameters
     ----------
     energy
-        (8, 8) mean energies, any scale; the lowest three orders are not used, as they
-        hold the image's own content first.
+        (8, 8) mean energies, any scale.
+    orders
+        The cosines to fit: by default not the coarsest, which hold an image's content.
+    tilt
+        Weights are energies to this power. 0 distrusts strong cosines most, which is
+        where texture shows; above it distrusts weak ones, which is where energy of the
+        strong ones leaks to if the variance differs within a block.
     insignificant
         Correlations up to this on both axes are taken as none.
     """
-    if not (energy[_FIT] > 0).all():
+    if not (energy[orders] > 0).all():
         return Correlation()
     wanted = np.log(energy)
-    start_y, start_x = _coarse_fit(wanted)
+    weight = 5 * (energy[orders] / energy[orders].max()) ** tilt
+    start_y, start_x = _coarse_fit(wanted, orders)
 
     def misfit(p: FloatArray) -> FloatArray:
-        return np.asarray((np.log(_spectrum(p[1:]))[_FIT] + p[0] - wanted[_FIT]) * 5)
+        logs = np.log(_spectrum(p[1:]))[orders] + p[0]
+        return np.asarray((logs - wanted[orders]) * weight)
 
     start = [*start_y, *start_x]
-    scale = float(np.mean(wanted[_FIT] - np.log(_spectrum(np.array(start)))[_FIT]))
+    scale = float(np.mean(wanted[orders] - np.log(_spectrum(np.array(start)))[orders]))
     fit = least_squares(misfit, [scale, *start], loss="soft_l1", max_nfev=20, ftol=1e-4)
     best = [float(value) for value in fit.x]
     found = Correlation((best[1], best[2]), (best[3], best[4]))
@@ -101,21 +112,21 @@ def fit_correlation(energy: FloatArray, insignificant: float = 0.03) -> Correlat
     return Correlation() if strongest <= insignificant else found
 
 
-def _coarse_fit(wanted: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _coarse_fit(wanted: FloatArray, orders: BoolArray) -> tuple[FloatArray, FloatArray]:
     """Search a grid of kernels, first one for both axes, then each axis in turn."""
     both = _LOG_GAINS[:, :, None] + _LOG_GAINS[:, None, :]
-    along_x = along_y = _LOG_GAINS[_best(both, wanted)]
+    along_x = along_y = _LOG_GAINS[_best(both, wanted, orders)]
     for _ in range(2):
-        along_y = _LOG_GAINS[_best(_LOG_GAINS[:, :, None] + along_x, wanted)]
-        along_x = _LOG_GAINS[_best(along_y[:, None] + _LOG_GAINS[:, None, :], wanted)]
-    row_y = _best(_LOG_GAINS[:, :, None] + along_x, wanted)
-    row_x = _best(along_y[:, None] + _LOG_GAINS[:, None, :], wanted)
+        along_y = _LOG_GAINS[_best(_LOG_GAINS[:, :, None] + along_x, wanted, orders)]
+        along_x = _LOG_GAINS[_best(along_y[:, None] + _LOG_GAINS[:, None, :], wanted, orders)]
+    row_y = _best(_LOG_GAINS[:, :, None] + along_x, wanted, orders)
+    row_x = _best(along_y[:, None] + _LOG_GAINS[:, None, :], wanted, orders)
     return _KERNELS[row_y], _KERNELS[row_x]
 
 
-def _best(candidates: FloatArray, wanted: FloatArray) -> int:
+def _best(candidates: FloatArray, wanted: FloatArray, orders: BoolArray) -> int:
     """Index of the candidate with the least mean absolute misfit at its best scale."""
-    misfit = (wanted - candidates)[:, _FIT]
+    misfit = (wanted - candidates)[:, orders]
     misfit -= np.median(misfit, axis=1, keepdims=True)
     return int(np.argmin(np.abs(misfit).sum(axis=1)))
 

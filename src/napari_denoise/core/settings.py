@@ -80,6 +80,14 @@ class DenoiseSettings(_Settings):
 
 
 @dataclass(frozen=True, config=_STRICT)
+class DataSource:
+    """A set of training images and the terms it came under."""
+
+    name: str
+    licence: str
+
+
+@dataclass(frozen=True, config=_STRICT)
 class TrainSettings(_Settings):
     """A training recipe. Sigmas are in units of the [0, 1] image range."""
 
@@ -102,6 +110,10 @@ class TrainSettings(_Settings):
     bf16: bool = False
     seed: int = 0
     save_every: Annotated[int, Field(gt=0)] = 250
+    title: str = ""
+    """For the card of the weights, as are the next two; a name for people."""
+    description: str = ""
+    training_data: tuple[DataSource, ...] = ()
 
     @model_validator(mode="after")
     def _sigma_is_a_range(self) -> Self:

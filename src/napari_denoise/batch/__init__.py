@@ -1,0 +1,17 @@
+"""Files in, denoised files out: plan what goes where, then do one after the other."""
+
+from __future__ import annotations
+
+from napari_denoise.batch.plan import Task, check_outputs, find_inputs, plan
+from napari_denoise.batch.work import Done, Failed, denoise_all, denoise_file
+
+__all__ = [
+    "Done",
+    "Failed",
+    "Task",
+    "check_outputs",
+    "denoise_all",
+    "denoise_file",
+    "find_inputs",
+    "plan",
+]

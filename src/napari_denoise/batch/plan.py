@@ -1,0 +1,230 @@
+"""Which inputs there are, and where the result of each goes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+
+from natsort import natsorted
+
+from napari_denoise.io.errors import FileError, FileExists
+from napari_denoise.io.sequences import (
+    TIFF_SUFFIXES,
+    PathLike,
+    Sequence,
+    as_sequence,
+    expand,
+    find_sequences,
+    siblings,
+    suffix_of,
+)
+from napari_denoise.io.writers import WRITABLE, frame_paths
+
+FRAME_FORMATS = (".png", ".exr")
+"""Formats that hold one frame per file."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One input and where its result goes.
+
+    Parameters
+    ----------
+    source
+        A file, or the numbered frames of a stack.
+    target
+        A file, or a pattern such as ``clean/frame_####.exr``.
+    """
+
+    source: Sequence
+    target: Path
+
+    @property
+    def name(self) -> str:
+        """The input in a word, for progress and messages."""
+        return self.source.pattern.name
+
+    @property
+    def outputs(self) -> list[Path]:
+        """The image files that will be written, as far as they are known before reading."""
+        if suffix_of(self.target).lower() not in FRAME_FORMATS:
+            return [self.target]
+        if "#" in self.target.name and not self.source.is_stack:
+            return []  # a file of many frames: writing checks its frames before computing
+        return frame_paths(self.target, len(self.source.files), self.source.numbers)
+
+
+def find_inputs(inputs: Iterable[PathLike], sequence: bool | None = None) -> list[Sequence]:
+    """Find the inputs that files, folders and wildcards stand for.
+
+    Parameters
+    ----------
+    inputs
+        Wildcards may also stand in folder names, and ``**`` reaches into subfolders.
+    sequence
+        None: single-plane files with equal stem and running number are one stack.
+        True: all files are one stack, each folder or wildcard one, and a single file brings
+        its numbered neighbours. False: every file by itself.
+
+    Raises
+    ------
+    FileError
+        Nothing is there.
+    """
+    entries = [entry for given in inputs for entry in _unfold(given)]
+    if sequence is None:
+        return find_sequences(entries)
+    if not sequence:
+        return [Sequence((file,)) for file in expand(entries)]
+    if not all(entry.is_file() for entry in entries):
+        return [as_sequence(expand(entry)) for entry in entries]
+    return [siblings(entries[0]) if len(entries) == 1 else as_sequence(entries)]
+
+
+def plan(
+    inputs: Iterable[PathLike],
+    output: PathLike,
+    *,
+    sequence: bool | None = None,
+    suffix: str = "",
+    file_format: str | None = None,
+) -> list[Task]:
+    """Decide what is read and what is written; touches nothing.
+
+    Parameters
+    ----------
+    inputs, sequence
+        As for `find_inputs`.
+    output
+        A file (or ``####`` pattern) for one input, else a folder: there, results keep the
+        names, the subfolders and the format of their inputs; what is read but not written
+        becomes PNG (JPEG) or one OME-TIFF (numbered TIFF frames).
+    suffix
+        Goes between name and ending, in a folder.
+    file_format
+        Another ending for results in a folder, such as ``"ome.tif"``.
+
+    Raises
+    ------
+    FileError
+        An input is missing, or the format of `output` is not written.
+    ValueError
+        Inputs and output do not fit each other, or two results would get one name.
+    """
+    sources, place = find_inputs(inputs, sequence), Path(output).expanduser()
+    if _names_a_file(place, str(output)):
+        tasks = [_single(sources, place, suffix, file_format)]
+    else:
+        ending = _ending(file_format)
+        root = Path(os.path.commonpath([s.files[0].absolute().parent for s in sources]))
+        tasks = [_in_folder(source, place, root, suffix, ending) for source in sources]
+    _check_names(tasks)
+    return tasks
+
+
+def check_outputs(tasks: Iterable[Task], *, overwrite: bool) -> None:
+    """Refuse results that are there already, or that would replace their own input.
+
+    Raises
+    ------
+    FileExists
+        A result exists and `overwrite` is false.
+    ValueError
+        A result is one of the inputs; that holds with `overwrite` too.
+    """
+    tasks = list(tasks)
+    inputs = {file.resolve() for task in tasks for file in task.source.files}
+    outputs = [file for task in tasks for file in task.outputs]
+    for file in outputs:
+        if file.resolve() in inputs:
+            raise ValueError(
+                f"{file}: the result would replace an input; choose another folder, or add "
+                "a suffix to the names (--suffix _denoised)"
+            )
+    existing = [] if overwrite else [file for file in outputs if file.exists()]
+    if existing:
+        rule = "it exists already"
+        if len(existing) > 1:
+            rule += f", as do {len(existing) - 1} other results of {len(outputs)}"
+        raise FileExists(
+            existing[0], rule, "choose another name, or pass --overwrite to replace it"
+        )
+
+
+def _unfold(given: PathLike) -> list[Path]:
+    """Resolve wildcards in folder names; those in file names are left to `expand`."""
+    path = Path(given).expanduser()
+    if path.exists() or not re.search(r"[*?\[]", str(path.parent)):
+        return [path]
+    found = [Path(name) for name in glob(str(path), recursive=True)]
+    files = [file for file in found if file.is_file() and suffix_of(file)]
+    if not files:
+        raise FileError(path, "no image matches", "check the folders and the wildcard")
+    ordered: list[Path] = natsorted(files, key=str)
+    return ordered
+
+
+def _names_a_file(place: Path, text: str) -> bool:
+    if place.is_dir() or text.endswith(("/", os.sep)):
+        return False
+    suffix = suffix_of(place).lower()
+    if suffix in WRITABLE or suffix in TIFF_SUFFIXES:
+        return True
+    if re.fullmatch(r"\.(?!v?\d+$)\w{2,5}", place.suffix):  # "results.v2" is a folder
+        raise FileError(
+            place,
+            f"the format {place.suffix!r} is not written",
+            f"use one of {', '.join(WRITABLE)}, or end the name of a folder with /",
+        )
+    return False
+
+
+def _single(sources: list[Sequence], place: Path, suffix: str, file_format: str | None) -> Task:
+    if len(sources) > 1:
+        names = " and ".join(repr(source.pattern.name) for source in sources[:2])
+        raise ValueError(
+            f"{place}: it names one file but there are {len(sources)} inputs, for example "
+            f"{names}; name a folder (-o {place.parent / 'denoised'})"
+        )
+    if suffix or file_format:
+        raise ValueError(
+            f"{place}: a suffix or format is for results in a folder; put it into the name"
+        )
+    return Task(sources[0], place)
+
+
+def _ending(file_format: str | None) -> str | None:
+    if file_format is None:
+        return None
+    ending = "." + file_format.lower().removeprefix(".")
+    if ending not in WRITABLE:
+        known = ", ".join(entry.removeprefix(".") for entry in WRITABLE)
+        raise ValueError(f"format {file_format!r} is not written: choose one of {known}")
+    return ending
+
+
+def _in_folder(source: Sequence, folder: Path, root: Path, suffix: str, wanted: str | None) -> Task:
+    below = source.files[0].absolute().parent.relative_to(root)
+    own = suffix_of(source.pattern)
+    ending = wanted or (".png" if own.lower() in (".jpg", ".jpeg") else own)
+    stem = source.pattern.name.removesuffix(own)
+    if source.is_stack and ending.lower() not in FRAME_FORMATS:
+        stem, ending = source.name, wanted or ".ome.tif"
+    head, number = re.fullmatch(r"(.*?)([_.\- ]*#*)", stem, re.DOTALL).groups()  # type: ignore[union-attr]
+    return Task(source, folder / below / f"{head}{suffix}{number}{ending}")
+
+
+def _check_names(tasks: list[Task]) -> None:
+    taken: dict[Path, Task] = {}
+    for task in tasks:
+        for file in task.outputs:
+            other = taken.setdefault(file, task)
+            if other is not task:
+                raise ValueError(
+                    f"{file}: {other.name!r} and {task.name!r} would both be written there; "
+                    "denoise them into different folders"
+                )

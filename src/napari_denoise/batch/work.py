@@ -1,0 +1,203 @@
+"""Denoise one file after the other; a failed one does not stop the others."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_denoise.batch.plan import Task
+from napari_denoise.batch.stream import DenoisedArray
+from napari_denoise.core.settings import DenoiseSettings
+from napari_denoise.io.errors import FileError, ReadWarning, WriteWarning
+from napari_denoise.io.metadata import ImageMeta
+from napari_denoise.io.readers import read
+from napari_denoise.io.writers import write
+
+if TYPE_CHECKING:
+    from napari_denoise.inference.denoiser import Denoiser
+    from napari_denoise.inference.stack import StackJob, Step
+
+Progress = Callable[["Step"], object]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A file that was denoised."""
+
+    task: Task
+    files: tuple[Path, ...]
+    """Written, with the sidecar."""
+    frames: int
+    seconds: float
+    noise: tuple[str, ...]
+    """Per channel, for people."""
+    weights: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A file that could not be denoised; nothing was written for it."""
+
+    task: Task
+    error: Exception
+    unusable: bool
+    """True if the input, the settings or the target were refused before any computing."""
+
+
+def denoise_all(
+    tasks: Iterable[Task],
+    denoiser: Denoiser,
+    settings: DenoiseSettings,
+    *,
+    axes: str | None = None,
+    overwrite: bool = False,
+    progress: Callable[[Task, Step], object] | None = None,
+) -> Iterator[Done | Failed]:
+    """Denoise files one by one and say how each went.
+
+    Parameters
+    ----------
+    tasks
+        From `plan`.
+    denoiser, settings
+        Weights, device and precision are the denoiser's.
+    axes, overwrite
+        As for `denoise_file`.
+    progress
+        Called after every tile.
+    """
+    for task in tasks:
+        steps = _Counted(task, progress)
+        try:
+            yield denoise_file(
+                task, denoiser, settings, axes=axes, overwrite=overwrite, progress=steps
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others must go on
+            unusable = isinstance(error, ValueError) and not steps.count
+            yield Failed(task, error, unusable)
+
+
+def denoise_file(
+    task: Task,
+    denoiser: Denoiser,
+    settings: DenoiseSettings,
+    *,
+    axes: str | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Done:
+    """Read, denoise and write one input; memory for a few frames of a long stack.
+
+    Parameters
+    ----------
+    task
+        From `plan`; folders that the target needs are made.
+    denoiser, settings
+        Weights, device and precision are the denoiser's. A linear EXR goes through the
+        logarithmic mapping unless `settings.mapping` says otherwise.
+    axes
+        Letters per dimension, where the file is wrong or silent.
+    overwrite
+        Replace an existing result.
+    progress
+        Called after every tile.
+
+    Raises
+    ------
+    ValueError
+        The file, the settings or the target cannot be used (files: `FileError`).
+    MemoryError
+        Even the smallest tile does not fit.
+    """
+    start, source = time.perf_counter(), task.source
+    with collected_warnings() as messages:
+        array, meta = read(source.files, axes=axes, sequence=source.is_stack)
+        if "napari_denoise" in meta.extra:
+            messages.append(f"{source.pattern}: it was denoised before, and is now once more")
+        job = prepare(denoiser, array, meta, settings)
+        meta = replace(meta, extra={**meta.extra, "napari_denoise": job.provenance()})
+        stack = DenoisedArray(job, progress, source=source.files[0])
+        task.target.parent.mkdir(parents=True, exist_ok=True)
+        _check_space(task.target, stack.nbytes)
+        files = write(task.target, stack, meta, overwrite=overwrite)
+    return Done(
+        task,
+        tuple(files),
+        frames=len(job.frames),
+        seconds=time.perf_counter() - start,
+        noise=tuple(noise.describe() for noise in job.noise),
+        weights=job.info.name,
+        warnings=(*messages, *(f"{source.pattern}: {text}" for text in job.warnings)),
+    )
+
+
+def prepare(denoiser: Denoiser, array: Any, meta: ImageMeta, settings: DenoiseSettings) -> StackJob:
+    """Prepare a stack as its file describes it.
+
+    Raises
+    ------
+    ValueError
+        Data and settings do not fit each other.
+    """
+    if settings.mapping == "auto" and is_linear_colour(array, meta):
+        if denoiser.info is None or denoiser.info.card.mapping == "affine":
+            settings = replace(settings, mapping="log")
+    return denoiser.prepare(array, meta.axes, meta.features, settings)
+
+
+def is_linear_colour(array: Any, meta: ImageMeta) -> bool:
+    """Whether a file says that it holds colour in linear light: OpenEXR does."""
+    colour = "S" in meta.axes and np.dtype(array.dtype).kind == "f"
+    return colour and meta.extra.get("format") == "exr"
+
+
+@contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """Collect what readers and writers warn about; other warnings go their usual way."""
+    found: list[str] = []
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+        for category in (ReadWarning, WriteWarning):
+            warnings.simplefilter("always", category)
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+            if issubclass(category, (ReadWarning, WriteWarning)):
+                found.append(str(message))
+            else:
+                others(message, category, *rest)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield found
+
+
+class _Counted:
+    """Passes progress on, and knows whether there was any."""
+
+    def __init__(self, task: Task, progress: Callable[[Task, Step], object] | None) -> None:
+        self.count = 0
+        self._task, self._progress = task, progress
+
+    def __call__(self, step: Step) -> None:
+        self.count += 1
+        if self._progress is not None:
+            self._progress(self._task, step)
+
+
+def _check_space(target: Path, needed: int) -> None:
+    """Refuse at once what would fail after hours."""
+    free = shutil.disk_usage(target.parent).free
+    if needed > free:
+        raise FileError(
+            target,
+            f"the result needs {needed / 1e9:.1f} GB but its folder has {free / 1e9:.1f} GB free",
+            "free some space or choose another folder",
+        )

@@ -1,0 +1,132 @@
+"""Where the commands speak: results to stdout, everything else to stderr, errors in a line."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+FAILED, UNUSABLE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+"""Exit codes: work failed; bad usage or input, nothing was done; Ctrl+C; SIGTERM."""
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Device = Annotated[
+    str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1 or mps.", metavar="NAME")
+]
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end: unwind as for Ctrl+C, so that no half file stays."""
+
+
+def out() -> Console:
+    """Return the console for results. Made when used, so that tests can capture it."""
+    return Console(highlight=False)
+
+
+def err() -> Console:
+    """Return the console for progress, warnings and errors."""
+    return Console(stderr=True, highlight=False)
+
+
+def say(label: str, style: str, message: str, console: Console | None = None) -> None:
+    """Print one line, whatever its length, to stderr."""
+    line = Text.assemble((f"{label}: ", style), message)
+    (console or err()).print(line, soft_wrap=True)
+
+
+def warn(message: str, console: Console | None = None) -> None:
+    """Print a warning to stderr."""
+    say("warning", "bold yellow", message, console)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Print an error to stderr and exit.
+
+    Raises
+    ------
+    typer.Exit
+        Always.
+    """
+    say("error", "bold red", message)
+    raise typer.Exit(code)
+
+
+def summary(error: BaseException) -> str:
+    """Say an error in words; one that was not foreseen carries its type."""
+    text = str(error).strip()
+    if isinstance(error, (ValueError, MemoryError, ArithmeticError, OSError)) and text:
+        return text
+    kind = type(error).__name__
+    return f"{kind}: {text}; run again with --debug to see where" if text else kind
+
+
+@contextmanager
+def reporting(debug: bool) -> Iterator[None]:
+    """Turn errors into one line and an exit code.
+
+    Raises
+    ------
+    typer.Exit
+        2 for input or options that cannot be used, 1 for work that failed, 130 and 143
+        after Ctrl+C and SIGTERM.
+    """
+    try:
+        with _terminable():
+            yield
+    except (typer.Exit, typer.BadParameter):
+        raise
+    except Terminated:
+        fail("terminated; no half file was left", TERMINATED)
+    except KeyboardInterrupt:
+        fail("interrupted; no half file was left", INTERRUPTED)
+    except Exception as error:
+        if debug:
+            raise
+        unusable = isinstance(error, (ValueError, FileNotFoundError))
+        fail(summary(error), UNUSABLE if unusable else FAILED)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM unwind the stack, for the temporary files to be removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def facts(title: str, rows: dict[str, Any]) -> None:
+    """Print names and values side by side; None leaves a row out."""
+    table = Table(
+        title=title, title_justify="left", title_style="bold", show_header=False, box=None
+    )
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        if value is not None:
+            table.add_row(name, Text(str(value)))
+    out().print(table)
+
+
+def print_json(value: Any) -> None:
+    """Print JSON to stdout, plain and unwrapped."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))

@@ -1,0 +1,153 @@
+"""`napari-denoise info`: what a file is, and what denoising it would do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_denoise.cli.console import Debug, Json, facts, print_json, reporting, warn
+
+if TYPE_CHECKING:
+    from napari_denoise.core.axes import Layout
+    from napari_denoise.io.sequences import Sequence
+
+
+def info(
+    file: Annotated[
+        str, typer.Argument(help='A file, a folder or a wildcard such as "shot_####.exr".')
+    ],
+    axes: Annotated[
+        str | None, typer.Option(help="A letter per dimension, of T Z C Y X S (RGB).")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show shape, axes, scale and noise of a file, and the weights it would get.
+
+    A folder or wildcard with several inputs shows each. JSON output is always a list.
+    """
+    with reporting(debug):
+        from napari_denoise.batch import find_inputs
+
+        values = [describe(source, axes) for source in find_inputs([file])]
+        if as_json:
+            print_json(values)
+            return
+        for entry in values:
+            facts(entry["name"], _readable(entry))
+
+
+def describe(source: Sequence, axes: str | None = None) -> dict[str, Any]:
+    """Read one input and return what there is to know, as JSON values.
+
+    Raises
+    ------
+    FileError
+        It cannot be read.
+    """
+    from napari_denoise.batch.work import collected_warnings, is_linear_colour
+    from napari_denoise.core.axes import Layout
+    from napari_denoise.io.readers import read
+    from napari_denoise.models.catalogue import choose_weights
+
+    with collected_warnings() as messages:
+        array, meta = read(source.files, axes=axes, sequence=source.is_stack)
+    layout = Layout(meta.axes, tuple(array.shape))
+    for text in messages:
+        warn(text)
+    return {
+        "name": source.pattern.name,
+        "path": str(source.pattern),
+        "files": len(source.files),
+        "shape": list(array.shape),
+        "axes": meta.axes,
+        "dtype": str(array.dtype),
+        "bytes": int(array.nbytes),
+        "format": meta.extra.get("format"),
+        "scale": {a: [s, u] for a, s, u in zip(meta.axes, meta.scale, meta.units, strict=True)},
+        "channels": list(meta.channel_names),
+        "layers": sorted(meta.features),
+        "sequence": _sequence(source),
+        "linear_light": is_linear_colour(array, meta),
+        "noise": _noise(array, layout),
+        "weights": choose_weights(meta.axes),
+        "denoised": meta.extra.get("napari_denoise"),
+    }
+
+
+def _sequence(source: Sequence) -> dict[str, Any] | None:
+    """Return the stack these files are, or the one a numbered file alone belongs to."""
+    from napari_denoise.io.sequences import siblings
+
+    stack = source if source.is_stack else siblings(source.files[0])
+    if not stack.is_stack:
+        return None
+    return {
+        "pattern": str(stack.pattern),
+        "frames": len(stack.files),
+        "first": stack.numbers[0] if stack.numbers else 0,
+        "last": stack.numbers[-1] if stack.numbers else len(stack.files) - 1,
+        "missing": list(stack.gaps),
+    }
+
+
+def _noise(array: Any, layout: Layout) -> list[dict[str, Any]]:
+    """Estimate each channel's noise from the frames that the engine would look at."""
+    from napari_denoise.inference.channels import Samples
+
+    models = [Samples(array, layout, c).noise() for c in range(layout.size("C"))]
+    return [{"text": model.describe(), **vars(model)} for model in models]
+
+
+def _readable(entry: dict[str, Any]) -> dict[str, Any]:
+    names = entry["channels"] or [f"channel {i}" for i in range(len(entry["noise"]))]
+    noise = [model["text"] for model in entry["noise"]]
+    if len(noise) > 1:
+        noise = [f"{name}: {text}" for name, text in zip(names, noise, strict=False)]
+    if entry["linear_light"]:
+        noise.append("(grows with the signal in path-traced light: judged after the logarithm)")
+    sizes = ", ".join(f"{a} {n}" for a, n in zip(entry["axes"], entry["shape"], strict=True))
+    return {
+        "path": entry["path"],
+        "size": f"{sizes}  ({entry['bytes'] / 1e6:.1f} MB)",
+        "type": entry["dtype"] + (", linear light" if entry["linear_light"] else ""),
+        "scale": _scale(entry["scale"]),
+        "channels": ", ".join(entry["channels"]) or None,
+        "layers": ", ".join(entry["layers"]) or None,
+        "sequence": _sequence_text(entry),
+        "noise": "\n".join(noise),
+        "weights": _weights_text(entry["weights"]),
+        "denoised": _denoised_text(entry["denoised"]),
+    }
+
+
+def _scale(scale: dict[str, list[Any]]) -> str | None:
+    known = [f"{a} {s:g} {u or ''}".strip() for a, (s, u) in scale.items() if u or s != 1]
+    return ", ".join(known) or "not stated"
+
+
+def _sequence_text(entry: dict[str, Any]) -> str | None:
+    stack = entry["sequence"]
+    if stack is None:
+        return None
+    text = f"{stack['pattern']}: {stack['frames']} frames, {stack['first']} to {stack['last']}"
+    if stack["missing"]:
+        text += f", missing {', '.join(str(n) for n in stack['missing'][:8])}"
+    if entry["files"] == 1:
+        text += "\nthis file is one of them; name the pattern, the folder or --sequence for all"
+    return text
+
+
+def _weights_text(name: str) -> str:
+    from napari_denoise.models.catalogue import list_weights
+
+    titles = {info.name: info.card.title for info in list_weights()}
+    return f"{name}: {titles[name]}" if name in titles else f"{name} (not installed)"
+
+
+def _denoised_text(provenance: Any) -> str | None:
+    if not isinstance(provenance, dict):
+        return None
+    made = [str(provenance[k]) for k in ("weights", "version", "time") if k in provenance]
+    return f"already: {', '.join(made)}"

@@ -1,0 +1,94 @@
+"""Texts of options -> values of `DenoiseSettings`."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import fields
+from typing import Any
+
+from napari_denoise.core.noise import NoiseModel
+
+_FIELDS = [field.name for field in fields(NoiseModel)]
+NOISE_HELP = (
+    "auto, a sigma in the data's own units, or a model gain=2,offset=100,read_noise=3. "
+    "One per channel: 3,5,auto (models apart by ;)."
+)
+
+
+def parse_noise(text: str) -> Any:
+    """Read the noise option.
+
+    Parameters
+    ----------
+    text
+        ``auto``, ``12.5``, ``3,5,auto`` (per channel), ``gain=2,offset=100,read_noise=3``,
+        several models apart by ``;``, or the same as JSON.
+
+    Returns
+    -------
+    A value for `DenoiseSettings.noise`.
+
+    Raises
+    ------
+    ValueError
+        The text is none of these.
+    """
+    stripped = text.strip()
+    if stripped.startswith(("{", "[")):
+        return _from_json(stripped)
+    apart = ";" if ";" in stripped or "=" in stripped else ","
+    values = tuple(_entry(part.strip(), text) for part in stripped.split(apart))
+    return values[0] if len(values) == 1 else values
+
+
+def parse_tile(text: str) -> Any:
+    """Read the tile option: ``auto`` or a number."""
+    return int(text) if text.strip().isdigit() else text
+
+
+def _from_json(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"noise {text!r} is not valid JSON ({error})") from error
+    entries = [_checked(entry, text) for entry in (value if isinstance(value, list) else [value])]
+    return tuple(entries) if isinstance(value, list) else entries[0]
+
+
+def _entry(part: str, whole: str) -> Any:
+    if "=" not in part:
+        return _checked(part if part == "auto" else _number(part, whole), whole)
+    pairs = [item.partition("=") for item in part.split(",")]
+    return _checked({key.strip(): _value(value, whole) for key, _, value in pairs}, whole)
+
+
+def _value(text: str, whole: str) -> Any:
+    numbers = tuple(_number(part, whole) for part in text.split("/"))
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _number(text: str, whole: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(
+            f"noise {whole!r}: {text!r} is not a number; expected {NOISE_HELP}"
+        ) from None
+
+
+def _checked(entry: Any, whole: str) -> Any:
+    if entry == "auto":
+        return entry
+    if isinstance(entry, (int, float)):
+        if math.isfinite(entry) and entry >= 0:
+            return float(entry)
+        raise ValueError(f"noise {whole!r}: sigma {entry} must be 0 or more")
+    if not isinstance(entry, dict):
+        raise ValueError(f"noise {whole!r}: {entry!r} is not understood; expected {NOISE_HELP}")
+    unknown = sorted(set(entry) - set(_FIELDS))
+    if unknown:
+        raise ValueError(
+            f"noise {whole!r}: a noise model has no {unknown[0]!r}; it has {', '.join(_FIELDS)}"
+        )
+    return entry

@@ -1,0 +1,112 @@
+"""Progress of long work in a terminal; plain lines where there is none."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from napari_denoise.cli.console import err
+
+if TYPE_CHECKING:
+    from napari_denoise.batch import Task
+    from napari_denoise.inference.stack import Step
+
+
+class FileProgress:
+    """A bar for the file at work, with frames, tiles and time left, and one for all files.
+
+    Parameters
+    ----------
+    files
+        How many there are; one needs no second bar.
+    quiet
+        Show nothing. Where stderr is not a terminal, no bar is shown either.
+    """
+
+    def __init__(self, files: int, quiet: bool = False) -> None:
+        self.console: Console = err()
+        hidden = quiet or not self.console.is_terminal
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[count]}", style="cyan"),
+            TimeRemainingColumn(compact=True),
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+            expand=True,
+            disable=hidden,
+            redirect_stdout=sys.stdout.isatty(),  # results must still reach a pipe
+        )
+        self._all: TaskID | None = None
+        if files > 1:
+            self._all = self._bars.add_task("all files", total=files, count=f"file 0/{files}")
+        self._files, self._done = files, 0
+        self._current: TaskID | None = None
+        self._name = ""
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+
+    def step(self, task: Task, step: Step) -> None:
+        """Show one tile more."""
+        count = f"frame {step.frame + 1}/{step.frames}  tile {step.tile}/{step.tiles}"
+        if self._current is None or self._name != task.name:
+            self._drop()
+            self._name = task.name
+            self._current = self._bars.add_task(task.name, total=1.0, count=count)
+        self._bars.update(self._current, completed=step.fraction, count=count)
+        if self._all is not None:
+            self._bars.update(self._all, completed=self._done + step.fraction)
+
+    def finished(self) -> None:
+        """Count one file more."""
+        self._drop()
+        self._done += 1
+        if self._all is not None:
+            count = f"file {self._done}/{self._files}"
+            self._bars.update(self._all, completed=self._done, count=count)
+
+    def _drop(self) -> None:
+        if self._current is not None:
+            self._bars.remove_task(self._current)
+        self._current = None
+
+
+def training_bars(quiet: bool = False) -> Progress:
+    """Return a bar for training steps, with loss, speed and time left."""
+    console = err()
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.4f}", style="cyan"),
+        TextColumn("{task.fields[speed]:.1f} steps/s"),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        expand=True,
+        disable=quiet or not console.is_terminal,
+    )

@@ -1,0 +1,118 @@
+"""`napari-denoise weights`: what is there, and the card of each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_denoise.cli.console import Debug, Json, err, facts, out, print_json, reporting
+
+if TYPE_CHECKING:
+    from napari_denoise.models.catalogue import WeightsInfo
+
+app = typer.Typer(help="List the weights at hand, and read their cards.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(as_json: Json = False, debug: Debug = False) -> None:
+    """List bundled weights and your own."""
+    with reporting(debug):
+        from napari_denoise.models.catalogue import list_weights, user_folder
+
+        found = list_weights()
+        if as_json:
+            print_json([_values(info) for info in found])
+            return
+        if found:
+            _print_table(found)
+        err().print(f"Your own weights go to {user_folder()}", soft_wrap=True)
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="A name from the list, or a .safetensors file.")],
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show the card of some weights: what they are for, and what they were made from."""
+    with reporting(debug):
+        from napari_denoise.models.catalogue import find_weights
+
+        info = find_weights(name)
+        if as_json:
+            print_json(_values(info))
+        else:
+            _print_card(info)
+
+
+def _print_table(found: list[WeightsInfo]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for column in ("name", "for", "channels", "noise", "size", "origin", "title"):
+        table.add_column(column, no_wrap=column != "title")
+    for info in found:
+        low, high = info.card.noise_range
+        table.add_row(
+            info.name,
+            info.card.domain,
+            str(info.card.channels),
+            f"{low:g} - {high:g}",
+            f"{info.path.stat().st_size / 1e6:.1f} MB",
+            "bundled" if info.bundled else "yours",
+            info.card.title,
+        )
+    out().print(table)
+
+
+def _print_card(info: WeightsInfo) -> None:
+    card = info.card
+    low, high = card.noise_range
+    data = [f"{entry.name} ({entry.licence})" for entry in card.training_data]
+    figures = [f"{name}: {value:g}" for name, value in card.figures.items()]
+    facts(
+        f"{info.name}: {card.title}",
+        {
+            "description": card.description or None,
+            "made for": f"{card.domain}, {_channels(card.channels)}",
+            "mapping": card.mapping,
+            "noise": f"sigma {low:g} to {high:g} of the mapped range [0, 1]",
+            "network": f"{card.architecture} {_settings(card.config)}",
+            "trained on": "\n".join(data) or None,
+            "figures": "\n".join(figures) or None,
+            "recipe": _settings(card.recipe) or None,
+            "parent": card.parent,
+            "made with": _settings(card.libraries) or None,
+            "file": info.path,
+            "origin": "bundled with napari-denoise" if info.bundled else "yours",
+            "size": f"{info.path.stat().st_size / 1e6:.1f} MB",
+            "sha256": info.sha256,
+        },
+    )
+
+
+def _channels(count: int) -> str:
+    return {1: "one channel", 3: "RGB"}.get(count, f"{count} channels")
+
+
+def _settings(values: dict[str, Any]) -> str:
+    """One line of names and values, the texts of the card's own fields left out."""
+    shown = {k: v for k, v in values.items() if k not in _ON_THE_CARD}
+    return ", ".join(f"{name} {value}" for name, value in shown.items())
+
+
+def _values(info: WeightsInfo) -> dict[str, Any]:
+    import json
+
+    return {
+        "name": info.name,
+        "path": str(info.path),
+        "bundled": info.bundled,
+        "bytes": info.path.stat().st_size,
+        "sha256": info.sha256,
+        "card": json.loads(info.card.to_json()),
+    }
+
+
+_ON_THE_CARD = {"title", "description", "training_data", "architecture", "config", "domain"}

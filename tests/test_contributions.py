@@ -92,11 +92,11 @@ def test_channels_open_as_layers_with_scale_units_and_labels(cells: Path) -> Non
 def test_albedo_and_normal_are_hidden_and_tied_to_the_colour(tmp_path: Path) -> None:
     layers = read_layers(str(save_render(tmp_path / "a.exr")))
     groups = [attrs["metadata"]["napari_denoise_group"] for _, attrs, _ in layers]
-    assert [group["role"] for group in groups] == ["color", "albedo", "normal"]
+    assert [group["role"] for group in groups] == ["albedo", "normal", "color"]
     assert len({group["id"] for group in groups}) == 1
-    assert [attrs.get("visible", True) for _, attrs, _ in layers] == [True, False, False]
-    assert layers[0][1]["gamma"] == 1 / 2.2 and layers[0][1]["rgb"]
-    other = read_layers(str(tmp_path / "a.exr"))[0][1]["metadata"]["napari_denoise_group"]
+    assert [attrs.get("visible", True) for _, attrs, _ in layers] == [False, False, True]
+    assert layers[-1][1]["gamma"] == 1 / 2.2 and layers[0][1]["rgb"]
+    other = read_layers(str(tmp_path / "a.exr"))[-1][1]["metadata"]["napari_denoise_group"]
     assert other["id"] != groups[0]["id"]
 
 
@@ -138,7 +138,7 @@ def test_one_channel_keeps_its_provenance(tmp_path: Path, cells: Path) -> None:
 def test_a_render_is_written_with_its_other_layers(tmp_path: Path) -> None:
     source = save_render(tmp_path / "a.exr")
     layers = as_napari(read_layers(str(source)))
-    layers[0] = (layers[0][0] * 2, *layers[0][1:])
+    layers[-1] = (layers[-1][0] * 2, *layers[-1][1:])
     write_layers(str(tmp_path / "b.exr"), layers)
     old, _ = read(source)
     array, meta = read(tmp_path / "b.exr")
@@ -177,8 +177,8 @@ def test_layers_of_different_shapes_are_refused_with_the_remedy(tmp_path: Path) 
 def test_the_suggested_name_is_beside_the_source(tmp_path: Path, cells: Path) -> None:
     assert suggest_name(read_layers(str(cells))[1]) == tmp_path / "cells_denoised.ome.tif"
     frames = [str(save_render(tmp_path / f"shot.{i}.exr", i)) for i in (1, 2)]
-    assert suggest_name(read_layers(frames)[0]) == tmp_path / "shot_denoised_####.exr"
-    assert suggest_name(read_layers(frames[0])[0]) == tmp_path / "shot.1_denoised.exr"
+    assert suggest_name(read_layers(frames)[-1]) == tmp_path / "shot_denoised_####.exr"
+    assert suggest_name(read_layers(frames[0])[-1]) == tmp_path / "shot.1_denoised.exr"
     unknown = (CELLS, {"name": "a/b: c"}, "image")
     assert suggest_name(unknown) == Path.home() / "a_b_ c_denoised.ome.tif"
     assert with_suffix("x") == "x.ome.tif" and with_suffix("x.exr") == "x.exr"
@@ -213,9 +213,11 @@ def test_viewer_opens_an_ome_tiff_and_an_exr(
     assert list(layer.contrast_limits) == [2.0, 3000.0]
     viewer.layers.clear()
     viewer.open(str(save_render(tmp_path / "a.exr")), plugin="napari-denoise")
-    assert [layer.visible for layer in viewer.layers] == [True, False, False]
-    assert viewer.layers[0].gamma == pytest.approx(1 / 2.2)
-    assert viewer.layers[0].contrast_limits[1] < 0.5
+    assert [layer.visible for layer in viewer.layers] == [False, False, True]
+    color = viewer.layers[-1]
+    assert viewer.layers.selection.active == color  # what Denoise acts on
+    assert color.gamma == pytest.approx(1 / 2.2)
+    assert color.contrast_limits[1] < 0.5
 
 
 def test_viewer_saves_through_our_writer(
@@ -271,7 +273,7 @@ def test_one_frame_brings_its_sequence_when_the_user_agrees(
     monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: (frames[1:2], ""))
     open_stack(viewer)
     qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=20_000)
-    assert viewer.layers[0].data.shape == (3, 32, 40, 3)
+    assert viewer.layers[-1].data.shape == (3, 32, 40, 3)
     assert "one of 3 numbered frames" in questions[0]
 
 
@@ -285,6 +287,17 @@ def test_a_bad_file_is_a_notification_not_a_traceback(
     qtbot.waitUntil(lambda: not task.running, timeout=20_000)
     assert len(shown) == 1 and "bad.tif: it is not a whole TIFF" in shown[0]
     assert not viewer.layers
+
+
+def test_closing_the_viewer_while_a_file_loads_is_quiet(
+    make_napari_viewer_proxy: Any, cells: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    shown = errors_shown(monkeypatch)
+    task = load(viewer, [str(cells)])
+    viewer.close()
+    qtbot.waitUntil(lambda: not task.running, timeout=20_000)
+    assert shown == []
 
 
 def test_an_existing_file_is_replaced_after_asking(

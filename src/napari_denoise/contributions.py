@@ -146,6 +146,7 @@ def load(viewer: napari.viewer.Viewer, inputs: Sequence[str | list[str]]) -> Tas
     -------
     The task, whose `running` tells whether it is still at work.
     """
+    from napari import current_viewer
     from napari.layers import Layer
     from napari.utils.notifications import show_error, show_warning
 
@@ -153,6 +154,8 @@ def load(viewer: napari.viewer.Viewer, inputs: Sequence[str | list[str]]) -> Tas
 
     def add(event: tuple[list[LayerData], list[str]]) -> None:
         layers, messages = event
+        if current_viewer() is None:
+            return  # the window was closed meanwhile
         for message in messages:
             show_warning(message)
         for data in layers:

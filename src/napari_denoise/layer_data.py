@@ -41,21 +41,22 @@ def to_layers(array: Any, meta: ImageMeta) -> list[LayerData]:
 
     Returns
     -------
-    Colour or channels first. Layers of one render share the id in
-    ``metadata["napari_denoise_group"]``, which survives a rename.
+    The colour last, so that napari shows it on top and makes it the active layer. Layers
+    of one render share the id in ``metadata["napari_denoise_group"]``, which survives a
+    rename.
     """
     ordered, axes = planes_last(array, meta.axes)
     common = _common(axes, meta)
     if "C" in axes:
         return [*_channels(ordered, axes, meta, common)]
     group = str(uuid.uuid4()) if meta.features else ""
-    layers = [_layer(ordered, meta.name, common, _display(meta, 0), group, "color")]
+    layers = []
     for role, feature in meta.features.items():
         shown = {"visible": False, "contrast_limits": _RANGES.get(role, (0.0, 1.0))}
         # No pixels of the layer are the colour's: nothing of its file belongs to it.
         own = common | {"metadata": {}, "rgb": True}
         layers.append(_layer(feature, f"{meta.name} {role}", own, shown, group, role))
-    return layers
+    return [*layers, _layer(ordered, meta.name, common, _display(meta, 0), group, "color")]
 
 
 def from_layers(path: str, layers: Sequence[LayerData]) -> tuple[Any, ImageMeta]:

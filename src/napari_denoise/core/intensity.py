@@ -153,13 +153,17 @@ class AffineMapping:
 
     def forward(self, x: ArrayLike) -> Float32Array:
         """Map data units to network units."""
-        y = np.subtract(to_float32(x), np.float32(self.low))
-        return np.multiply(y, np.float32(1 / self.width), out=y)
+        y = np.array(x, np.float32)
+        y -= np.float32(self.low)
+        y *= np.float32(1 / self.width)
+        return y
 
     def inverse(self, y: ArrayLike) -> Float32Array:
         """Map network units to data units."""
-        x = np.multiply(to_float32(y), np.float32(self.width))
-        return np.add(x, np.float32(self.low), out=x)
+        x = np.array(y, np.float32)
+        x *= np.float32(self.width)
+        x += np.float32(self.low)
+        return x
 
     def to_json(self) -> dict[str, Any]:
         """Return kind and parameters."""
@@ -209,15 +213,19 @@ class AnscombeMapping:
         """Map data units to network units."""
         start, width = self._bounds
         y = self._stabilise(to_float32(x))
-        np.subtract(y, np.float32(start), out=y)
-        return np.multiply(y, np.float32(1 / width), out=y)
+        y -= np.float32(start)
+        y *= np.float32(1 / width)
+        return y
 
     def inverse(self, y: ArrayLike) -> Float32Array:
         """Map network units to data units, without bias for a denoised image."""
         start, width = self._bounds
-        t = to_float32(y) * np.float32(width) + np.float32(start)
+        t = np.array(y, np.float32)
+        t *= np.float32(width)
+        t += np.float32(start)
         means, gap = jensen_gap(self.read_noise / self.gain, self._reach)
-        return self._unstabilise(t - np.interp(t, means, gap).astype(np.float32))
+        t -= np.interp(t, means, gap).astype(np.float32)
+        return self._unstabilise(t)
 
     def to_json(self) -> dict[str, Any]:
         """Return kind and parameters."""
@@ -242,18 +250,19 @@ class AnscombeMapping:
         return float(2 ** np.ceil(np.log2(max(abs(start) + 4 * width, 64.0))))
 
     def _stabilise(self, x: NDArray[_Float]) -> NDArray[_Float]:
-        above = x - x.dtype.type(self.offset)
-        under = np.maximum(above, 0)
+        above = np.array(x)
+        above -= x.dtype.type(self.offset)
+        under = np.maximum(above, 0, out=np.empty_like(above))
         under *= x.dtype.type(self.gain)
         under += x.dtype.type(self._root**2)
         np.sqrt(under, out=under)
         under += x.dtype.type(self._root)
         above *= 2
-        stable: NDArray[_Float] = np.divide(above, under, out=above)
-        return stable
+        above /= under
+        return above
 
     def _unstabilise(self, t: Float32Array) -> Float32Array:
-        x = np.maximum(t, 0)
+        x = np.maximum(t, 0, out=np.empty_like(t))
         x *= x * np.float32(self.gain / 4)
         x += t * np.float32(self._root)
         x += np.float32(self.offset)
@@ -299,20 +308,22 @@ class LogMapping:
     def forward(self, x: ArrayLike) -> Float32Array:
         """Map data units to network units."""
         data = to_float32(x)
-        y = np.abs(data)
+        y = np.abs(data, out=np.empty_like(data))
         y *= np.float32(1 / self.level)
         np.log1p(y, out=y)
         y *= np.float32(1 / self._width)
-        return np.copysign(y, data, out=y)
+        np.copysign(y, data, out=y)
+        return y
 
     def inverse(self, y: ArrayLike) -> Float32Array:
         """Map network units to data units."""
         data = to_float32(y)
-        x = np.abs(data)
+        x = np.abs(data, out=np.empty_like(data))
         x *= np.float32(self._width)
         np.expm1(x, out=x)
         x *= np.float32(self.level)
-        return np.copysign(x, data, out=x)
+        np.copysign(x, data, out=x)
+        return x
 
     def to_json(self) -> dict[str, Any]:
         """Return kind and parameters."""

@@ -210,13 +210,25 @@ def _fit_pairs(blocks: Blocks, extremes: Extremes) -> Fit | None:
 def _fit_blocks(blocks: Blocks, extremes: Extremes, selection: Selection = FLATTEST) -> Fit | None:
     """Leave out clipped blocks, unless what looks clipped are pixels without a photon."""
     unclipped = blocks.take(~blocks.bright)
-    bright_only = unclipped.take(~unclipped.dark)
-    if len(bright_only) == len(unclipped):
+    clear = unclipped.take(~unclipped.dark)
+    if len(clear) == len(unclipped):
         return _fit_line(unclipped, selection)
-    fit = _fit_line(bright_only, selection)
-    if fit is not None and fit.at(extremes.low) > 0.25 * max(fit.gain, 0) ** 2:
+    fit = _fit_line(clear, selection)
+    if fit is not None and _is_clipped(fit, unclipped.take(unclipped.dark), extremes):
         return fit
     return _fit_line(unclipped, selection) or fit
+
+
+def _is_clipped(fit: Fit, dark: Blocks, extremes: Extremes) -> bool:
+    """Tell clipping from pixels that got no photon, by what brighter blocks foretell.
+
+    Clipped normal noise of a level that is not itself below the end of the scale keeps
+    0.34 of its variance or more; where there is none at that end, nothing was clipped.
+    """
+    foretold = fit.at(extremes.low)
+    darkest = dark.take(dark.around <= np.percentile(dark.around, 20))
+    found = darkest.energy[:, _HIGH].mean() / fit.correlation.spectrum[_HIGH].mean()
+    return bool(foretold > 0.25 * fit.gain**2 and found > 0.25 * foretold)
 
 
 def _fit_line(blocks: Blocks, selection: Selection) -> Fit | None:

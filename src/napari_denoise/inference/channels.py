@@ -87,6 +87,10 @@ class Samples:
         mapped.pairs = [(mapping.forward(a), mapping.forward(b)) for a, b in self.pairs]
         return mapped
 
+    def range(self) -> tuple[float, float]:
+        """Measure darkest and brightest intensity, on means of 4x4 so that noise adds little."""
+        return robust_range([_block_means(frame) for frame in self.frames])
+
     def noise(self) -> NoiseModel:
         """Estimate the noise in the units of the frames."""
         return estimate_noise(self.frames, self.pairs)
@@ -103,7 +107,7 @@ def prepare_channel(
         The settings give noise for another number of channels.
     """
     samples = Samples(array, layout, channel)
-    low, high = settings.intensity_range or robust_range(samples.frames)
+    low, high = settings.intensity_range or samples.range()
     wanted = _noise_of(settings, channel, layout.size("C"))
     kind = _kind(settings.mapping, card, layout, samples.frames)
     if kind == "log":
@@ -186,6 +190,15 @@ def _typical_sd(noise: NoiseModel, frames: Sequence[NDArray[Any]]) -> float:
     """Root of the mean noise variance over the brightness of the frames."""
     values = np.concatenate([np.ravel(frame[::8, ::8]) for frame in frames])
     return float(np.sqrt(noise.variance(values).mean()))
+
+
+def _block_means(plane: NDArray[Any], size: int = 4) -> NDArray[Any]:
+    """Average (Y, X) over blocks; a plane smaller than a block is returned as it is."""
+    rows, columns = (length // size for length in plane.shape)
+    if not (rows and columns):
+        return plane
+    blocks = plane[: rows * size, : columns * size].reshape(rows, size, columns, size)
+    return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float32))
 
 
 def _planes(frame: Any, layout: Layout) -> list[NDArray[Any]]:

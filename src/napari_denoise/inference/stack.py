@@ -261,7 +261,7 @@ class StackJob:
 def _frame_order(planes: NDArray[Any], layout: Layout) -> NDArray[Any]:
     """(C, Y, X) -> the frame in the data's own order of axes."""
     if "S" not in layout.axes:
-        return planes[0] if layout.frame_axes == "YX" else planes[0].T
+        return np.asarray(planes[0] if layout.frame_axes == "YX" else planes[0].T)
     order = ["SYX".index(letter) for letter in layout.frame_axes]
     return np.asarray(planes.transpose(order))
 

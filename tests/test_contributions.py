@@ -155,6 +155,7 @@ def test_a_layer_from_elsewhere_can_be_saved(tmp_path: Path) -> None:
     array, meta = read(tmp_path / "a.ome.tif")
     np.testing.assert_array_equal(array, CELLS[:, 0])
     assert (meta.axes, meta.units) == ("TYX", (None, None, None))
+    assert read_layers(str(tmp_path / "a.ome.tif"))[0][1]["translate"] == (0, 3, 4)
 
 
 def test_of_a_multiscale_layer_the_full_resolution_is_saved(tmp_path: Path) -> None:

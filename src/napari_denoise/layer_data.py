@@ -110,6 +110,8 @@ def _common(axes: str, meta: ImageMeta) -> dict[str, Any]:
         "rgb": "S" in axes,
         "metadata": {FILE: _file(meta)},
     }
+    if len(meta.extra.get("translate", ())) == len(shown):
+        common["translate"] = tuple(meta.extra["translate"])
     if PROVENANCE in meta.extra:
         common["metadata"][PROVENANCE] = meta.extra[PROVENANCE]
     return common
@@ -177,7 +179,9 @@ def _meta(layer: LayerData) -> ImageMeta:
     file = metadata.get(FILE, {})
     shape = tuple(_level(layer).shape)
     axes = _axes(attrs, shape, file)
-    extra = dict(file.get("extra", {}))
+    extra = {k: v for k, v in file.get("extra", {}).items() if k != "translate"}
+    if np.any(attrs.get("translate", 0)):
+        extra["translate"] = [float(v) for v in attrs["translate"]]
     if PROVENANCE in metadata:
         extra[PROVENANCE] = metadata[PROVENANCE]
     blank = (1.0,) if "S" in axes else ()

@@ -7,6 +7,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from napari_denoise.io import tiff_writer
 from napari_denoise.io.errors import FileError, FileExists, ReadWarning, WriteWarning
@@ -123,6 +124,14 @@ def test_dask_is_written_plane_by_plane(tmp_path: Path, name: str) -> None:
     write(tmp_path / name, data, ImageMeta("TYX"))
     assert alive == [0, 1, 2, 3]  # each once, in order: never the whole stack
     np.testing.assert_array_equal(read(tmp_path / name)[0], ramp((4, 5, 7)) + 1)
+
+
+@pytest.mark.parametrize("axes", ["TYX", "YXT"])
+def test_zarr_is_written_as_it_is(tmp_path: Path, axes: str) -> None:
+    stored = zarr.create_array(tmp_path / "z", shape=(4, 5, 7), dtype="uint16", chunks=(1, 5, 7))
+    stored[:] = ramp((4, 5, 7))
+    write(tmp_path / "a.ome.tif", stored, ImageMeta(axes))
+    np.testing.assert_array_equal(read(tmp_path / "a.ome.tif")[0], ramp((4, 5, 7)))
 
 
 def test_big_data_gets_a_big_tiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

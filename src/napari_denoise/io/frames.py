@@ -21,6 +21,10 @@ def planes_last(array: Any, axes: str) -> tuple[Any, str]:
     final = "".join(order)
     if final == axes:
         return array, axes
+    if not hasattr(array, "transpose"):  # zarr
+        import dask.array as da
+
+        array = da.from_array(array)
     return array.transpose([axes.index(a) for a in order]), final
 
 

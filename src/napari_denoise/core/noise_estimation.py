@@ -32,6 +32,8 @@ _BUDGET = 16_000
 _LOW = (ORDER >= 1) & (ORDER <= 2)
 _MID = (ORDER >= 3) & (ORDER <= 5)
 _HIGH = ORDER >= 6
+_FINE = (ORDER >= 8) & (ORDER <= 10)
+_FINEST = ORDER >= 11
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Selection:
 
 
 FLATTEST = Selection(0.1, ORDER >= 3, ORDER >= 4, tilt=0.0)
+WHITE = Selection(0.1, ORDER >= 3, ORDER >= 8, tilt=0.0)
 EVERYTHING = Selection(1.0, ORDER >= 1, ORDER >= 1, tilt=0.5)
 
 _MOVED = 1.5
@@ -242,7 +245,11 @@ def _fit_line(blocks: Blocks, selection: Selection) -> Fit | None:
     relative = bins.energy / bins.energy[:, _HIGH].mean(1)[:, None, None]
     flat = _flattest(bins)
     spectrum = np.average(relative[flat], axis=0, weights=bins.count[flat])
-    correlation = fit_correlation(spectrum, selection.fit, selection.tilt)
+    if selection is FLATTEST and _is_level(spectrum, bins.count[flat].sum()):
+        selection = WHITE
+        correlation = Correlation()
+    else:
+        correlation = fit_correlation(spectrum, selection.fit, selection.tilt)
     excess = _coarse(np.average(relative, axis=0, weights=bins.count))
     excess /= _coarse(correlation.spectrum)
     used = selection.orders
@@ -251,6 +258,13 @@ def _fit_line(blocks: Blocks, selection: Selection) -> Fit | None:
     trust = bins.count * np.minimum(1, usual / bins.ratio) ** 4
     gain, intercept = _line(bins.level, variance, trust)
     return Fit(gain, intercept, correlation, bins, excess)
+
+
+def _is_level(spectrum: FloatArray, count: float) -> bool:
+    """Tell whether the finest cosines lie level: white noise, whatever texture adds below."""
+    fine, finest = spectrum[_FINE].mean(), spectrum[_FINEST].mean()
+    error = np.sqrt(2 / count * (1 / _FINE.sum() + 1 / _FINEST.sum()))
+    return bool(abs(fine / finest - 1) < 0.08 + 2 * error)
 
 
 def _coarse(spectrum: FloatArray) -> float:

@@ -70,7 +70,7 @@ except ValueError as error:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX resource limits")
-@pytest.mark.parametrize("name", ["a.ome.tif", "a_#.png"])
+@pytest.mark.parametrize("name", ["a.ome.tif", "a_#.png", "a.npy"])
 def test_a_write_cut_off_by_the_system_leaves_nothing_half_written(
     tmp_path: Path, name: str
 ) -> None:

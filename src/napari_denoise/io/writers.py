@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from napari_denoise.core.axes import Layout
@@ -139,12 +140,14 @@ def _write_whole(
 
 
 def _write_npy(temporary: Path, target: Path, array: Any, meta: ImageMeta) -> set[str]:
-    from numpy.lib.format import open_memmap
-
-    out = open_memmap(temporary, "w+", np.dtype(array.dtype), tuple(array.shape))
-    for index in Layout(meta.axes, tuple(array.shape)).frames:
-        out[index] = np.asarray(array[index])
-    out.flush()
+    """Write block by block; a memory map would end the process on a full disk."""
+    shape, dtype = tuple(array.shape), np.dtype(array.dtype)
+    leading = min(meta.axes.index(a) for a in "YXS" if a in meta.axes)
+    header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    with temporary.open("wb") as file:
+        npy.write_array_header_2_0(file, header)
+        for index in np.ndindex(*shape[:leading]):
+            file.write(np.ascontiguousarray(np.asarray(array[index]), dtype).data)
     return set()
 
 

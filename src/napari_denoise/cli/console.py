@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -81,6 +82,8 @@ def reporting(debug: bool) -> Iterator[None]:
         2 for input or options that cannot be used, 1 for work that failed, 130 and 143
         after Ctrl+C and SIGTERM.
     """
+    if not debug:  # its complaints about a broken file would stand beside our one message
+        logging.getLogger("tifffile").addHandler(logging.NullHandler())
     try:
         with _terminable():
             yield

@@ -1,0 +1,517 @@
+"""The commands: what they print, what they leave on the disk, how they end."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from _networks import write_tiny_weights
+from napari_denoise.cli import app
+from napari_denoise.cli.console import reporting
+from napari_denoise.cli.options import parse_noise
+from napari_denoise.core.metrics import psnr
+from napari_denoise.inference.denoiser import Denoiser
+from napari_denoise.io.atomic import replacing
+from napari_denoise.io.metadata import ImageMeta
+from napari_denoise.io.readers import read
+from napari_denoise.io.writers import write
+
+COMMAND = [sys.executable, "-m", "napari_denoise.cli"]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return write_tiny_weights(tmp_path_factory.mktemp("weights") / "tiny.safetensors")
+
+
+def photons(*shape):
+    return (100 + 4 * np.random.default_rng(0).poisson(30, shape)).astype(np.uint16)
+
+
+def save(path, array, axes, **fields):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path, array, ImageMeta(axes, **fields))
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def visible_and_hidden(folder):
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+# The program itself
+
+
+def test_version_and_help_need_neither_torch_nor_napari():
+    code = (
+        "import sys, napari_denoise.cli\n"
+        "from typer.testing import CliRunner\n"
+        "for words in (['--version'], ['--help'], ['denoise', '--help']):\n"
+        "    result = CliRunner().invoke(napari_denoise.cli.app, words)\n"
+        "    assert result.exit_code == 0, result.output\n"
+        "print([name for name in ('torch', 'napari', 'qtpy') if name in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+def test_every_command_explains_itself():
+    commands = ["denoise", "info", "metrics", "demo", "train", "weights", "weights list"]
+    for command in commands:
+        result = run(*command.split(), "--help")
+        assert result.exit_code == 0
+        assert "Usage: napari-denoise" in result.output or "Usage: root" in result.output
+
+
+# denoise
+
+
+def test_denoise_writes_what_python_computes(tmp_path, tiny):
+    source = save(tmp_path / "raw.ome.tif", photons(2, 24, 40), "TYX")
+    target = tmp_path / "clean.ome.tif"
+    result = run("denoise", source, "-o", target, "-w", tiny, "--tile", 16, "--strength", 0.5)
+    assert result.exit_code == 0, result.output
+    expected = Denoiser.load(str(tiny))(read(source)[0], "TYX", tile=16, strength=0.5)
+    np.testing.assert_array_equal(read(target)[0], expected)
+    assert "raw.ome.tif -> " in result.stdout
+    assert "2 frames" in result.stdout
+
+
+def test_every_setting_reaches_the_engine(tmp_path, tiny):
+    source = save(tmp_path / "raw.ome.tif", photons(24, 40), "YX")
+    target = tmp_path / "clean.ome.tif"
+    options = (
+        "--noise gain=4,offset=100,read_noise=2 --strength 0.7 --realism 0 --tile 32 "
+        "--mapping anscombe --intensity-range 90 400 --engine torch --precision float32 "
+        "--device cpu --axes YX"
+    )
+    result = run("denoise", source, "-o", target, "-w", tiny, *options.split())
+    assert result.exit_code == 0, result.output
+    settings = read(target)[1].extra["napari_denoise"]["settings"]
+    assert settings["noise"] == {
+        "gain": 4.0,
+        "offset": 100.0,
+        "read_noise": 2.0,
+        "correlation_y": [0.0, 0.0],
+        "correlation_x": [0.0, 0.0],
+    }
+    assert settings == settings | {
+        "strength": 0.7,
+        "tile": 32,
+        "mapping": "anscombe",
+        "intensity_range": [90.0, 400.0],
+        "precision": "float32",
+        "device": "cpu",
+    }
+
+
+def test_axes_correct_what_the_file_says(tmp_path, tiny):
+    source = tmp_path / "raw.npy"
+    np.save(source, photons(2, 24, 40))
+    result = run("denoise", source, "-o", tmp_path / "clean.npy", "-w", tiny, "--axes", "CYX")
+    assert result.exit_code == 0, result.output
+    assert len(read(tmp_path / "clean.npy")[1].extra["napari_denoise"]["channels"]) == 2
+
+
+def test_a_failed_file_is_one_line_and_the_others_go_on(tmp_path, tiny):
+    for name in "abc":
+        save(tmp_path / f"raw/{name}.ome.tif", photons(24, 40), "YX")
+    broken = tmp_path / "raw/b.ome.tif"
+    broken.write_bytes(broken.read_bytes()[:500])
+    result = run("denoise", tmp_path / "raw", "-o", tmp_path / "out", "-w", tiny)
+    assert result.exit_code == 1
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("error: ")
+    assert "b.ome.tif" in lines[0]
+    assert lines[1] == "1 of 3 files failed"
+    done = [n for n in visible_and_hidden(tmp_path / "out") if n.endswith(".tif")]
+    assert done == ["a.ome.tif", "c.ome.tif"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--mapping", "cubic"], "mapping = 'cubic'"),
+        (["--tile", "8"], "tile"),
+        (["--strength", "2"], "strength = 2.0"),
+        (["--noise", "-3"], "noise '-3': sigma -3.0 must be 0 or more"),
+        (["--noise", "gian=3"], "a noise model has no 'gian'; it has gain, offset"),
+        (["--noise", "3,5"], "noise gives 2 values but the data has 1 channels"),
+        (["--axes", "TYX"], "axes 'TYX' name 3 axes but the data has 2 dimensions"),
+        (["--axes", "QX"], "axes 'QX' hold ['Q']"),
+        (["--device", "abacus"], "device 'abacus' is not available"),
+        (["--intensity-range", "9", "3"], "expected finite low < high"),
+        (["--realism", "1"], "have no realistic end"),
+        (["-w", "nothing"], "no weights are called 'nothing'"),
+    ],
+)
+def test_bad_options_are_one_message_and_code_2(tmp_path, tiny, options, message):
+    source = save(tmp_path / "raw.ome.tif", photons(24, 40), "YX")
+    target = tmp_path / "clean.ome.tif"
+    result = run("denoise", source, "-o", target, "-w", tiny, *options)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+    assert not target.exists()
+
+
+def test_bad_input_is_one_message_and_code_2(tmp_path, tiny):
+    np.save(tmp_path / "mask.npy", np.zeros((8, 8), bool))
+    (tmp_path / "empty").mkdir()
+    for source, message in [
+        (tmp_path / "missing.tif", "there is no such file"),
+        (tmp_path / "empty", "holds no image"),
+        (tmp_path / "mask.npy", "boolean"),
+    ]:
+        result = run("denoise", source, "-o", tmp_path / "out" / "x.npy", "-w", tiny)
+        assert result.exit_code == 2
+        assert len(result.stderr.strip().splitlines()) == 1
+        assert source.name in result.stderr
+        assert message in result.stderr
+
+
+def test_debug_shows_where_it_failed(tmp_path, tiny):
+    result = run("denoise", tmp_path / "missing.tif", "-o", tmp_path / "x.tif", "--debug")
+    assert result.exception is not None
+    assert "no such file" in str(result.exception)
+
+
+def test_an_existing_result_is_refused_before_computing(tmp_path, tiny):
+    source = save(tmp_path / "raw.ome.tif", photons(24, 40), "YX")
+    target = tmp_path / "clean.ome.tif"
+    target.write_bytes(b"precious")
+    arguments = ("denoise", source, "-o", target, "-w", tiny)
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "it exists already" in result.stderr
+    assert "--overwrite" in result.stderr
+    assert target.read_bytes() == b"precious"
+    assert run(*arguments, "--overwrite").exit_code == 0
+    assert read(target)[0].shape == (24, 40)
+
+
+def test_quiet_says_nothing(tmp_path, tiny):
+    source = save(tmp_path / "raw.ome.tif", photons(24, 40), "YX")
+    result = run("denoise", source, "-o", tmp_path / "clean.ome.tif", "-w", tiny, "-q")
+    assert (result.exit_code, result.output) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("auto", "auto"),
+        ("12.5", 12.5),
+        ("3, 5,auto", (3.0, 5.0, "auto")),
+        ("gain=2,offset=100", {"gain": 2.0, "offset": 100.0}),
+        ("auto;gain=2,correlation_x=0.3/0.1", ("auto", {"gain": 2.0, "correlation_x": (0.3, 0.1)})),
+        ('[1, {"gain": 2}]', (1.0, {"gain": 2})),
+    ],
+)
+def test_noise_is_written_as_people_and_programs_would(text, value):
+    assert parse_noise(text) == value
+
+
+# As a process: signals and half files
+
+
+@pytest.fixture
+def long_job(tmp_path, tiny):
+    """Start a denoising that takes far longer than any test, and wait until it writes."""
+    started = []
+
+    def start():
+        source = save(tmp_path / "raw.npy", photons(300, 96, 96), "TYX")
+        out = tmp_path / "out"
+        command = [*COMMAND, "denoise", source, "-o", f"{out}/", "-w", tiny, "--tile", "16"]
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        started.append(process)
+        while not visible_and_hidden(out):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        return process, out
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_an_interrupted_run_leaves_no_file_at_all(long_job):
+    process, out = long_job()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "no half file was left" in errors
+    assert "Traceback" not in errors
+    assert visible_and_hidden(out) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_killed_run_leaves_no_file_that_looks_whole(long_job):
+    process, out = long_job()
+    process.kill()
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert not (out / "raw.npy").exists()
+    assert all(name.startswith(".") and name.endswith(".tmp") for name in visible_and_hidden(out))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_being_asked_to_end_unwinds_so_that_temporary_files_go(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(typer.Exit) as ended, reporting(debug=False):
+        with replacing([tmp_path / "result.npy"], overwrite=False) as (temporary,):
+            temporary.write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert ended.value.exit_code == 143
+    assert visible_and_hidden(tmp_path) == []
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_process_ends_with_one_line_and_the_code_of_the_command(tmp_path):
+    (tmp_path / "bad.ome.tif").write_bytes(b"II*\0 not a whole TIFF")
+    bad = [*COMMAND, "info", tmp_path / "bad.ome.tif"]
+    shown = subprocess.run(bad, check=False, capture_output=True, text=True)
+    assert shown.returncode == 2
+    assert len(shown.stderr.strip().splitlines()) == 1
+    assert "bad.ome.tif" in shown.stderr
+
+
+# info
+
+
+def test_info_says_what_the_file_is(tmp_path):
+    stack = photons(2, 3, 40, 48)
+    stack[:, 1] *= 2
+    source = save(
+        tmp_path / "cells.ome.tif",
+        stack,
+        "TCYX",
+        scale=(1.0, 1.0, 0.25, 0.25),
+        units=(None, None, "micrometer", "micrometer"),
+        channel_names=("DAPI", "GFP", "mCherry"),
+    )
+    result = run("info", source)
+    assert result.exit_code == 0, result.output
+    for text in ("T 2, C 3, Y 40, X 48", "uint16", "X 0.25 micrometer", "GFP: ", "microscopy"):
+        assert text in result.stdout
+
+
+def test_info_in_json_agrees_with_the_engine(tmp_path, tiny):
+    source = save(tmp_path / "cells.ome.tif", photons(3, 64, 64), "TYX")
+    (entry,) = json.loads(run("info", source, "--json").stdout)
+    assert (entry["shape"], entry["axes"], entry["dtype"]) == ([3, 64, 64], "TYX", "uint16")
+    job = Denoiser.load(str(tiny)).prepare(read(source)[0], "TYX")
+    assert entry["noise"][0]["text"] == job.noise[0].describe()
+
+
+def test_info_finds_the_sequence_a_frame_belongs_to(tmp_path):
+    for number in (1, 2, 5):
+        Image.new("L", (16, 16), number).save(tmp_path / f"f_{number:03d}.png")
+    (alone,) = json.loads(run("info", tmp_path / "f_002.png", "--json").stdout)
+    (whole,) = json.loads(run("info", tmp_path, "--json").stdout)
+    assert alone["shape"] == [16, 16]
+    assert whole["shape"] == [3, 16, 16]
+    assert alone["sequence"] == whole["sequence"]
+    assert whole["sequence"]["missing"] == [3, 4]
+    assert whole["sequence"]["pattern"].endswith("f_###.png")
+
+
+# weights
+
+
+def test_weights_list_names_the_users_own(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_denoise.models.catalogue.user_folder", lambda: tmp_path)
+    path = write_tiny_weights(tmp_path / "mine.safetensors")
+    listed = run("weights", "list")
+    assert listed.exit_code == 0
+    row = next(line for line in listed.stdout.splitlines() if "mine" in line)
+    assert "yours" in row
+    (entry,) = [e for e in json.loads(run("weights", "list", "--json").stdout) if not e["bundled"]]
+    assert entry["path"] == str(path)
+
+
+def test_weights_show_prints_the_card_and_the_hash(tiny):
+    shown = run("weights", "show", tiny)
+    entry = json.loads(run("weights", "show", tiny, "--json").stdout)
+    assert shown.exit_code == 0
+    flat = "".join(shown.stdout.split())
+    for text in (entry["sha256"], "Randomweightsfortests", "two-scale", "yours"):
+        assert text in flat
+    assert entry["card"]["noise_range"] == [0.0, 0.35]
+
+
+def test_weights_show_of_another_file_is_code_2(tmp_path):
+    (tmp_path / "x.safetensors").write_bytes(b"no weights")
+    result = run("weights", "show", tmp_path / "x.safetensors")
+    assert result.exit_code == 2
+    assert "not a whole safetensors file" in result.stderr
+
+
+# metrics
+
+
+def test_metrics_of_integers_use_the_range_of_the_type(tmp_path):
+    truth = photons(3, 24, 40)
+    noisy = truth + np.arange(3, dtype=np.uint16)[:, None, None]
+    a = save(tmp_path / "truth.ome.tif", truth, "TYX")
+    b = save(tmp_path / "noisy.ome.tif", noisy, "TYX")
+    result = json.loads(run("metrics", a, b, "--json").stdout)
+    assert (result["data_range"], result["data_range_from"]) == (65535.0, "that of uint16")
+    assert [row["frame"] for row in result["frames"]] == ["T0", "T1", "T2"]
+    assert result["frames"][2]["psnr"] == pytest.approx(20 * np.log10(65535 / 2))
+    assert "relmse" not in result["mean"]
+    shown = run("metrics", a, b, "--data-range", 500)
+    assert f"{20 * np.log10(500 / 2):.2f}" in shown.stdout
+    assert "data range 500 (given)" in shown.stdout
+
+
+def test_metrics_of_linear_light_add_relmse_and_a_tone_mapped_form(tmp_path):
+    rng = np.random.default_rng(0)
+    truth = (4 * rng.random((24, 24, 3))).astype(np.float32)
+    a = save(tmp_path / "truth.exr", truth, "YXS")
+    b = save(tmp_path / "noisy.exr", truth * np.float32(1.1), "YXS")
+    plain = json.loads(run("metrics", a, b, "--json").stdout)
+    assert plain["data_range"] == pytest.approx(float(np.ptp(truth)))
+    expected = np.mean((0.1 * truth) ** 2 / (truth**2 + 0.01))
+    assert plain["mean"]["relmse"] == pytest.approx(expected, rel=1e-4)
+    mapped = json.loads(run("metrics", a, b, "--tone-map", "--json").stdout)
+    display = [np.clip(x, 0, 1) ** (1 / 2.2) for x in (truth, truth * np.float32(1.1))]
+    assert mapped["mean"]["psnr"] == pytest.approx(psnr(*display, 1.0), abs=1e-3)
+
+
+def test_metrics_of_other_shapes_are_refused(tmp_path):
+    a = save(tmp_path / "a.ome.tif", photons(24, 40), "YX")
+    b = save(tmp_path / "b.ome.tif", photons(24, 41), "YX")
+    result = run("metrics", a, b)
+    assert result.exit_code == 2
+    assert "(24, 41) differs from (24, 40)" in result.stderr
+
+
+# train
+
+RECIPE = """
+name = "small"
+title = "A small one"
+domain = "microscopy"
+architecture = "two-scale"
+config = { channels = 1, widths = [8, 8], blocks = [1, 1, 1] }
+batch = 2
+patch = 16
+steps = 6
+save_every = 3
+warmup = 2
+
+[[training_data]]
+name = "checkerboards"
+licence = "CC0"
+"""
+
+
+@pytest.fixture
+def training(tmp_path):
+    (tmp_path / "small.toml").write_text(RECIPE)
+    (tmp_path / "photos").mkdir()
+    for number in range(2):
+        codes = np.random.default_rng(number).integers(0, 255, (32, 40)).astype(np.uint8)
+        Image.fromarray(codes).save(tmp_path / f"photos/{number}.png")
+    return tmp_path
+
+
+def train(folder, *options):
+    fixed = ("--run", folder / "run", "--device", "cpu")
+    return run("train", folder / "small.toml", *fixed, *options)
+
+
+def test_training_ends_in_weights_with_a_full_card(training):
+    result = train(training, "--data", training / "photos")
+    assert result.exit_code == 0, result.output
+    entry = json.loads(run("weights", "show", training / "run/small.safetensors", "--json").stdout)
+    card = entry["card"]
+    assert (card["title"], card["mapping"], card["channels"]) == ("A small one", "anscombe", 1)
+    assert card["training_data"] == [{"name": "checkerboards", "licence": "CC0"}]
+    assert card["noise_range"] == [0.0, 0.22]
+    assert card["recipe"]["steps_done"] == 6
+    assert {"torch", "napari-denoise"} <= set(card["libraries"])
+    with (training / "run/log.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["step"] == "6"
+    assert 0 < float(row["loss"]) < 1
+    source = save(training / "raw.ome.tif", photons(24, 40), "YX")
+    weights = training / "run/small.safetensors"
+    assert run("denoise", source, "-o", training / "x.npy", "-w", weights).exit_code == 0
+
+
+def test_a_run_is_never_overwritten_and_goes_on_with_resume(training):
+    data = ("--data", training / "photos")
+    assert train(training, *data).exit_code == 0
+    again = train(training, *data)
+    assert again.exit_code == 2
+    assert "it holds a run at step 6: pass --resume" in again.stderr
+    recipe = training / "small.toml"
+    recipe.write_text(RECIPE.replace("steps = 6", "steps = 9"))
+    assert train(training, *data, "--resume").exit_code == 0
+    with (training / "run/log.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["6", "9"]
+    recipe.write_text(RECIPE.replace("widths = [8, 8]", "widths = [4, 8]"))
+    other = train(training, *data, "--resume")
+    assert other.exit_code == 2
+    assert "a network cannot change on the way" in other.stderr
+
+
+def test_export_writes_weights_of_the_checkpoint_without_training(training):
+    assert train(training, "--export").exit_code == 2
+    assert train(training, "--data", training / "photos").exit_code == 0
+    target = training / "mine.safetensors"
+    result = train(training, "--export", "-o", target)
+    assert result.exit_code == 0, result.output
+    assert target.read_bytes() == (training / "run/small.safetensors").read_bytes()
+
+
+def test_a_bad_recipe_names_the_file_and_the_field(training):
+    recipe = training / "small.toml"
+    for text, message in [
+        (RECIPE.replace("steps = 6", "steps = 0"), "steps = 0"),
+        (RECIPE.replace("batch = 2", "bach = 2"), "bach"),
+        ("name = ", "not a TOML file"),
+        (RECIPE.replace("patch = 16", "patch = 64"), "2 of 2 images are smaller than the patch"),
+    ]:
+        recipe.write_text(text)
+        result = train(training, "--data", training / "photos")
+        assert result.exit_code == 2
+        assert message in result.stderr
+    assert not (training / "run").exists()
+
+
+def test_recipes_of_the_repository_are_valid():
+    from napari_denoise.training.run import make_card, read_recipe
+
+    recipes = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
+    assert {"photo", "microscopy"} <= {path.stem for path in recipes}
+    for path in recipes:
+        settings = read_recipe(path)
+        assert settings.name == path.stem
+        assert make_card(settings, settings.steps).training_data

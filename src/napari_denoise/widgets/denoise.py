@@ -12,6 +12,7 @@ from napari.utils.notifications import (
     notification_manager,
     show_warning,
 )
+from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, QSize, QTimer
 from qtpy.QtWidgets import QWidget
 
@@ -116,6 +117,7 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         )
         self.preview_button.native.setCheckable(True)
         self.run_button = button("Run", "Denoise the layers named above.")
+        self._paint_run_button()
         self.cancel_button = button("Cancel", "Stop. A layer at work stays as it was.")
         self.undo_button = button("Undo", "Give the layer the data back that it had.")
         self.compare_button = button(
@@ -140,6 +142,13 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         rows.addLayout(row(self.undo_button, self.compare_button, self.residual_button))
         rows.addWidget(self.status)
         return box
+
+    def _paint_run_button(self, _event: Any = None) -> None:
+        """Make the main action stand out, in the theme's own colour."""
+        colour = get_theme(self._viewer.theme).current.as_hex()
+        self.run_button.native.setStyleSheet(
+            f"QPushButton:enabled {{ background-color: {colour}; font-weight: bold; }}"
+        )
 
     def sizeHint(self) -> QSize:
         """Return a width that every row fits."""
@@ -186,6 +195,7 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
             (layers.events.reordered, self._select),
             (layers.events.renamed, self._select),
             (layers.selection.events.changed, self._select),
+            (self._viewer.events.theme, self._paint_run_button),
             (dims.events.current_step, self._moved),
             (dims.events.order, self._moved),
             (dims.events.ndisplay, self._moved),

@@ -13,7 +13,13 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 from napari_denoise.core.noise import NoiseModel
 from napari_denoise.core.settings import ChannelNoise, DenoiseSettings
 from napari_denoise.models.catalogue import WeightsInfo, list_weights
-from napari_denoise.widgets.parts import Section, small_print
+from napari_denoise.widgets.parts import (
+    Section,
+    beside,
+    flatten,
+    percent_of,
+    small_print,
+)
 from napari_denoise.widgets.text import card_summary, card_text
 
 TILES = ("auto", 64, 128, 256, 512, 1024)
@@ -40,16 +46,18 @@ class SettingsForm:
             value=100,
             min=0,
             max=100,
+            readout=False,
             tooltip="Percent of the noise to take out: 100 gives the network's result, less "
             "mixes the noisy pixels back in.",
         )
-        self._row("Strength", self.strength)
+        self._row("Strength", self.strength, after=percent_of(self.strength))
         self.scope = mg.RadioButtons(
             choices=[("Whole stack", "stack"), ("This frame", "frame")],
             value="stack",
             orientation="horizontal",
             tooltip="Denoise every frame, or only the one on the screen.",
         )
+        flatten(self.scope)
         self._row("Apply to", self.scope, tells=False)
         self.output = mg.RadioButtons(
             choices=[("In place", "in_place"), ("New layer", "new")],
@@ -58,6 +66,7 @@ class SettingsForm:
             tooltip="In place: the layer gets the denoised data, and Undo brings the original "
             "back. New layer: the layer stays as it is.",
         )
+        flatten(self.output)
         self._row("Output", self.output, tells=False)
         self._speed_section()
 
@@ -126,11 +135,17 @@ class SettingsForm:
         self._layout.addRow(self.speed_section)
 
     def _row(
-        self, label: str, widget: Any, layout: QFormLayout | None = None, tells: bool = True
+        self,
+        label: str,
+        widget: Any,
+        layout: QFormLayout | None = None,
+        tells: bool = True,
+        after: QWidget | None = None,
     ) -> None:
         name = QLabel(label)
         name.setToolTip(widget.tooltip or "")
-        (self._layout if layout is None else layout).addRow(name, widget.native)
+        field = widget.native if after is None else beside(widget.native, after)
+        (self._layout if layout is None else layout).addRow(name, field)
         if tells:
             widget.changed.connect(self._tell)
 

@@ -78,7 +78,7 @@ class Source:
     def nbytes(self) -> int:
         """Size of the pixels in memory, were they all there."""
         count: int = math.prod(self.array.shape)
-        return count * np.dtype(self.array.dtype).itemsize
+        return count * int(np.dtype(self.array.dtype).itemsize)
 
     @property
     def in_memory(self) -> bool:

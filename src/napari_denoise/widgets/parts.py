@@ -22,6 +22,10 @@ STRIPES = {"info": "#6a6e79", "good": "#3aa655", "warning": "#e3a617", "error": 
 """Colour at the left edge of a message, by its kind."""
 
 
+_FRAME = 6
+"""Padding that napari's style puts around a scroll area, and a little more."""
+
+
 class Text(QLabel):  # type: ignore[misc]  # Qt has no types
     """A label that wraps, can be copied from, and takes no room while empty."""
 
@@ -67,6 +71,32 @@ def button(text: str, tip: str) -> mg.PushButton:
     made.native.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     made.native.setMinimumHeight(28)
     return made
+
+
+def beside(*widgets: QWidget) -> QWidget:
+    """Put widgets in one row of a form, the first taking what room there is."""
+    box = QWidget()
+    layout = QHBoxLayout(box)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for number, widget in enumerate(widgets):
+        layout.addWidget(widget, int(number == 0))
+    return box
+
+
+def percent_of(slider: mg.Slider) -> QLabel:
+    """Make a label that shows a slider's value."""
+    label = QLabel(f"{slider.value} %")
+    label.setMinimumWidth(44)
+    label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+    slider.changed.connect(lambda value: label.setText(f"{value} %"))
+    return label
+
+
+def flatten(choices: mg.RadioButtons) -> None:
+    """Take the frame away that a group of radio buttons has."""
+    choices.native.setStyleSheet("QGroupBox { border: 0; margin: 0; padding: 0; }")
+    if choices.native.layout() is not None:
+        choices.native.layout().setContentsMargins(0, 0, 0, 0)
 
 
 class Section(QWidget):  # type: ignore[misc]  # Qt has no types
@@ -191,7 +221,8 @@ class FittingScroll(QScrollArea):  # type: ignore[misc]  # Qt has no types
         content = self.widget()
         width = max(self.viewport().width(), content.minimumSizeHint().width())
         height = content.heightForWidth(width) if content.hasHeightForWidth() else -1
-        return QSize(content.sizeHint().width(), max(height, content.sizeHint().height()))
+        wanted = max(height, content.sizeHint().height())
+        return QSize(content.sizeHint().width(), wanted + _FRAME)
 
     def minimumSizeHint(self) -> QSize:
         """Never narrower than the content; a few rows high."""

@@ -101,12 +101,13 @@ def provenance_text(note: Mapping[str, Any]) -> str:
     when = str(note.get("time", ""))[:16].replace("T", " ")
     frames = note.get("frames")
     which = f"{len(frames)} frame{'s' * (len(frames) != 1)} " if frames else ""
-    return f"{which}denoised with {note.get('weights', 'unknown weights')}, {when} UTC".capitalize()
+    verb = f"{which}denoised" if which else "Denoised"
+    return f"{verb} with {note.get('weights', 'unknown weights')}, {when} UTC"
 
 
 def cost_text(tile: object, nbytes: int, factor: float, result: int) -> str:
     """Memory and extra work of a run."""
     return (
-        f"Windows of {tile} px: about {size_text(nbytes)}, {factor:.2f} x the work of the bare "
-        f"pixels. The result takes {size_text(result)}."
+        f"Tile {tile}: about {size_text(nbytes)} while it runs, {factor:.2f} × the pixels to "
+        f"compute. Result: {size_text(result)}."
     )

@@ -34,7 +34,8 @@ def photo_table(name: str, pairs: Sequence[tuple[Array, Array]]) -> Table:
     """
     errors = np.concatenate([channel_errors(clean, image) for clean, image in pairs])
     edges = np.linspace(0, 255, BINS + 1)
-    by_level = bias(*(np.concatenate([p[i].ravel() for p in pairs]) for i in (0, 1)), edges)
+    cleans, images = zip(*pairs, strict=True)
+    by_level = bias(_joined(cleans), _joined(images), edges)
     spans = (f"{a:.0f}-{b:.0f}" for a, b in pairwise(edges))
     header = ("sigma 25, levels of 255", "mean, typical", "mean, worst", *spans)
     largest = float(np.abs(errors).max())
@@ -96,6 +97,10 @@ def stack_table(
     header = ("stack", "last / first mean", "change of the mean", "worst frame", "drift", "flicker")
     note = limit_verdict("Worst frame", worst, MICROSCOPY_LIMIT, "%")
     return Table(name, (*header, "noise"), tuple(rows), (note, environment))
+
+
+def _joined(images: Sequence[Array]) -> Array:
+    return np.concatenate([image.ravel() for image in images])
 
 
 def _signed(value: float) -> str:

@@ -20,7 +20,8 @@ def add_noise(clean: ArrayLike, sigma: float) -> Image:
 
 def to_bytes(image: ArrayLike) -> NDArray[np.uint8]:
     """Clip to 0..255 and round."""
-    return np.rint(np.clip(image, 0, 255)).astype(np.uint8)
+    whole: NDArray[np.uint8] = np.rint(np.clip(image, 0, 255)).astype(np.uint8)
+    return whole
 
 
 def match(clean: ArrayLike, noisy: ArrayLike) -> Image:
@@ -49,7 +50,7 @@ def bin_edges(clean: ArrayLike) -> Image:
 
     The few pixels above belong to the last bin.
     """
-    low, high = np.percentile(clean, [0, 99.9])
+    low, high = np.percentile(np.asarray(clean), [0, 99.9])
     return np.linspace(low, high, BINS + 1)
 
 
@@ -71,5 +72,5 @@ def channel_errors(clean: ArrayLike, image: ArrayLike) -> Image:
 
 def relative_mean_error(noisy: ArrayLike, image: ArrayLike, offset: float) -> float:
     """Change of the mean, relative to the noisy mean above the camera's offset."""
-    before = float(np.mean(noisy, dtype=np.float64))
-    return (float(np.mean(image, dtype=np.float64)) - before) / (before - offset)
+    before = float(np.asarray(noisy).mean(dtype=np.float64))
+    return (float(np.asarray(image).mean(dtype=np.float64)) - before) / (before - offset)

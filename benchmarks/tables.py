@@ -92,7 +92,7 @@ def environment(weights: Sequence[str] = ()) -> str:
     parts = [
         f"napari-denoise {napari_denoise.__version__}",
         f"PyTorch {version('torch')}",
-        f"{processor}, {torch.get_num_threads()} threads",
+        f"{processor}, threads: {torch.get_num_threads()}",
         *weights,
     ]
     return "Measured with " + "; ".join(parts) + "."

@@ -136,15 +136,17 @@ def cut_blocks(
     """
     rows, columns = _places(frame.shape, budget)
     pixels = _gather(frame, rows, columns)
+    fine = np.isfinite(pixels).all(axis=(1, 2))
+    if not fine.all():
+        pixels, rows, columns = pixels[fine], rows[fine], columns[fine]
     raw = [pixels] if piled is None else [_gather(image, rows, columns) for image in piled]
     values = pixels if level is None else _gather(level, rows, columns)
     mean = values.mean(axis=(1, 2))
-    fine = np.isfinite(mean) & np.isfinite(pixels.sum(axis=(1, 2)))
     centred = pixels - pixels.mean(axis=(1, 2), keepdims=True)
-    scale = float(np.abs(centred[fine]).max(initial=0.0)) or 1.0
+    scale = float(np.abs(centred).max(initial=0.0)) or 1.0
     flat = (centred / scale).astype(np.float32).reshape(-1, SIZE**2)
     energy = ((flat @ _BASIS_2D.T) * scale) ** 2
-    blocks = Blocks(
+    return Blocks(
         mean=mean,
         around=_around(frame if level is None else level, rows, columns, mean),
         energy=energy.reshape(-1, SIZE, SIZE).astype(np.float64),
@@ -152,7 +154,6 @@ def cut_blocks(
         dark=_too_many(raw, extremes.low) & extremes.piled_low,
         bright=_too_many(raw, extremes.high) & extremes.piled_high,
     )
-    return blocks if fine.all() else blocks.take(fine)
 
 
 def _around(

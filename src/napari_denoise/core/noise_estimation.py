@@ -149,12 +149,19 @@ def _cut_pair(first: NDArray[Any], second: NDArray[Any], extremes: Extremes, bud
     The variance of (y1 - f y2) / sqrt(1 + f**2) is that of the level
     (m1 + f**2 m2) / (1 + f**2), as variance is linear in the level.
     """
-    one, two = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    one, two = _with_nan(first), _with_nan(second)
     factor = _match(one, two)
     weight = 1 + factor**2
     difference = (one - factor * two) / np.sqrt(weight)
     level = (one + factor**2 * two) / weight
     return cut_blocks(difference, extremes, budget, level=level, piled=(first, second))
+
+
+def _with_nan(frame: NDArray[Any]) -> FloatArray:
+    """As float64 with NaN for infinities, whose differences would raise warnings."""
+    image = np.array(frame, np.float64)
+    image[np.isinf(image)] = np.nan
+    return image
 
 
 def _match(one: FloatArray, two: FloatArray) -> float:
@@ -257,6 +264,8 @@ def _fit_line(blocks: Blocks, selection: Selection) -> Fit | None:
     usual = spectrum[_MID].mean() / spectrum[_HIGH].mean()
     trust = bins.count * np.minimum(1, usual / bins.ratio) ** 4
     gain, intercept = _line(bins.level, variance, trust)
+    darkest = float(np.percentile(blocks.mean, 1))
+    gain, intercept = _lifted(gain, intercept, darkest, bins.level, variance)
     return Fit(gain, intercept, correlation, bins, excess)
 
 
@@ -271,9 +280,11 @@ def _coarse(spectrum: FloatArray) -> float:
     return float(spectrum[_LOW].mean() / spectrum[_HIGH].mean())
 
 
-def _bin(blocks: Blocks, share: float, least: int = 120) -> Bins:
+def _bin(blocks: Blocks, share: float) -> Bins:
     """Group blocks by level and average the share of each with the least coarse detail."""
     key = blocks.around
+    few = len(blocks) < 4000
+    share, least = (max(share, 0.2), 60) if few else (share, 120)
     order = np.argsort(key, kind="stable")
     mean = key[order]
     edges = np.union1d(
@@ -331,6 +342,19 @@ def _line(level: FloatArray, variance: FloatArray, trust: FloatArray) -> tuple[f
     if len(level) < 3 or gain <= 2 * error or gain * np.ptp(level) < 0.05 * mean:
         return 0.0, max(float(_constant(variance, trust)), 0.0)
     return gain, intercept
+
+
+def _lifted(
+    gain: float, intercept: float, darkest: float, level: FloatArray, variance: FloatArray
+) -> tuple[float, float]:
+    """Turn a line about its bright end that falls far below what the dark end shows."""
+    least = 0.1 * float(variance[np.argmin(level)])
+    bright = float(level.max())
+    top = gain * bright + intercept
+    if gain * darkest + intercept >= least or top <= least or bright <= darkest:
+        return gain, intercept
+    gain = (top - least) / (bright - darkest)
+    return gain, top - gain * bright
 
 
 def _constant(variance: FloatArray, trust: FloatArray) -> float:

@@ -17,14 +17,11 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.noise import fluorescence
 from benchmarks.tables import Table, environment, show
 from benchmarks.tiling import NOISE, run, simulate
 from benchmarks.timing import Timing, alternate
@@ -177,7 +174,7 @@ def _one(count: int, size: int) -> None:
 
 
 def whole_call(options: Options) -> Iterator[Table]:
-    """What surrounds the network: mapping, tiles, the worker thread, preview, estimate."""
+    """Time what surrounds the network: mapping, worker thread, preview, noise estimate."""
     image = simulate((2048, 2048)).astype(np.uint16)
     denoiser = Denoiser.load(options.weights, "cpu", "float32")
     crop = image[: options.size, : options.size]

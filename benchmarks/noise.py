@@ -110,7 +110,7 @@ def cases() -> list[Case]:
 
 
 def fluorescence(seed: int, size: int = 512) -> Image:
-    """Simulate cells: filaments, spots and haze through a Gaussian PSF, mean 1."""
+    """Simulate cells: filaments, spots and haze through a Gaussian PSF, 0 to 255."""
     rng = np.random.default_rng(seed)
     sharp = np.zeros((size, size))
     for _ in range(60):
@@ -124,7 +124,7 @@ def fluorescence(seed: int, size: int = 512) -> Image:
     cells = gaussian_filter(rng.normal(0, 1, sharp.shape), 40)
     haze = np.clip(cells / cells.std(), 0, None)
     image = gaussian_filter(sharp, 1.6) / 0.5 + 0.4 * haze + 0.05
-    return image / image.mean()
+    return 255 * image / image.max()
 
 
 def pictures() -> Iterator[Image]:

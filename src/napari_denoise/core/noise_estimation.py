@@ -107,9 +107,10 @@ def estimate_noise(
     Returns
     -------
     NoiseModel
-        In data units. The data alone do not tell offset from read noise: the offset is
-        chosen so that the skewness of the darkest blocks is that of their photons, and
-        never below the level where the variance would become negative.
+        In data units. The line variance(mean) alone does not tell offset from read noise:
+        the offset is chosen so that the skewness of the darkest blocks is that of their
+        photons, between the darkest block's mean and the level where the variance would
+        become negative, and not below the lowest value of the data.
 
     Raises
     ------
@@ -264,7 +265,7 @@ def _fit_line(blocks: Blocks, selection: Selection) -> Fit | None:
     usual = spectrum[_MID].mean() / spectrum[_HIGH].mean()
     trust = bins.count * np.minimum(1, usual / bins.ratio) ** 4
     gain, intercept = _line(bins.level, variance, trust)
-    darkest = float(np.percentile(blocks.mean, 1))
+    darkest = float(np.percentile(blocks.around, 1))
     gain, intercept = _lifted(gain, intercept, darkest, bins.level, variance)
     return Fit(gain, intercept, correlation, bins, excess)
 
@@ -371,7 +372,9 @@ def _model(fit: Fit, single: Fit, extremes: Extremes) -> NoiseModel:
     dark = int(np.argmin(single.bins.level))
     level = float(single.bins.level[dark])
     variance = max(gain * level + intercept, 0.0)
-    shot = float(np.clip(single.bins.third[dark] / gain, 0.0, variance))
+    # An unexposed pixel's mean is not below the lowest value of all.
+    most = min(variance, gain * max(level - extremes.low, 0.0))
+    shot = float(np.clip(single.bins.third[dark] / gain, 0.0, most))
     return NoiseModel(gain, level - shot / gain, float(np.sqrt(variance - shot)), *rho)
 
 

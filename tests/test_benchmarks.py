@@ -1,0 +1,149 @@
+"""The benchmarks' protocol gives known numbers, and each command runs on something tiny."""
+
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from benchmarks import memory, protocol, quality, speed, tiling
+from benchmarks.fidelity import microscopy_row, photo_table, stack_table
+from benchmarks.tables import Table, fill, limit_verdict, verdict
+from benchmarks.timing import Timing
+
+import _repository
+from _networks import write_tiny_weights
+from napari_denoise import NoiseModel
+from napari_denoise.core.metrics import psnr
+
+
+@pytest.fixture(scope="module")
+def gray(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_weights(tmp_path_factory.mktemp("weights") / "gray.safetensors")
+
+
+@pytest.mark.parametrize(("sigma", "expected"), [(15, 24.61), (25, 20.17), (50, 14.15)])
+def test_added_noise_has_the_psnr_of_its_sigma(sigma: int, expected: float) -> None:
+    clean = np.full((256, 256), 128, np.uint8)
+    noisy = protocol.add_noise(clean, sigma)
+    assert psnr(clean, noisy, 255) == pytest.approx(expected, abs=0.05)
+    assert np.array_equal(noisy, protocol.add_noise(clean, sigma))
+
+
+def test_bytes_are_clipped_then_rounded() -> None:
+    assert protocol.to_bytes([-3.0, 0.6, 254.4, 300.0]).tolist() == [0, 1, 254, 255]
+
+
+def test_matching_undoes_a_stretch() -> None:
+    clean = np.arange(256.0).reshape(16, 16)
+    noisy = 0.5 * clean + 20
+    assert np.abs(protocol.match(clean, noisy) - noisy).max() <= 0.5
+
+
+def test_renders_are_compared_as_shown() -> None:
+    black, bright = np.zeros((8, 8, 3)), np.full((8, 8, 3), 7.0)
+    assert protocol.display_psnr(black, bright) == pytest.approx(0.0)  # shown as 0 and 1
+    assert protocol.display_psnr(bright, 2 * bright) == float("inf")
+
+
+def test_bias_finds_the_bin_that_is_off() -> None:
+    clean = np.arange(64.0).reshape(8, 8)
+    image = clean + 3.0 * (clean >= 56)
+    assert protocol.bias(clean, image, np.linspace(0, 64, 9)).tolist() == [0.0] * 7 + [3.0]
+    assert np.isnan(protocol.bias(clean, image, np.linspace(0, 640, 9))[1:]).all()
+
+
+def test_the_mean_is_compared_above_the_offset() -> None:
+    noisy = np.full((4, 4), 110, np.uint16)
+    assert protocol.relative_mean_error(noisy, noisy + 1, offset=100.0) == pytest.approx(0.1)
+
+
+def test_a_shifted_channel_breaks_the_limit_of_photographs() -> None:
+    clean = np.full((16, 16, 3), 100.0)
+    table = photo_table("x", [(clean, clean + np.array([0.0, 0.0, 0.6]))])
+    assert table.rows[0][2] == "0.600"
+    assert "broken" in table.notes[0]
+
+
+def test_rows_of_microscopy_tell_change_and_bias_apart() -> None:
+    clean = np.tile(np.linspace(100, 200, 64), (16, 1))
+    change, cells = microscopy_row("cells", clean, clean, clean + 1, offset=50.0)
+    assert change == pytest.approx(1.0)  # 1 of 100 above the offset
+    assert cells[1:4] == ("50.0", "+1.00 %", "+1.00 (+0.00)")
+
+
+def test_a_stack_that_fades_too_fast_shows_as_drift() -> None:
+    noisy = np.full((10, 8, 8), 100.0)
+    image = noisy * np.linspace(1, 0.9, 10)[:, None, None]
+    row = stack_table("x", [("fading", noisy, image, NoiseModel(read_noise=1.0))], "").rows[0]
+    assert row[3:5] == ("10.000 %", "-8.889 %")
+
+
+def test_verdicts_say_which_side_of_the_bar() -> None:
+    assert "met by 0.50" in verdict("BM3D", 32.0, 31.5)
+    assert "**missed** by 0.50" in verdict("BM3D", 31.0, 31.5)
+    assert "**broken**" in limit_verdict("error", 2e-5, 1e-5, "of the range")
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    slow, fast = Timing((2.0, 20.0, 4.0), (1, 1, 1)), Timing((1.0, 10.0, 2.0), (1, 1, 1))
+    assert slow.ratio(fast) == (2.0, 2.0, 2.0)
+
+
+def test_tables_go_into_their_places_and_again(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- table t -->\nold\n<!-- end t -->\nafter\n")
+    for value in ("1", "2"):
+        fill(page, [Table("t", ("a",), ((value,),))])
+    expected = "before\n<!-- table t -->\n| a |\n| --- |\n| 2 |\n<!-- end t -->\nafter\n"
+    assert page.read_text() == expected
+    with pytest.raises(ValueError, match="no place for table 'u'"):
+        fill(page, [Table("u", ("a",), (("1",),))])
+    assert page.read_text() == expected
+
+
+def test_the_page_has_a_place_for_every_table() -> None:
+    page = (_repository.ROOT / "docs" / "benchmarks.md").read_text()
+    for name in ("kodak", "w2s-fidelity", "renders", "stacks", "tiling", "memory", "speed-parts"):
+        assert f"<!-- table {name} -->" in page
+        assert f"<!-- end {name} -->" in page
+
+
+def test_quality_measures_a_photograph(
+    tmp_path: Path, gray: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "photos_val" / "Set12"
+    folder.mkdir(parents=True)
+    picture = np.random.default_rng(0).integers(0, 256, (8, 8)).repeat(4, 0).repeat(4, 1)
+    iio.imwrite(folder / "01.png", picture.astype(np.uint8))
+    weights = [f"--weights-{name}={gray}" for name in ("photo", "microscopy")]
+    quality.main([f"--data={tmp_path}", *weights, "--only=set12"])
+    printed = capsys.readouterr().out
+    assert "| noisy | 24." in printed
+    assert "### set12-fidelity" in printed
+
+
+def test_tiles_agree_in_the_tiling_benchmark(
+    gray: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiling.main([f"--weights-microscopy={gray}", "--only=time", "--size=80", "--rounds=1"])
+    printed = capsys.readouterr().out
+    assert "| un-tiled |" in printed
+    assert "of the range, kept" in printed
+
+
+def test_speed_compares_with_plain_networks(capsys: pytest.CaptureFixture[str]) -> None:
+    speed.main(["--only=networks", "--size=16", "--rounds=1"])
+    assert "| plain gray, 15 x 64 | 0.49 M |" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not memory.STATUS.exists(), reason="reads Linux's account of the process")
+def test_memory_of_a_window_is_counted(gray: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    memory.main(["window", f"--weights={gray}", "--size=256"])
+    assert '"bytes_per_pixel"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [quality, tiling, speed, memory])
+def test_every_command_explains_itself(command: object, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        command.main(["--help"])  # type: ignore[attr-defined]
+    assert "--weights" in capsys.readouterr().out

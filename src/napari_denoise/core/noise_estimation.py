@@ -84,6 +84,8 @@ class Fit:
     bins: Bins
     excess: float
     """Coarse over fine energy, relative to that of the noise alone."""
+    whole: bool
+    """All blocks and cosines were used."""
 
     def at(self, level: float) -> float:
         """Variance at a level, may be negative."""
@@ -187,13 +189,14 @@ def _is_noise(paired: Fit, single: Fit | None) -> bool:
     """Tell whether differences of frames can be trusted to hold the noise.
 
     Repeated or averaged frames differ by too little; moving content and other planes of
-    a z-stack differ by more than a single frame's own fine detail.
+    a z-stack differ by more than a single frame's own fine detail. That detail may miss much
+    of correlated noise, so that more is allowed where nothing seems to have moved.
     """
     if single is None:
         return True
     level = single.bins.level
     ratio = np.array([max(paired.at(m), 0.0) / max(single.at(m), 1e-300) for m in level])
-    return bool(0.02 < np.median(ratio) < 1.15)
+    return bool(0.02 < np.median(ratio) < (2.5 if paired.whole else 1.15))
 
 
 def _small_sigma(frames: Sequence[NDArray[Any]]) -> float:
@@ -267,7 +270,7 @@ def _fit_line(blocks: Blocks, selection: Selection) -> Fit | None:
     gain, intercept = _line(bins.level, variance, trust)
     darkest = float(np.percentile(blocks.around, 1))
     gain, intercept = _lifted(gain, intercept, darkest, bins.level, variance)
-    return Fit(gain, intercept, correlation, bins, excess)
+    return Fit(gain, intercept, correlation, bins, excess, selection is EVERYTHING)
 
 
 def _is_level(spectrum: FloatArray, count: float) -> bool:

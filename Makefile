@@ -1,0 +1,61 @@
+# Every target sets up what it needs: system libraries (apt), the virtual environment, and the
+# Python packages under constraints.txt. Choose a Python with PYTHON=..., a place with VENV=...
+SHELL := /bin/bash
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+XVFB := xvfb-run -a -s "-screen 0 1280x1024x24"
+DISPLAYS := $(DISPLAY)$(WAYLAND_DISPLAY)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-pyqt6 lint smoke clean
+
+help:
+	@echo "make demo        denoise the bundled samples, and show them where there is a display"
+	@echo "make test        run all tests, those of the viewer under a virtual display"
+	@echo "make test-pyqt6  open the widget with PyQt6, in an environment of its own"
+	@echo "make lint        ruff, mypy and the napari manifest"
+	@echo "make smoke       build the wheel and try it outside the checkout"
+	@echo "make clean       remove the environments and everything built"
+
+$(VENV)/.python: scripts/environment.sh
+	scripts/environment.sh $(VENV)
+	$(INSTALL) -q --upgrade pip
+	@touch $@
+
+$(VENV)/.all: $(VENV)/.python pyproject.toml constraints.txt
+	$(INSTALL) -e ".[all]"
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.python pyproject.toml constraints.txt
+	$(INSTALL) -e ".[all,test]"
+	@touch $@ $(VENV)/.all
+
+demo: $(VENV)/.all
+	$(if $(DISPLAYS),scripts/system.sh qt)
+	$(BIN)/napari-denoise demo
+
+test: $(VENV)/.test
+	scripts/system.sh qt xvfb
+	$(XVFB) $(BIN)/python -m pytest $(PYTEST)
+
+test-pyqt6: export QT_API = pyqt6
+test-pyqt6: export PYTEST_QT_API = pyqt6
+test-pyqt6:
+	scripts/system.sh qt xvfb
+	scripts/environment.sh .venv-pyqt6
+	.venv-pyqt6/bin/python -m pip install -q -c constraints.txt --upgrade pip
+	.venv-pyqt6/bin/python -m pip install -q -c constraints.txt -e . "napari[pyqt6]" pytest pytest-qt hypothesis
+	$(XVFB) .venv-pyqt6/bin/python -m pytest tests/widgets/test_run.py $(PYTEST)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/npe2 validate napari.yaml
+
+smoke: $(VENV)/.test
+	scripts/smoke.sh $(BIN)/python
+
+clean:
+	rm -rf $(VENV) .venv-pyqt6 dist build demo_output .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,22 @@
+"""For all tests: a Qt binding, and no file of the user's read or written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Before any import of napari, Qt or platformdirs by a test.
+_HOME = Path(tempfile.mkdtemp(prefix="napari-denoise-tests-"))
+for _name in ("DATA", "CONFIG", "CACHE", "STATE"):
+    os.environ[f"XDG_{_name}_HOME"] = str(_HOME / _name.lower())
+os.environ["NAPARI_CONFIG"] = str(_HOME / "napari" / "settings.yaml")
+os.environ.setdefault("QT_API", "pyside6")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove what the tests left in the user's folders."""
+    shutil.rmtree(_HOME, ignore_errors=True)

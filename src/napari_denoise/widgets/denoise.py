@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 _SETTLE_MS = 300
 """Wait this long after the last change before measuring or previewing."""
 _WIDTH = 340
+_UNDO_TIP = "Take the last run back: the layer gets the data back that it had before."
 _PLUGIN, _SAMPLE = "napari-denoise", "fluorescence"
 
 
@@ -119,7 +121,7 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         self.run_button = button("Run", "Denoise the layers named above.")
         self._paint_run_button()
         self.cancel_button = button("Cancel", "Stop. A layer at work stays as it was.")
-        self.undo_button = button("Undo", "Give the layer the data back that it had.")
+        self.undo_button = button("Undo", _UNDO_TIP)
         self.compare_button = button(
             "Hold to compare", "Shows the original for as long as the button is held."
         )
@@ -145,6 +147,8 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def _paint_run_button(self, _event: Any = None) -> None:
         """Make the main action stand out, in the theme's own colour."""
+        if self._closed:
+            return
         colour = get_theme(self._viewer.theme).current.as_hex()
         self.run_button.native.setStyleSheet(
             f"QPushButton:enabled {{ background-color: {colour}; font-weight: bold; }}"
@@ -184,7 +188,7 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         for emitter, callback in self._viewer_events():
             emitter.connect(callback)
         # The window may delete this widget while work is going on.
-        self.destroyed.connect(_closer(self.preview, self.runner, self.undo))
+        self.destroyed.connect(_closer(weakref.ref(self), self.preview, self.runner, self.undo))
 
     def _viewer_events(self) -> list[tuple[Any, Callable[..., None]]]:
         layers, dims = self._viewer.layers, self._viewer.dims
@@ -224,6 +228,7 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         if not _same(sources, self._sources):
             self._watch(sources)
             self.form.noise_note.say("")
+            self.status.withdraw_remedy()
             self._settle.start()
         self._update()
 
@@ -235,6 +240,8 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
             source.layer.events.data.connect(self._select)
 
     def _removed(self, event: Any) -> None:
+        if self._closed:
+            return
         layer = bare(event.value)
         for part in (self.runner, self.preview, self.undo, self._jobs):
             part.forget(layer)
@@ -422,6 +429,7 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         self._check_preview(self.preview.active)
         last = self.history.last()
         self.undo_button.enabled = last is not None and not running and not self.undo.busy
+        self.undo_button.tooltip = _UNDO_TIP + (f" Next: “{last.layer.name}”." if last else "")
         self.compare_button.enabled = self.preview.active or self._pair() is not None
         self.residual_button.enabled = self._pair() is not None
         self._show_header()
@@ -472,13 +480,17 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         """Stop all work and leave the layers as they are."""
         if self._closed:
             return
-        self._closed = True
         self._settle.stop()
         self._look.stop()
         self.compare.release()
         for emitter, callback in self._viewer_events():
             emitter.disconnect(callback)
         self._watch([])
+        self.stop_work()
+
+    def stop_work(self) -> None:
+        """Stop all work, touching nothing of Qt: the window may have deleted that."""
+        self._closed = True
         for task in (self._measuring, self._discovery):
             if task is not None:
                 task.detach()
@@ -497,8 +509,15 @@ def _same(a: Sequence[Source], b: Sequence[Source]) -> bool:
     )
 
 
-def _closer(*parts: Preview | Runner | Undo) -> Callable[[], None]:
+def _closer(
+    widget: weakref.ref[DenoiseWidget], *parts: Preview | Runner | Undo
+) -> Callable[[], None]:
+    """Make what Qt calls when it deletes the widget; it must not keep the widget alive."""
+
     def close() -> None:
+        alive = widget()
+        if alive is not None:
+            alive.stop_work()
         for part in parts:
             part.close()
 

@@ -17,6 +17,7 @@ from napari_denoise.widgets.parts import (
     Section,
     beside,
     flatten,
+    narrow,
     percent_of,
     small_print,
 )
@@ -142,6 +143,8 @@ class SettingsForm:
         tells: bool = True,
         after: QWidget | None = None,
     ) -> None:
+        if isinstance(widget, mg.ComboBox):
+            narrow(widget)
         name = QLabel(label)
         name.setToolTip(widget.tooltip or "")
         field = widget.native if after is None else beside(widget.native, after)

@@ -8,6 +8,7 @@ from typing import Any
 from magicgui import widgets as mg
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import (
+    QComboBox,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -90,6 +91,14 @@ def percent_of(slider: mg.Slider) -> QLabel:
     label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
     slider.changed.connect(lambda value: label.setText(f"{value} %"))
     return label
+
+
+def narrow(combo: mg.ComboBox) -> None:
+    """Let long choices be cut off rather than widen the dock."""
+    combo.native.setSizeAdjustPolicy(
+        QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+    )
+    combo.native.setMinimumContentsLength(8)
 
 
 def flatten(choices: mg.RadioButtons) -> None:
@@ -191,6 +200,11 @@ class Status(QFrame):  # type: ignore[misc]  # Qt has no types
         self._remedy.setVisible(remedy)
         self.setStyleSheet(f"QFrame#status {{ border-left: 3px solid {STRIPES[kind]}; }}")
         self.setVisible(bool(text))
+
+    def withdraw_remedy(self) -> None:
+        """Clear a message whose button no longer fits the state."""
+        if not self._remedy.isHidden():
+            self.clear()
 
     def clear(self) -> None:
         """Show nothing."""

@@ -31,7 +31,7 @@ from napari_denoise.widgets.layers import (
     set_provenance,
     stamped,
 )
-from napari_denoise.widgets.text import names_text, progress_text
+from napari_denoise.widgets.text import names_text, progress_text, time_text
 from napari_denoise.widgets.workers import Task
 
 _THROTTLE = 0.05
@@ -90,7 +90,7 @@ class Runner:
         self._finished: list[Work] = []
         self._order: Order | None = None
         self._bar: Any = None
-        self._began = self._shown = 0.0
+        self._began = self._shown = self._started = 0.0
         self._notes: list[str] = []
 
     @property
@@ -116,6 +116,7 @@ class Runner:
         self._works = works
         self._finished, self._notes, self._order = [], [], order
         self._began = self._shown = 0.0
+        self._started = time.monotonic()
         names = names_text([s.layer.name for s in sources])
         self._bar = cancelable_progress(
             total=100, desc=f"Denoising {names}", cancel_callback=self.cancel
@@ -243,7 +244,8 @@ class Runner:
         elif self._notes:
             self.said.emit("warning", "\n".join(self._notes))
         elif done:
-            self.said.emit("good", f"Denoised: {done}.")
+            took = time_text(time.monotonic() - self._started)
+            self.said.emit("good", f"Denoised: {done}, in {took}.")
         self._works, self._order = [], None
         self.changed.emit()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from napari.qt.threading import GeneratorWorker, create_worker
 
@@ -43,6 +43,10 @@ class Task:
         Called once, last, however it ended.
     """
 
+    # Qt does not keep the owner of a bound method alive: a task that nobody remembers
+    # must live on until its last signal has arrived.
+    _alive: ClassVar[set[Task]] = set()
+
     def __init__(
         self,
         function: Callable[..., Iterator[Any]],
@@ -54,6 +58,7 @@ class Task:
         self._on_event, self._on_error, self._on_end = on_event, on_error, on_end
         self.cancelled = False
         self.running = True
+        self._alive.add(self)
         self._worker: GeneratorWorker = create_worker(
             _guarded,
             function,
@@ -82,6 +87,7 @@ class Task:
 
     def _finished(self) -> None:
         self.running = False
+        self._alive.discard(self)
         if self._on_end is not None:
             self._on_end()
         self._on_event = self._on_error = self._on_end = None

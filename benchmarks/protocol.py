@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_denoise.core.metrics import psnr
+from napari_denoise.core.noise import NoiseModel
 
 Image = NDArray[np.float64]
 
@@ -16,6 +17,14 @@ def add_noise(clean: ArrayLike, sigma: float) -> Image:
     """Add white Gaussian noise, not clipped; the same noise for every image of a shape."""
     image = np.asarray(clean, np.float64)
     return image + sigma * np.random.default_rng(0).standard_normal(image.shape)
+
+
+def expose(photons: ArrayLike, noise: NoiseModel) -> Image:
+    """Simulate a camera: Poisson counts of the mean photons per pixel, gain, offset, read noise."""
+    mean = np.asarray(photons, np.float64)
+    rng = np.random.default_rng(0)
+    read = noise.read_noise * rng.standard_normal(mean.shape)
+    return noise.offset + noise.gain * rng.poisson(mean) + read
 
 
 def to_bytes(image: ArrayLike) -> NDArray[np.uint8]:

@@ -17,13 +17,17 @@ from numpy.typing import NDArray
 
 from benchmarks import references
 from benchmarks.fidelity import microscopy_row, microscopy_table, photo_table, stack_table
-from benchmarks.protocol import add_noise, display_psnr, match, to_bytes
+from benchmarks.noise import fluorescence
+from benchmarks.protocol import add_noise, display_psnr, expose, match, to_bytes
 from benchmarks.tables import Table, environment, show, verdict
-from napari_denoise import Denoiser, read
+from napari_denoise import Denoiser, NoiseModel, read
 from napari_denoise.core.metrics import psnr
 from napari_denoise.inference.stack import StackJob
 
 Array = NDArray[Any]
+
+CAMERA = NoiseModel(gain=20.0, offset=100.0, read_noise=3.0)
+"""Of the simulated images, data units."""
 
 
 @dataclass(frozen=True)
@@ -210,11 +214,32 @@ def stacks(bench: Bench) -> Iterator[Table]:
     yield stack_table("stacks", measured, bench.note(bench.microscopy))
 
 
+def simulated(bench: Bench) -> Iterator[Table]:
+    """Measure simulated fluorescence, whose truth is exact, from few photons to many."""
+    scene = fluorescence(1)
+    rows, fidelity = [], []
+    for photons in bench.some([0.3, 1, 3, 10, 30, 100]):
+        clean = CAMERA.offset + CAMERA.gain * photons * scene / scene.mean()
+        noisy = np.rint(expose((clean - CAMERA.offset) / CAMERA.gain, CAMERA))
+        noisy = np.clip(noisy, 0, 65535).astype(np.uint16)
+        name, peak = f"{photons:g} photons", float(np.ptp(clean))
+        output, job = denoise(bench.microscopy, noisy, "YX", noise="auto")
+        given, _ = denoise(bench.microscopy, noisy, "YX", noise=CAMERA)
+        scores = (psnr(clean, image, peak) for image in (noisy, output, given))
+        rows.append((name, *(_db(score) for score in scores), job.noise[0].describe()))
+        fidelity.append(microscopy_row(name, clean, noisy, output, CAMERA.offset))
+    header = ("PSNR, dB", "noisy", "**this**", "told the true noise", "noise, estimated")
+    about = f"True noise: {CAMERA.describe()}; data range: that of the truth."
+    yield Table("simulated", header, tuple(rows), (about, bench.note(bench.microscopy)))
+    yield microscopy_table("simulated-fidelity", fidelity)
+
+
 SECTIONS: dict[str, Callable[[Bench], Iterator[Table]]] = {
     "kodak": kodak,
     "set12": set12,
     "fmd": fmd,
     "w2s": w2s,
+    "simulated": simulated,
     "renders": renders,
     "stacks": stacks,
 }

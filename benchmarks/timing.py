@@ -39,12 +39,14 @@ class Timing:
         return f"{middle:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
 
 
-def alternate(variants: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Timing]:
+def alternate(
+    variants: Mapping[str, Callable[[], object]], rounds: int, *, warm: bool = True
+) -> dict[str, Timing]:
     """Time variants by turns, so that all of them meet the same disturbances.
 
-    Every variant runs once before, uncounted.
+    Every variant runs once before, uncounted, unless `warm` is False.
     """
-    for run in variants.values():
+    for run in variants.values() if warm else ():
         run()
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in variants}
     for _ in range(rounds):

@@ -5,12 +5,15 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
+
+import _repository
+
+# isort: split
 from benchmarks import memory, protocol, quality, speed, tiling
 from benchmarks.fidelity import microscopy_row, photo_table, stack_table
 from benchmarks.tables import Table, fill, limit_verdict, verdict
 from benchmarks.timing import Timing
 
-import _repository
 from _networks import write_tiny_weights
 from napari_denoise import NoiseModel
 from napari_denoise.core.metrics import psnr

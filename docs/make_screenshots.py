@@ -63,22 +63,22 @@ def tell_a_story(studio: Studio) -> None:
     studio.measured()
     viewer.scene.camera.zoom *= 2.0
     studio.shoot("chosen")
-    widget.preview_button.native.click()
+    widget.actions.preview.native.click()
     studio.wait(lambda: any(o.known.any() for o in widget.preview.overlays))
     studio.wait(lambda: not widget.preview.busy)
     studio.shoot("preview")
     widget.run()
-    studio.wait(lambda: widget.progress_bar.native.value() > 300)
+    studio.wait(lambda: widget.actions.bar.native.value() > 300)
     studio.shoot("running")
     studio.finish()
     studio.shoot("done")
     widget.run()
     studio.shoot("again")
     viewer.reset_view()
-    widget.residual_button.native.click()
+    widget.actions.residual.native.click()
     viewer.reset_view()
     studio.shoot("residual")
-    widget.undo_button.native.click()
+    widget.actions.undo.native.click()
     viewer.layers.remove(viewer.layers[f"Residual of {layer.name}"])
     layer.locked = True
     widget.run()
@@ -105,10 +105,31 @@ def show_channels(studio: Studio, layer: Any) -> None:
     studio.measured()
     widget.form.speed_section.button.setChecked(True)
     widget.form.card_section.button.setChecked(True)
-    widget.preview_button.native.click()
+    widget.actions.preview.native.click()
     studio.wait(lambda: len(widget.preview.overlays) == 2 and not widget.preview.busy)
     studio.shoot("channels")
-    widget.preview_button.native.click()
+    widget.actions.preview.native.click()
+
+
+def show_side_by_side(studio: Studio) -> None:
+    """Show the noisy stack and the denoised one in the grid of napari."""
+    viewer, widget = studio.viewer, studio.widget
+    widget.empty.sample_button.native.click()
+    noisy = widget.sources[0].layer
+    for layer in [x for x in viewer.layers if x is not noisy]:
+        viewer.layers.remove(layer)
+    studio.measured()
+    widget.form.output.value = "new"
+    widget.run()
+    studio.finish()
+    viewer.canvas.grid.shape = (2, 1)
+    viewer.canvas.grid.enabled = True
+    viewer.reset_view()
+    viewer.scene.camera.zoom *= 1.6
+    studio.shoot("denoise")
+    viewer.canvas.grid.enabled = False
+    widget.form.output.value = "in_place"
+    viewer.layers.clear()
 
 
 def main() -> None:
@@ -116,6 +137,7 @@ def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else IMAGES
     folder.mkdir(parents=True, exist_ok=True)
     studio = Studio(folder)
+    show_side_by_side(studio)
     tell_a_story(studio)
     studio.viewer.close()
 

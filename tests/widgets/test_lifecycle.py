@@ -7,7 +7,11 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import noisy
+from _bench import noisy
+from napari.utils import progress
+from npe2 import PluginManifest
+
+from napari_denoise.widgets.denoise import DenoiseWidget
 
 
 @pytest.fixture
@@ -18,18 +22,18 @@ def long_stack() -> np.ndarray:
 def test_cancel_leaves_the_layer_as_it_was(bench, long_stack):
     layer = bench.add(long_stack)
     bench.start()
-    bench.widget.cancel_button.native.click()
+    bench.widget.actions.cancel.native.click()
     bench.until(lambda: not bench.widget.runner.busy)
     assert layer.data is long_stack and layer.metadata == {}
-    assert "Cancelled" in bench.widget.status.text
-    assert bench.widget.run_button.native.isVisibleTo(bench.widget)
+    assert "Cancelled" in bench.widget.actions.status.text
+    assert bench.widget.actions.run.native.isVisibleTo(bench.widget)
 
 
 def test_a_second_run_is_refused_while_one_works(bench, long_stack):
     bench.add(long_stack)
     bench.start()
     bench.widget.run()
-    assert "at work already" in bench.widget.status.text
+    assert "at work already" in bench.widget.actions.status.text
     assert bench.widget.runner.busy
 
 
@@ -41,7 +45,9 @@ def test_the_result_of_a_removed_layer_is_dropped_with_a_notice(bench, long_stac
     bench.viewer.layers.remove(layer)
     bench.until(lambda: not bench.widget.runner.busy)
     assert layer.data is long_stack
-    assert "gone" in bench.widget.status.text and "dropped" in bench.widget.status.text
+    assert (
+        "gone" in bench.widget.actions.status.text and "dropped" in bench.widget.actions.status.text
+    )
     assert "napari_denoise" in kept.metadata
 
 
@@ -53,7 +59,7 @@ def test_replaced_data_stay_and_the_result_is_a_new_layer(bench, long_stack):
     bench.until(lambda: not bench.widget.runner.busy)
     assert layer.data is other
     assert bench.images()[1].name == "cells (denoised)"
-    assert "changed meanwhile" in bench.widget.status.text
+    assert "changed meanwhile" in bench.widget.actions.status.text
 
 
 def test_data_edited_in_place_stay_and_the_result_is_a_new_layer(bench, long_stack):
@@ -110,9 +116,28 @@ def test_closing_the_window_while_a_run_works_raises_nothing(bench, long_stack, 
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_a_run_shows_in_naparis_activity_and_can_be_cancelled_there(bench, long_stack):
+    layer = bench.add(long_stack)
+    bench.start()
+    (bar,) = progress._all_instances
+    assert layer.name in bar.desc
+    bar.cancel()
+    bench.until(lambda: not bench.widget.runner.busy)
+    assert layer.data is long_stack
+    assert not progress._all_instances
+
+
+def test_the_manifest_puts_the_widget_into_the_layers_menu():
+    manifest = PluginManifest.from_distribution("napari-denoise")
+    (widget,) = [w for w in manifest.contributions.widgets if w.display_name == "Denoise"]
+    menu = manifest.contributions.menus["napari/layers/filter"]
+    assert widget.command in [item.command for item in menu]
+    assert manifest.contributions.widgets and widget.get_callable() is DenoiseWidget
+
+
 def test_an_empty_viewer_says_how_to_begin(bench):
     assert bench.widget.empty.isVisibleTo(bench.widget)
-    assert not bench.widget.run_button.native.isVisibleTo(bench.widget)
+    assert not bench.widget.actions.run.native.isVisibleTo(bench.widget)
     bench.add(noisy((24, 32)))
     assert not bench.widget.empty.isVisibleTo(bench.widget)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dask.array as da
 import numpy as np
 import pytest
-from conftest import noisy
+from _bench import noisy
 
 from napari_denoise.widgets.layers import HELPER
 
@@ -108,7 +108,7 @@ def test_an_additive_layer_is_hidden_under_its_preview(bench, stack):
     layer = bench.add(stack, blending="additive")
     bench.preview()
     assert not layer.visible
-    bench.widget.preview_button.native.setChecked(False)
+    bench.widget.actions.preview.native.setChecked(False)
     assert layer.visible and bench.images() == [layer]
 
 
@@ -117,7 +117,7 @@ def test_run_takes_the_preview_away(bench, stack):
     bench.preview()
     bench.run()
     assert bench.images() == [layer]
-    assert not bench.widget.preview_button.native.isChecked()
+    assert not bench.widget.actions.preview.native.isChecked()
 
 
 def test_removing_the_layer_takes_its_preview_away(bench, stack):
@@ -133,15 +133,15 @@ def test_removing_the_overlay_switches_the_preview_off(bench, stack):
     (overlay,) = bench.preview()
     bench.viewer.layers.remove(overlay.layer)
     assert bench.images() == [layer]
-    assert not bench.widget.preview_button.native.isChecked()
+    assert not bench.widget.actions.preview.native.isChecked()
 
 
 def test_the_3d_view_is_told_why_there_is_no_preview(bench):
     bench.add(noisy((4, 24, 32)))
     bench.viewer.dims.ndisplay = 3
-    bench.widget.preview_button.native.setChecked(True)
-    assert "2-D view" in bench.widget.status.text
-    assert not bench.widget.preview_button.native.isChecked()
+    bench.widget.actions.preview.native.setChecked(True)
+    assert "2-D view" in bench.widget.actions.status.text
+    assert not bench.widget.actions.preview.native.isChecked()
 
 
 def test_lazy_data_are_read_frame_by_frame_only(bench, stack):

@@ -6,7 +6,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
-from conftest import noisy
+from _bench import noisy
 
 from napari_denoise.inference.denoiser import Denoiser
 from napari_denoise.widgets import storage
@@ -24,7 +24,7 @@ def test_run_replaces_the_data_with_what_python_would_give(bench, stack):
     np.testing.assert_array_equal(layer.data, expected(stack))
     assert (layer.data != stack).any()
     assert bench.images() == [layer]
-    assert bench.widget.status.kind == "good"
+    assert bench.widget.actions.status.kind == "good"
 
 
 def test_run_never_writes_into_the_original_array(bench, stack):
@@ -101,7 +101,7 @@ def test_dask_is_denoised_without_being_written_to(bench, stack):
     layer = bench.add(lazy, axis_labels=("t", "y", "x"))
     bench.run()
     np.testing.assert_array_equal(np.asarray(layer.data), expected(stack))
-    bench.widget.undo_button.native.click()
+    bench.widget.actions.undo.native.click()
     assert layer.data is lazy
 
 
@@ -152,7 +152,7 @@ def test_frames_can_be_denoised_one_after_another(bench, stack):
         bench.run()
     assert layer.metadata[PROVENANCE]["frames"] == [1, 3]
     bench.run()
-    assert "denoised already" in bench.widget.status.text
+    assert "denoised already" in bench.widget.actions.status.text
 
 
 def test_this_frame_of_lazy_data_lies_over_it_as_a_layer(bench, stack):
@@ -177,7 +177,7 @@ def test_all_selected_layers_are_denoised_one_after_the_other(bench):
         False,
         True,
     ]
-    assert "c0, c1" in bench.widget.status.text
+    assert "c0, c1" in bench.widget.actions.status.text
 
 
 def test_guides_of_a_render_are_left_out_unless_chosen_alone(bench):
@@ -194,7 +194,7 @@ def test_a_locked_layer_is_refused_in_place_only(bench, stack):
     layer = bench.add(stack)
     layer.locked = True
     bench.run()
-    assert layer.data is stack and "Locked" in bench.widget.status.text
+    assert layer.data is stack and "Locked" in bench.widget.actions.status.text
     bench.widget.form.output.value = "new"
     bench.run()
     assert layer.data is stack and len(bench.images()) == 2
@@ -205,15 +205,15 @@ def test_a_denoised_layer_is_denoised_again_only_on_request(bench, stack):
     bench.run()
     once = layer.data
     bench.run()
-    assert layer.data is once and bench.widget.again_button.native.isVisibleTo(bench.widget)
+    assert layer.data is once and bench.widget.actions.again.native.isVisibleTo(bench.widget)
     bench.run(again=True)
     assert layer.data is not once
 
 
 def test_data_that_cannot_be_denoised_say_why(bench):
     bench.add(np.eye(8, dtype=bool))
-    bench.until(lambda: bench.widget.status.kind == "error")
-    assert "bool" in bench.widget.status.text
+    bench.until(lambda: bench.widget.actions.status.kind == "error")
+    assert "bool" in bench.widget.actions.status.text
 
 
 def test_an_error_in_the_engine_is_shown_and_changes_nothing(bench, stack, monkeypatch):
@@ -229,5 +229,5 @@ def test_an_error_in_the_engine_is_shown_and_changes_nothing(bench, stack, monke
     monkeypatch.setattr(StackJob, "steps", fail)
     bench.run()
     assert layer.data is stack
-    assert bench.widget.status.text == "the device caught fire"
+    assert bench.widget.actions.status.text == "the device caught fire"
     assert any("caught fire" in record.message for record in notification_manager.records)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import zarr
-from conftest import noisy
+from _bench import noisy
 
 from napari_denoise.widgets.layers import PROVENANCE
 
@@ -16,11 +16,11 @@ def test_undo_brings_the_same_object_back_run_by_run(bench, stack):
     bench.run(again=False)
     bench.run(again=True)
     assert layer.data is not once
-    bench.widget.undo_button.native.click()
+    bench.widget.actions.undo.native.click()
     assert layer.data is once and PROVENANCE in layer.metadata
-    bench.widget.undo_button.native.click()
+    bench.widget.actions.undo.native.click()
     assert layer.data is stack and PROVENANCE not in layer.metadata
-    assert not bench.widget.undo_button.native.isEnabled()
+    assert not bench.widget.actions.undo.native.isEnabled()
 
 
 def test_undo_of_a_multiscale_layer_brings_every_level_back(bench):
@@ -28,7 +28,7 @@ def test_undo_of_a_multiscale_layer_brings_every_level_back(bench):
     levels = [fine, fine[::2, ::2].copy()]
     layer = bench.add(levels, multiscale=True)
     bench.run()
-    bench.widget.undo_button.native.click()
+    bench.widget.actions.undo.native.click()
     assert [a is b for a, b in zip(layer.data, levels, strict=True)] == [True, True]
 
 
@@ -37,7 +37,7 @@ def test_undo_does_not_overwrite_what_somebody_else_did_since(bench, stack):
     bench.run()
     other = np.zeros_like(stack)
     layer.data = other
-    bench.widget.undo_button.native.click()
+    bench.widget.actions.undo.native.click()
     assert layer.data is other
     assert bench.images()[1].data is stack
 
@@ -49,7 +49,7 @@ def test_data_beyond_the_budget_go_to_disk_and_come_back(bench, stack):
     entry = bench.widget.history.last()
     bench.until(lambda: bool(entry.stored))
     assert isinstance(entry.before[0], zarr.Array)
-    bench.widget.undo_button.native.click()
+    bench.widget.actions.undo.native.click()
     bench.until(lambda: not len(bench.widget.history))
     assert isinstance(layer.data, np.ndarray)
     np.testing.assert_array_equal(layer.data, stack)
@@ -59,7 +59,7 @@ def test_holding_the_button_shows_the_original(bench, stack):
     layer = bench.add(stack)
     bench.run()
     denoised = layer.data
-    button = bench.widget.compare_button.native
+    button = bench.widget.actions.compare.native
     button.pressed.emit()
     assert layer.data is stack
     button.released.emit()
@@ -72,7 +72,7 @@ def test_holding_the_button_hides_a_result_in_its_own_layer(bench, stack):
     bench.widget.form.output.value = "new"
     bench.run()
     made = bench.images()[1]
-    button = bench.widget.compare_button.native
+    button = bench.widget.actions.compare.native
     button.pressed.emit()
     assert not made.visible
     button.released.emit()
@@ -82,7 +82,7 @@ def test_holding_the_button_hides_a_result_in_its_own_layer(bench, stack):
 def test_the_residual_is_noisy_minus_denoised_beside_the_layer(bench, stack):
     layer = bench.add(stack, scale=(1, 0.5, 0.5))
     bench.run()
-    bench.widget.residual_button.native.click()
+    bench.widget.actions.residual.native.click()
     shown = bench.images()[1]
     wanted = stack.astype(np.float32) - layer.data.astype(np.float32)
     np.testing.assert_array_equal(np.asarray(shown.data), wanted)
@@ -95,5 +95,5 @@ def test_the_residual_of_colour_is_one_grey_image(bench):
     photo = (noisy((32, 48, 3)) // 2).astype(np.uint8)
     bench.add(photo, rgb=True)
     bench.run()
-    bench.widget.residual_button.native.click()
+    bench.widget.actions.residual.native.click()
     assert bench.images()[1].data.shape == (32, 48)

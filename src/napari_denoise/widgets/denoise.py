@@ -6,7 +6,6 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from magicgui import widgets as mg
 from napari.layers import Image
 from napari.utils.notifications import (
     ErrorNotification,
@@ -17,6 +16,7 @@ from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, QSize, QTimer
 from qtpy.QtWidgets import QWidget
 
+from napari_denoise.widgets.actions import Actions
 from napari_denoise.widgets.compare import Compare, show_residual
 from napari_denoise.widgets.form import SettingsForm
 from napari_denoise.widgets.history import History
@@ -35,11 +35,8 @@ from napari_denoise.widgets.parts import (
     EmptyState,
     FittingScroll,
     Header,
-    Status,
-    button,
     column,
-    row,
-    small_print,
+    keep_height,
 )
 from napari_denoise.widgets.previewing import Preview
 from napari_denoise.widgets.running import DenoisedAlready, Order, Refused, Runner
@@ -60,7 +57,6 @@ if TYPE_CHECKING:
 _SETTLE_MS = 300
 """Wait this long after the last change before measuring or previewing."""
 _WIDTH = 340
-_UNDO_TIP = "Take the last run back: the layer gets the data back that it had before."
 _PLUGIN, _SAMPLE = "napari-denoise", "fluorescence"
 
 
@@ -103,56 +99,21 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         self.empty = EmptyState(self._open_sample)
         self.header = Header()
         self._scroll = FittingScroll(self.form.native)
-        self._buttons()
-        self._actions = self._action_rows()
+        self.actions = Actions()
+        self._paint_run_button()
         layout = column(self, 8)
         layout.setContentsMargins(8, 6, 8, 6)
-        for part in (self.empty, self.header, self._scroll, self._actions):
+        for part in (self.empty, self.header, self._scroll, self.actions):
             layout.addWidget(part)
+        for part in (self.empty, self.header, self.actions):
+            keep_height(part)
         layout.addStretch()
-
-    def _buttons(self) -> None:
-        self.preview_button = button(
-            "Preview",
-            "Show the result on the visible part of the current frame, and follow the view. "
-            "The layer is not touched.",
-        )
-        self.preview_button.native.setCheckable(True)
-        self.run_button = button("Run", "Denoise the layers named above.")
-        self._paint_run_button()
-        self.cancel_button = button("Cancel", "Stop. A layer at work stays as it was.")
-        self.undo_button = button("Undo", _UNDO_TIP)
-        self.compare_button = button(
-            "Hold to compare", "Shows the original for as long as the button is held."
-        )
-        self.residual_button = button(
-            "Residual",
-            "Add noisy - denoised beside the layer. It should look like noise: structure in "
-            "it was taken from the image.",
-        )
-        self.again_button = button("Denoise again anyway", "Denoise it a second time.")
-
-    def _action_rows(self) -> QWidget:
-        self.progress_bar = mg.ProgressBar(value=0, min=0, max=1000)
-        self.progress_note = small_print()
-        self.status = Status(self.again_button)
-        box = QWidget()
-        rows = column(box, 6)
-        rows.addLayout(row(self.preview_button, self.run_button, self.cancel_button))
-        rows.addWidget(self.progress_bar.native)
-        rows.addWidget(self.progress_note)
-        rows.addLayout(row(self.undo_button, self.compare_button, self.residual_button))
-        rows.addWidget(self.status)
-        return box
 
     def _paint_run_button(self, _event: Any = None) -> None:
         """Make the main action stand out, in the theme's own colour."""
         if self._closed:
             return
-        colour = get_theme(self._viewer.theme).current.as_hex()
-        self.run_button.native.setStyleSheet(
-            f"QPushButton:enabled {{ background-color: {colour}; font-weight: bold; }}"
-        )
+        self.actions.paint_run(get_theme(self._viewer.theme).current.as_hex())
 
     def sizeHint(self) -> QSize:
         """Return a width that every row fits."""
@@ -168,14 +129,14 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         return timer
 
     def _connect(self) -> None:
-        self.preview_button.native.toggled.connect(self._toggle_preview)
-        self.run_button.changed.connect(self._run_clicked)
-        self.again_button.changed.connect(self._again_clicked)
-        self.cancel_button.changed.connect(self.runner.cancel)
-        self.undo_button.changed.connect(self._undo_clicked)
-        self.residual_button.changed.connect(self._residual_clicked)
-        self.compare_button.native.pressed.connect(self._start_comparing)
-        self.compare_button.native.released.connect(self._stop_comparing)
+        self.actions.preview.native.toggled.connect(self._toggle_preview)
+        self.actions.run.changed.connect(self._run_clicked)
+        self.actions.again.changed.connect(self._again_clicked)
+        self.actions.cancel.changed.connect(self.runner.cancel)
+        self.actions.undo.changed.connect(self._undo_clicked)
+        self.actions.residual.changed.connect(self._residual_clicked)
+        self.actions.compare.native.pressed.connect(self._start_comparing)
+        self.actions.compare.native.released.connect(self._stop_comparing)
         self.form.changed.connect(self._settings_changed)
         for part in (self.preview, self.runner, self.undo):
             part.said.connect(self._say)
@@ -185,6 +146,7 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         self.runner.measured.connect(self._measured)
         self.runner.progressed.connect(self._progress)
         self.runner.applied.connect(self._applied)
+        self.runner.changed.connect(self._settle_again)
         for emitter, callback in self._viewer_events():
             emitter.connect(callback)
         # The window may delete this widget while work is going on.
@@ -228,7 +190,7 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         if not _same(sources, self._sources):
             self._watch(sources)
             self.form.noise_note.say("")
-            self.status.withdraw_remedy()
+            self.actions.status.withdraw_remedy()
             self._settle.start()
         self._update()
 
@@ -250,6 +212,12 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def _settings_changed(self) -> None:
         self._settle.start()
+
+    def _settle_again(self) -> None:
+        """Catch up, after a run, with what was selected while it worked."""
+        unknown = not self.form.noise_note.text()
+        if unknown and not self._closed and not self.runner.busy:
+            self._settle.start()
 
     # --- measuring ----------------------------------------------------------------------
 
@@ -292,7 +260,7 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         self.form.noise_note.say(automatic + noise_lines(job.noise))
         low, high = source.layer.contrast_limits
         self.form.suggest_noise(model, float(model.variance((low + high) / 2)) ** 0.5)
-        self.form.show_picked(job.provenance()["weights"])
+        self.form.show_picked(job.info.name)
         cost = job.cost()
         total = sum(s.nbytes for s in self._sources)
         self.form.cost.say(cost_text(cost.tile, cost.bytes, cost.recompute, total))
@@ -307,19 +275,13 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
             self._show_preview()
         else:
             self.preview.stop()
-            self.status.clear()
+            self.actions.status.clear()
 
     def _show_preview(self) -> None:
-        if self._closed or self.runner.busy or not self.preview_button.native.isChecked():
+        if self._closed or self.runner.busy or not self.actions.preview.native.isChecked():
             return
         if not self.preview.show(self._sources, self.form.settings()):
-            self._check_preview(False)
-
-    def _check_preview(self, on: bool) -> None:
-        native = self.preview_button.native
-        native.blockSignals(True)
-        native.setChecked(on)
-        native.blockSignals(False)
+            self.actions.check_preview(False)
 
     def _moved(self, _event: Any = None) -> None:
         if not self._closed and self.preview.active:
@@ -356,10 +318,12 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         if self._measuring is not None:
             self._measuring.cancel()
         self.preview.stop()
-        self.status.clear()
+        self.actions.status.clear()
 
     def _refuse(self, refusal: Refused) -> None:
-        self.status.say("warning", str(refusal), remedy=isinstance(refusal, DenoisedAlready))
+        self.actions.status.say(
+            "warning", str(refusal), remedy=isinstance(refusal, DenoisedAlready)
+        )
         if not isinstance(refusal, DenoisedAlready):
             show_warning(str(refusal))
 
@@ -416,22 +380,18 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         images = any(isinstance(x, Image) for x in self._viewer.layers)
         running = self.runner.busy
         self.empty.setVisible(not images)
-        for part in (self.header, self._scroll, self._actions):
+        for part in (self.header, self._scroll, self.actions):
             part.setVisible(images)
         self._scroll.setEnabled(not running)
-        self.run_button.native.setVisible(not running)
-        self.cancel_button.native.setVisible(running)
-        self.progress_bar.native.setVisible(running)
-        if not running:
-            self.progress_note.say("")
-        self.run_button.enabled = bool(self._sources)
-        self.preview_button.enabled = bool(self._sources) and not running
-        self._check_preview(self.preview.active)
+        self.actions.show_running(running)
+        self.actions.run.enabled = bool(self._sources)
+        self.actions.preview.enabled = bool(self._sources) and not running
+        self.actions.check_preview(self.preview.active)
         last = self.history.last()
-        self.undo_button.enabled = last is not None and not running and not self.undo.busy
-        self.undo_button.tooltip = _UNDO_TIP + (f" Next: “{last.layer.name}”." if last else "")
-        self.compare_button.enabled = self.preview.active or self._pair() is not None
-        self.residual_button.enabled = self._pair() is not None
+        possible = last is not None and not running and not self.undo.busy
+        self.actions.show_undo(last.layer.name if last else None, possible)
+        self.actions.compare.enabled = self.preview.active or self._pair() is not None
+        self.actions.residual.enabled = self._pair() is not None
         self._show_header()
 
     def _show_header(self) -> None:
@@ -451,7 +411,7 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def _say(self, kind: str, text: str) -> None:
         if not self._closed:
-            self.status.say(kind, text)
+            self.actions.status.say(kind, text)
 
     def _fail(self, error: Exception) -> None:
         notification_manager.dispatch(ErrorNotification(error))
@@ -460,10 +420,7 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
     def _progress(self, text: str, fraction: float) -> None:
         if self._closed:
             return
-        self.progress_note.say(text)
-        native = self.progress_bar.native
-        native.setRange(0, 1000 if fraction else 0)  # 0, 0 shows work of unknown length
-        native.setValue(int(1000 * fraction))
+        self.actions.show_progress(text, fraction)
 
     def _open_sample(self) -> None:
         self._viewer.open_sample(_PLUGIN, _SAMPLE)

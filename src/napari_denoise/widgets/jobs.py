@@ -61,7 +61,9 @@ def _prepare(source: Source, settings: DenoiseSettings) -> StackJob:
     from napari_denoise.inference.denoiser import Denoiser
 
     denoiser = Denoiser.load(settings.weights, settings.device, settings.precision)
-    return denoiser.prepare(source.array, source.axes, settings=settings)
+    job = denoiser.prepare(source.array, source.axes, settings=settings)
+    _ = job.info.sha256  # reads the file once, here rather than where the card is shown
+    return job
 
 
 # --- discovering what there is ----------------------------------------------------------
@@ -194,7 +196,9 @@ class Finished:
 
     work: Work
     levels: tuple[Any, ...]
-    job: StackJob
+    note: dict[str, Any]
+    """Provenance."""
+    warnings: tuple[str, ...]
     edited: bool
     """The pixels of the layer were changed in place meanwhile."""
 
@@ -241,7 +245,7 @@ def _run_one(
             yield None
             levels = made or levels
     after = yield from _fingerprint(source)
-    yield Finished(work, levels, job, before != after)
+    yield Finished(work, levels, job.provenance(), job.warnings, before != after)
 
 
 def _place(work: Work, index: Any) -> Any:

@@ -14,11 +14,10 @@ import numpy as np
 from napari.layers import Image
 
 from napari_denoise.core.axes import Layout, guess_axes
+from napari_denoise.layer_data import GROUP, PROVENANCE
 
-PROVENANCE = "napari_denoise"
-GROUP = "napari_denoise_group"
 HELPER = "napari_denoise_helper"
-"""Metadata keys: what was done, which render a layer belongs to, a layer made to look at."""
+"""Metadata key of a layer that was only made to look at."""
 
 _LETTERS = {
     "T": ("t", "time", "frame", "frames"),

@@ -57,6 +57,11 @@ def column(widget: QWidget | None = None, spacing: int = 4) -> QVBoxLayout:
     return layout
 
 
+def keep_height(widget: QWidget) -> None:
+    """Leave spare height to others."""
+    widget.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+
+
 def row(*buttons: mg.PushButton) -> QHBoxLayout:
     """Lay buttons side by side, sharing the width."""
     layout = QHBoxLayout()
@@ -182,6 +187,7 @@ class Status(QFrame):  # type: ignore[misc]  # Qt has no types
         self._text = Text()
         self._remedy = remedy.native
         self.setObjectName("status")
+        keep_height(self)
         layout = column(self, 6)
         layout.setContentsMargins(8, 4, 4, 4)
         layout.addWidget(self._text)

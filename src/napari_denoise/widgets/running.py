@@ -189,11 +189,11 @@ class Runner:
         self._bar.update(int(100 * share) - self._bar.n)
 
     def _finish(self, event: Finished) -> None:
-        work, job = event.work, event.job
+        work = event.work
         self._finished.append(work)
         layer = work.source.layer
-        note = _note(work, job.provenance())
-        self._notes += [f"“{layer.name}”: {text}." for text in job.warnings]
+        note = _note(work, event.note)
+        self._notes += [f"“{layer.name}”: {text}." for text in event.warnings]
         if self._may_replace(event):
             entry = Entry(
                 layer, work.source.levels, event.levels, work.source.axes, provenance(layer)

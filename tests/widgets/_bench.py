@@ -10,7 +10,7 @@ import numpy as np
 from napari_denoise.widgets.denoise import DenoiseWidget
 from napari_denoise.widgets.layers import bare
 
-PATIENCE_MS = 30_000
+PATIENCE_MS = 120_000
 
 
 class Bench:

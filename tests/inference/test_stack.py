@@ -7,6 +7,7 @@ from _networks import write_tiny_weights
 from napari_denoise import Denoiser, NoiseModel
 from napari_denoise.inference import stack as stack_module
 from napari_denoise.inference.engine import TorchEngine
+from napari_denoise.models.catalogue import find_weights
 
 NOISE = NoiseModel(gain=0.5, offset=10, read_noise=2)
 
@@ -290,7 +291,7 @@ def test_the_automatic_tile_follows_the_free_memory(gray, monkeypatch):
         sizes.append(cost.tile)
         assert cost.bytes <= free / 2 or cost.tile == stack_module.SMALLEST_TILE
     assert sizes == sorted(sizes, reverse=True)
-    assert sizes[0] == stack_module.LARGEST_AUTO_TILE
+    assert sizes[0] == stack_module.LARGEST_AUTO_TILE["cpu"]
     assert sizes[-1] == stack_module.SMALLEST_TILE
 
 
@@ -307,6 +308,16 @@ def test_provenance_names_weights_noise_and_settings(gray):
     assert record["channels"][0]["noise"]["gain"] == 0.5
     assert record["settings"]["tile"] == 64
     assert record["precision"] == "float32"
+
+
+def test_half_precision_is_left_where_the_noise_is_too_fine_for_it(folder):
+    path = write_tiny_weights(folder / "half.safetensors")
+    half = Denoiser(find_weights(path), "cpu", "bfloat16", automatic=True)
+    image = noisy((24, 30), np.float32)
+    used = [half.prepare(image, noise=sigma).settings.precision for sigma in (1.0, 40.0)]
+    assert used == ["float32", "bfloat16"]
+    asked = Denoiser(find_weights(path), "cpu", "bfloat16")
+    assert asked.prepare(image, noise=1.0).settings.precision == "bfloat16"
 
 
 def test_progress_is_called_for_every_tile(gray):

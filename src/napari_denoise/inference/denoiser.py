@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from napari_denoise.core.axes import Index, Layout, guess_axes
 from napari_denoise.core.settings import DenoiseSettings
+from napari_denoise.inference.channels import Channel, prepare_channels
 from napari_denoise.inference.engine import load_engine
 from napari_denoise.inference.stack import StackJob, Step
 from napari_denoise.models.catalogue import WeightsInfo, choose_weights, find_weights
-from napari_denoise.models.device import choose_device, choose_precision
+from napari_denoise.models.device import FINEST_SIGMA, choose_device, choose_precision
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Denoiser:
     """None chooses bundled weights by the data."""
     device: str
     precision: str
+    automatic: bool = False
+    """Whether to fall back to float32 where the noise is too fine for `precision`."""
 
     @classmethod
     def load(
@@ -54,7 +57,7 @@ class Denoiser:
         """
         info = None if name_or_path == "auto" else find_weights(name_or_path)
         chosen = choose_device(device)
-        return cls(info, chosen, choose_precision(chosen, precision))
+        return cls(info, chosen, choose_precision(chosen, precision), precision == "auto")
 
     def prepare(
         self,
@@ -84,12 +87,19 @@ class Denoiser:
         """
         layout = Layout(axes or guess_axes(array.shape), tuple(array.shape))
         info = self.info or find_weights(choose_weights(layout.axes))
+        asked = _merge(settings, fields)
+        channels = prepare_channels(array, layout, info.card, asked)
+        precision = self._precision_for(channels)
         resolved = _merge(
-            settings,
-            {**fields, "weights": info.name, "device": self.device, "precision": self.precision},
+            asked, {"weights": info.name, "device": self.device, "precision": precision}
         )
-        engine = load_engine(info, resolved.realism, self.device, self.precision)
-        return StackJob(array, layout, resolved, engine, info)
+        engine = load_engine(info, resolved.realism, self.device, precision)
+        return StackJob(array, layout, resolved, channels, engine, info)
+
+    def _precision_for(self, channels: tuple[Channel, ...]) -> str:
+        least = min((c.scale.sigma for c in channels if c.scale.sigma), default=1.0)
+        too_fine = least < FINEST_SIGMA[self.precision]
+        return "float32" if self.automatic and too_fine else self.precision
 
     def frames(
         self,

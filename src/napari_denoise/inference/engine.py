@@ -20,8 +20,8 @@ from napari_denoise.models.device import PRECISIONS
 from napari_denoise.models.network import Network
 from napari_denoise.models.weights import load_network
 
-BYTES_PER_PIXEL = 500
-"""Peak memory of the bundled generators in float32 per pixel read; see benchmarks/tiling.py."""
+BYTES_PER_PIXEL = 400
+"""Peak memory of the bundled generators per pixel read, measured by benchmarks/tiling.py."""
 
 
 @dataclass(frozen=True)
@@ -55,20 +55,12 @@ class TorchEngine:
         self.channels = channels
         self.radius, self.multiple = network.radius, network.multiple
         self.network = network.to(self.device, self.dtype)
-        self.layout = torch.contiguous_format
-        if self.device.type == "cuda":  # tensor cores want channels last; this CPU path does not
-            self.layout = torch.channels_last
-            self.network.to(memory_format=self.layout)  # type: ignore[call-overload]
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
     def halo(self) -> int:
         """Pixels to read around a window: the receptive field radius, rounded up."""
         return ceil(self.radius / self.multiple) * self.multiple
-
-    @property
-    def bytes_per_pixel(self) -> int:
-        """Estimated peak memory per pixel read."""
-        return BYTES_PER_PIXEL * torch.finfo(self.dtype).bits // 32
 
     def run(
         self, window: NDArray[np.generic], mapping: Mapping, scale: NetworkScale
@@ -122,7 +114,7 @@ class TorchEngine:
             batch = image[:, None]  # colour samples one by one
         else:
             batch = image[:, None].expand(-1, self.channels, -1, -1)  # gray as colour
-        batch = batch.contiguous(memory_format=self.layout)
+        batch = batch.contiguous(memory_format=torch.channels_last)
         level = torch.full((1, 1, 1, 1), sigma, device=self.device, dtype=torch.float32)
         output: Tensor = self.network(batch, level.expand(len(batch), 1, *batch.shape[2:]))
         if samples == self.channels:

@@ -40,6 +40,10 @@ def choose_device(wanted: str = "auto") -> str:
     return name
 
 
+FINEST_SIGMA = {"float32": 0.0, "float16": 0.0125, "bfloat16": 0.1}
+"""Least noise sd, in network units, that rounding stays within 5 % of at every pixel."""
+
+
 def choose_precision(device: str, wanted: str = "auto") -> str:
     """Resolve "auto": half on a GPU, bfloat16 on a CPU with matrix units, else float32.
 

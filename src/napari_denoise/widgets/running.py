@@ -118,9 +118,7 @@ class Runner:
         self._began = self._shown = 0.0
         self._started = time.monotonic()
         names = names_text([s.layer.name for s in sources])
-        self._bar = cancelable_progress(
-            total=100, desc=f"Denoising {names}", cancel_callback=self.cancel
-        )
+        self._bar = cancelable_progress(total=100, desc=f"Denoising {names}")
         self._task = Task(
             run,
             self._jobs,
@@ -165,7 +163,10 @@ class Runner:
                 self._notes.append(f"“{layer.name}” was removed: its result was dropped.")
 
     def _on_event(self, event: Any) -> None:
-        if isinstance(event, Phase):
+        # Cancel in napari's activity dock only sets a flag on a bar that is updated by hand.
+        if self._bar.is_canceled:
+            self.cancel()
+        elif isinstance(event, Phase):
             self._began = 0.0
             self.progressed.emit(f"{event.work.source.layer.name}: {event.text} …", 0.0)
         elif isinstance(event, Measured):

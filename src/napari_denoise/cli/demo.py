@@ -80,7 +80,7 @@ def demo(
         write_picture(results, picture, denoiser)
         typer.echo(f"Results are in {output}/, side by side in {picture}")
         if viewer:
-            _view(results, picture)
+            view(results, picture)
 
 
 def bundled_cases() -> list[Case]:
@@ -259,7 +259,7 @@ def _limits(truth: Any, result: Result) -> tuple[float, float]:
     return float(low), max(float(high), float(low) + 1)
 
 
-def _view(results: list[Result], picture: Path) -> None:
+def view(results: list[Result], picture: Path) -> None:
     """Open napari where that can work; say where the picture is where it cannot."""
     if not _has_display():
         err().print(f"There is no display for napari: look at {picture}", soft_wrap=True)

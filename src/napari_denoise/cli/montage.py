@@ -118,7 +118,7 @@ def _draw_overview(
     left, upper = (round(corner[i] + window[1 - i].start * scale) for i in (0, 1))
     right, lower = (round(corner[i] + window[1 - i].stop * scale) - 1 for i in (0, 1))
     draw.rectangle((left, upper, right, lower), outline=ACCENT, width=2)
-    draw.text((corner[0], corner[1] + CELL[1] + 8), "whole frame", QUIET, _font(16))
+    draw.text((corner[0], corner[1] + shape[1] + 8), "whole frame", QUIET, _font(16))
 
 
 def _enlarged(picture: Picture, zoom: int) -> Image.Image:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from napari_denoise.core.settings import TrainSettings
+from napari_denoise.io.errors import FileError
 from napari_denoise.training import checkpoints, loop
 from napari_denoise.training.loop import NotFinite, learning_rate, train
 from napari_denoise.training.pairs import load_images, synthetic_batch
@@ -132,7 +133,7 @@ def test_a_full_disk_leaves_the_older_checkpoint_whole(images, tmp_path, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoints.torch, "save", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(FileError, match="No space left"):
         list(train(SETTINGS, images, path, resume=True))
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["c.pt"]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from napari_denoise.io.atomic import replacing
 from napari_denoise.models.card import WeightsCard
 from napari_denoise.models.catalogue import CARD_KEY, WeightsError, WeightsInfo
 from napari_denoise.models.network import Network
@@ -35,15 +35,16 @@ def save_weights(
         Stored in the header.
     faithful, realistic
         State dicts of the two ends of the realism slider; the second is optional.
+
+    Raises
+    ------
+    FileError
+        The disk is full or the folder cannot be written; an older file stays whole.
     """
     tensors = _prefixed(FAITHFUL, faithful) | _prefixed(REALISTIC, realistic or {})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        save_file(tensors, temporary, metadata={CARD_KEY: card.to_json()})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing([path], overwrite=True) as (temporary,):
+        temporary.write_bytes(save(tensors, metadata={CARD_KEY: card.to_json()}))
 
 
 def load_network(info: WeightsInfo, realism: float = 0.0) -> Network:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from napari_denoise.io.atomic import replacing
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -14,19 +15,12 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
     Raises
     ------
-    OSError
+    FileError
         The disk is full or the folder cannot be written; an older file stays whole.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing([path], overwrite=True) as (temporary,), temporary.open("wb") as file:
+        torch.save(state, file)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +88,11 @@ class StackJob:
         self.channels = channels
         self._tile = self._auto_tile() if settings.tile == "auto" else int(settings.tile)
         self._nonfinite = 0
+
+    def adjusted(self, *, strength: float, tile: Literal["auto"] | int) -> StackJob:
+        """Return the same job with another strength and tile size; nothing is measured anew."""
+        settings = replace(self.settings, strength=strength, tile=tile)
+        return StackJob(self.array, self.layout, settings, self.channels, self.engine, self.info)
 
     @property
     def frames(self) -> tuple[Index, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import zlib
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,7 +46,15 @@ class Jobs:
         old = self._kept.get(id(source.layer))
         if old is None or old[0].array is not source.array or old[0].axes != source.axes:
             return None
-        return old[3] if old[1:3] == (settings, sample) else None
+        _, asked, measured, job = old
+        alike = replace(asked, strength=settings.strength, tile=settings.tile) == settings
+        if not alike or measured != sample:
+            return None
+        return (
+            job
+            if asked == settings
+            else job.adjusted(strength=settings.strength, tile=settings.tile)
+        )
 
     def forget(self, layer: Any) -> None:
         """Let go of a layer's data."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from _networks import write_tiny_weights
 from PIL import Image
 from typer.testing import CliRunner
 
+from _networks import write_tiny_weights
 from napari_denoise.cli import app
 from napari_denoise.cli import demo as demo_command
 from napari_denoise.cli.demo import add_layers, bundled_cases, denoise_case

@@ -208,7 +208,7 @@ def _report(done: Done, bars: FileProgress) -> None:
         warn(text, bars.console)
     frames = "1 frame" if done.frames == 1 else f"{done.frames} frames"
     noise = "; ".join(dict.fromkeys(done.noise))
-    typer.echo(
+    bars.line(
         f"{done.task.name} -> {done.task.target}: {frames} in {done.seconds:.1f} s, "
         f"weights {done.weights}, noise: {noise}"
     )

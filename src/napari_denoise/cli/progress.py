@@ -6,6 +6,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -17,6 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from napari_denoise.cli.console import err
 
@@ -50,7 +52,7 @@ class FileProgress:
             transient=True,
             expand=True,
             disable=hidden,
-            redirect_stdout=sys.stdout.isatty(),  # results must still reach a pipe
+            redirect_stdout=False,  # results must reach a pipe: see `line`
         )
         self._all: TaskID | None = None
         if files > 1:
@@ -81,6 +83,13 @@ class FileProgress:
         self._bars.update(self._current, completed=step.fraction, count=count)
         if self._all is not None:
             self._bars.update(self._all, completed=self._done + step.fraction)
+
+    def line(self, text: str) -> None:
+        """Print a line of results to stdout, above the bars where both share a terminal."""
+        if sys.stdout.isatty() and not self._bars.disable:
+            self.console.print(Text(text), soft_wrap=True)
+        else:
+            typer.echo(text)
 
     def finished(self) -> None:
         """Count one file more."""

@@ -268,6 +268,6 @@ def test_no_room_for_the_result_is_said_before_computing(
     usage = type("Usage", (), {"free": 100})
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
     steps: list[Step] = []
-    with pytest.raises(FileError, match=r"needs .* GB but its folder has"):
+    with pytest.raises(FileError, match=r"needs .*B but its folder has"):
         denoise_file(task, gray, DenoiseSettings(), progress=steps.append)
     assert not steps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -199,3 +200,29 @@ def test_the_model_describes_itself() -> None:
     text = NoiseModel(2.31, 100, 3.2, rho, rho).describe()
     assert text == "gain 2.31, offset 100, read noise 3.2, correlated (0.63 / 0.24)"
     assert "y 0.00 / 0.00, x 0.63 / 0.24" in NoiseModel(1, correlation_x=rho).describe()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("gain", -1.0),
+        ("gain", math.nan),
+        ("read_noise", -3.0),
+        ("read_noise", math.inf),
+        ("offset", -math.inf),
+        ("correlation_y", (5.0, 5.0)),
+        ("correlation_x", (math.nan, 0.0)),
+    ],
+)
+def test_a_model_that_no_noise_has_is_refused(field, value):
+    with pytest.raises(ValueError, match=f"{field} .*expected") as caught:
+        NoiseModel(**{field: value})
+    assert str(value) in str(caught.value)
+
+
+def test_a_scale_far_from_one_scales_the_estimate_too():
+    image = np.random.default_rng(0).normal(500, 30, (96, 96)).astype(np.float32)
+    plain = estimate_noise([image])
+    for scale in (1e-25, 1e25):
+        found = estimate_noise([image * np.float32(scale)])
+        assert found.read_noise == pytest.approx(plain.read_noise * scale, rel=1e-3)

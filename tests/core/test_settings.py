@@ -17,7 +17,7 @@ def test_settings_survive_json():
         ("tile", 3),
         ("noise", -1.0),
         ("realism", -0.1),
-        ("intensity_range", (5, 5)),
+        ("intensity_range", (5.0, 5.0)),
         ("precision", "int8"),
         ("mapping", "gamma"),
         ("weigths", "photo"),
@@ -27,6 +27,24 @@ def test_a_wrong_field_is_named_with_its_value(field, value):
     with pytest.raises(ValueError, match=field) as caught:
         DenoiseSettings.parse({field: value})
     assert repr(value) in str(caught.value) or str(value) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("tile", 3, "tile = 3: Input should be 'auto', or greater than or equal to 16"),
+        ("noise", {"gain": -2}, "noise: gain -2.0 of the noise: expected 0 to 1e+30"),
+        ("noise", {"gain": "x"}, "noise.gain = 'x': Input should be a valid number"),
+        ("noise", float("inf"), "noise = inf: Input should be 'auto', or less than"),
+        ("intensity_range", (5, 1), "intensity_range (5.0, 1.0): expected finite low < high"),
+    ],
+)
+def test_a_wrong_field_is_said_in_one_line(field, value, message):
+    with pytest.raises(ValueError) as caught:
+        DenoiseSettings.parse({field: value})
+    text = str(caught.value)
+    assert text.startswith(message)
+    assert "\n" not in text
 
 
 def test_a_recipe_with_a_misspelt_setting_is_refused():

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+LARGEST = 1e30
+"""Intensities above it come too near the end of float32, 3.4e38, to be computed with."""
+
 
 @dataclass(frozen=True)
 class NoiseModel:
@@ -24,6 +27,11 @@ class NoiseModel:
         Standard deviation of an unexposed pixel.
     correlation_y, correlation_x
         Autocorrelation of the noise at lags 1 and 2 along each axis; zeros if white.
+
+    Raises
+    ------
+    ValueError
+        A negative gain or read noise, or a value that is not finite.
     """
 
     gain: float = 0.0
@@ -31,6 +39,22 @@ class NoiseModel:
     read_noise: float = 0.0
     correlation_y: tuple[float, float] = (0.0, 0.0)
     correlation_x: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        for name in ("gain", "offset", "read_noise"):
+            value = getattr(self, name)
+            least = -LARGEST if name == "offset" else 0.0
+            if not least <= value <= LARGEST:  # NaN is not either
+                raise ValueError(
+                    f"{name} {value} of the noise: expected {least:g} to {LARGEST:g}, in the "
+                    "data's units"
+                )
+        for name in ("correlation_y", "correlation_x"):
+            lags = getattr(self, name)
+            if len(lags) != 2 or not all(-1 <= value <= 1 for value in lags):
+                raise ValueError(
+                    f"{name} {lags} of the noise: expected two values of -1 to 1, at lags 1 and 2"
+                )
 
     @property
     def intercept(self) -> float:

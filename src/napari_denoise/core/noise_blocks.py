@@ -145,11 +145,11 @@ def cut_blocks(
     centred = pixels - pixels.mean(axis=(1, 2), keepdims=True)
     scale = float(np.abs(centred).max(initial=0.0)) or 1.0
     flat = (centred / scale).astype(np.float32).reshape(-1, SIZE**2)
-    energy = ((flat @ _BASIS_2D.T) * scale) ** 2
+    energy = ((flat @ _BASIS_2D.T).astype(np.float64) * scale) ** 2  # float32 may overflow
     return Blocks(
         mean=mean,
         around=_around(frame if level is None else level, rows, columns, mean),
-        energy=energy.reshape(-1, SIZE, SIZE).astype(np.float64),
+        energy=energy.reshape(-1, SIZE, SIZE),
         third=(centred**3).mean(axis=(1, 2)),
         dark=_too_many(raw, extremes.low) & extremes.piled_low,
         bright=_too_many(raw, extremes.high) & extremes.piled_high,

@@ -7,13 +7,17 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
+from pydantic_core import ErrorDetails
 
-from napari_denoise.core.noise import NoiseModel
+from napari_denoise.core.noise import LARGEST, NoiseModel
 
 _STRICT = ConfigDict(extra="forbid")
 
-ChannelNoise = Literal["auto"] | Annotated[float, Field(ge=0)] | NoiseModel
+ChannelNoise = Literal["auto"] | Annotated[float, Field(ge=0, le=LARGEST)] | NoiseModel
 """Estimate it, a Gaussian sigma in the data's own units, or a full model."""
+
+_CONTAINERS = ("dataclass_type", "tuple_type")
+"""Complaints that hardly anybody can act on, where a plain value was given."""
 
 
 class _Settings:
@@ -41,11 +45,33 @@ class _Settings:
 
 def describe(error: ValidationError) -> str:
     """Say each problem of a validation error in one line."""
-    lines = []
+    fields: dict[Any, list[ErrorDetails]] = {}
     for problem in error.errors():
-        field = ".".join(str(part) for part in problem["loc"]) or "settings"
-        lines.append(f"{field} = {problem['input']!r}: {problem['msg']}")
-    return "\n".join(lines)
+        fields.setdefault((*problem["loc"], None)[0], []).append(problem)
+    return "\n".join(_describe_field(problems) for problems in fields.values())
+
+
+def _describe_field(problems: list[ErrorDetails]) -> str:
+    """Say what is wrong with one field: where it may be of several kinds, the nearest one."""
+    own = [problem for problem in problems if problem["type"] == "value_error"]
+    if own:
+        rule = own[0]["msg"].removeprefix("Value error, ")
+        return ": ".join([*map(str, own[0]["loc"][:1]), rule])
+    plain = [problem for problem in problems if problem["type"] not in _CONTAINERS] or problems
+    deepest = max(len(problem["loc"]) for problem in plain)
+    chosen = [problem for problem in plain if len(problem["loc"]) == deepest]
+    rules = [chosen[0]["msg"]]
+    rules += [problem["msg"].removeprefix("Input should be ") for problem in chosen[1:]]
+    return f"{_name(chosen)} = {chosen[0]['input']!r}: {', or '.join(rules)}"
+
+
+def _name(problems: list[ErrorDetails]) -> str:
+    """Name a field and its part; between them stand only the kinds that were tried."""
+    place = problems[0]["loc"]
+    if not place:
+        return "settings"
+    part = place[-1] if len(problems) == 1 and len(place) > 1 else None
+    return str(place[0]) if part is None else f"{place[0]}.{part}"
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -72,7 +72,7 @@ def find_weights(name_or_path: str | Path) -> WeightsInfo:
     if text in paths:
         return read_info(paths[text])
     near = get_close_matches(text, paths, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     raise WeightsError(
         f"no weights are called {text!r}{hint} Known: {', '.join(sorted(paths)) or 'none'}. "
         f"Pass one of these, or the path of a {SUFFIX} file."

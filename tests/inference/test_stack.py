@@ -195,6 +195,49 @@ def test_nan_and_infinity_do_not_spread_and_are_reported(gray):
     assert np.array_equal(result[:, :8], gray(image, **fixed)[:, :8])
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_data_without_any_finite_value_is_refused(gray, value):
+    with pytest.raises(ValueError, match="only NaN or infinity"):
+        gray(np.full((2, 24, 30), value, np.float32))
+
+
+def test_data_too_large_to_compute_with_is_refused_and_its_limit_said(gray):
+    image = noisy((24, 30), np.float64)
+    assert np.isfinite(gray(image * 1e25)).all()
+    with pytest.raises(ValueError, match=r"beyond 1e\+30: set fill values"):
+        gray(image * 1e100)
+
+
+@pytest.mark.parametrize("wanted", [(1e6, 2e6), (-9.0, 0.0), (-1e30, 1e30)])
+def test_an_intensity_range_far_from_the_data_is_refused(gray, wanted):
+    with pytest.raises(ValueError, match=r"does not fit data from 50 to 249"):
+        gray(noisy((24, 30)), intensity_range=wanted)
+    assert gray(np.full((24, 30), 7.0), intensity_range=wanted).mean() == 7
+
+
+def test_what_is_no_array_or_masks_values_is_refused(gray):
+    image = noisy((24, 30), np.float32)
+    with pytest.raises(TypeError, match="is a list: expected an array"):
+        gray(image.tolist())
+    with pytest.raises(ValueError, match="masks"):
+        gray(np.ma.masked_greater(image, 200))
+    with pytest.raises(TypeError, match="expected DenoiseSettings"):
+        gray(image, settings={"strength": 0.5})
+
+
+@pytest.mark.parametrize("field", ["weights", "device", "precision"])
+def test_what_is_fixed_when_weights_are_loaded_is_refused_later(gray, field):
+    with pytest.raises(ValueError, match=rf"{field} = 'auto': .*Denoiser\.load"):
+        gray(noisy((24, 30)), **{field: "auto"})
+
+
+def test_color_is_seen_without_being_told(color):
+    image = noisy((24, 30, 3), np.float32)
+    assert np.array_equal(color(image, noise=5.0), color(image, axes="YXS", noise=5.0))
+    assert color.prepare(noisy((5, 24, 30)), noise=5.0).layout.axes == "TYX"
+    assert color.prepare(noisy((5, 24, 4)), noise=5.0).layout.axes == "TYX"
+
+
 def test_a_constant_image_comes_back_unchanged(gray):
     for value in (0, 100, 65535):
         image = np.full((40, 50), value, np.uint16)

@@ -198,6 +198,6 @@ def _check_space(target: Path, needed: int) -> None:
     if needed > free:
         raise FileError(
             target,
-            f"the result needs {needed / 1e9:.1f} GB but its folder has {free / 1e9:.1f} GB free",
+            f"the result needs {needed / 1e6:,.1f} MB but its folder has {free / 1e6:,.1f} MB free",
             "free some space or choose another folder",
         )

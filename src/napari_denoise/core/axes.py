@@ -120,6 +120,11 @@ def guess_axes(shape: Sequence[int], *, rgb: bool = False) -> str:
     return {2: "YX", 3: "TYX", 4: "TZYX", 5: "TZCYX"}[count] + "S" * rgb
 
 
+def looks_like_color(shape: Sequence[int]) -> bool:
+    """Whether the last axis is more likely red, green, blue (and alpha) than a width."""
+    return len(shape) >= 3 and shape[-1] in (3, 4) and min(shape[-3:-1]) >= 16
+
+
 def _check(axes: str, shape: tuple[int, ...]) -> None:
     unknown = sorted(set(axes) - set(LETTERS))
     if unknown:

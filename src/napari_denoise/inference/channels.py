@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from napari_denoise.core.intensity import (
     replace_nonfinite,
     robust_range,
 )
-from napari_denoise.core.noise import NoiseModel
+from napari_denoise.core.noise import LARGEST, NoiseModel
 from napari_denoise.core.noise_estimation import estimate_noise
 from napari_denoise.core.settings import ChannelNoise, DenoiseSettings
 from napari_denoise.inference.engine import NetworkScale
@@ -28,6 +29,8 @@ MEASURED_FRAMES = 16
 HEAVY_TAILS = 1.75
 """Path-traced noise has fireflies; a denoiser made for Gaussian noise must be told more than
 its sd. Best of 1, 1.5, 2, 2.5, 3 is between 1.5 and 2, on random procedural scenes."""
+WIDEST = 1e5
+"""Data in a smaller part of the intensity range would be lost to the rounding of float32."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,10 @@ class Samples:
             numbers = sorted({n for pair in chosen for n in pair})
         else:
             chosen, numbers = [], _spread(list(series), MEASURED_FRAMES)
-        planes = {n: _planes(array[layout.frames[n]], layout) for n in numbers}
+        raw = {n: np.asarray(array[layout.frames[n]]) for n in numbers}
+        self.extent = _extent(raw.values())
+        """Lowest and highest finite value; None without any."""
+        planes = {n: _planes(frame, layout) for n, frame in raw.items()}
         self.frames = [plane for n in numbers for plane in planes[n]]
         self.pairs = [pair for i, j in chosen for pair in zip(planes[i], planes[j], strict=True)]
         """Adjacent frames of the stack; samples of a colour frame one by one."""
@@ -109,14 +115,15 @@ def prepare_channels(
             "convert it, for example with array.astype('float32')"
         )
     return tuple(
-        _prepare_channel(array, layout, c, card, settings) for c in range(layout.size("C"))
+        _prepare_channel(Samples(array, layout, c), layout, c, card, settings)
+        for c in range(layout.size("C"))
     )
 
 
 def _prepare_channel(
-    array: Any, layout: Layout, channel: int, card: WeightsCard, settings: DenoiseSettings
+    samples: Samples, layout: Layout, channel: int, card: WeightsCard, settings: DenoiseSettings
 ) -> Channel:
-    samples = Samples(array, layout, channel)
+    _check_values(samples.extent, settings.intensity_range)
     low, high = settings.intensity_range or samples.range()
     wanted = _noise_of(settings, channel, layout.size("C"))
     kind = _kind(settings.mapping, card, layout, samples.frames)
@@ -128,6 +135,29 @@ def _prepare_channel(
     if isinstance(mapping, AffineMapping):
         sigma = _typical_sd(noise, samples.frames) / mapping.width
     return Channel(noise, mapping, _scale(sigma * noise.inflation, card))
+
+
+def _check_values(extent: tuple[float, float] | None, wanted: tuple[float, float] | None) -> None:
+    """Refuse values that there is no computing with, and a range that is not theirs."""
+    if extent is None:
+        raise ValueError(
+            "the data holds only NaN or infinity in the frames looked at: nothing can be "
+            "denoised; look at where it comes from, or leave those frames or channels out"
+        )
+    low, high = extent
+    if max(-low, high) > LARGEST:
+        raise ValueError(
+            f"the data reaches from {low:g} to {high:g}, beyond {LARGEST:g}: set fill values "
+            "to NaN, or scale the data down"
+        )
+    if wanted is None or low == high:
+        return
+    apart = wanted[0] >= high or wanted[1] <= low
+    if apart or wanted[1] - wanted[0] > WIDEST * (high - low):
+        raise ValueError(
+            f"intensity_range {wanted} does not fit data from {low:g} to {high:g}: give about "
+            "their darkest and brightest intensity, or leave it out to have it measured"
+        )
 
 
 def _prepare_log(
@@ -217,6 +247,16 @@ def _block_means(plane: NDArray[Any], size: int = 4) -> NDArray[Any]:
         return plane
     blocks = plane[: rows * size, : columns * size].reshape(rows, size, columns, size)
     return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float32))
+
+
+def _extent(frames: Iterable[NDArray[Any]]) -> tuple[float, float] | None:
+    """Lowest and highest finite value of some frames; None without any."""
+    low, high = math.inf, -math.inf
+    for frame in frames:
+        values = frame[np.isfinite(frame)] if frame.dtype.kind == "f" else frame
+        if values.size:
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
+    return (low, high) if low <= high else None
 
 
 def _planes(frame: Any, layout: Layout) -> list[NDArray[Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_denoise.core.axes import Index, Layout, guess_axes
+from napari_denoise.core.axes import Index, Layout, guess_axes, looks_like_color
 from napari_denoise.core.settings import DenoiseSettings
 from napari_denoise.inference.channels import Channel, prepare_channels
 from napari_denoise.inference.engine import load_engine
@@ -74,7 +74,8 @@ class Denoiser:
         array
             numpy, memmap, dask or zarr, of integers or floats.
         axes
-            A letter per dimension, of T Z C Y X S; guessed if None.
+            A letter per dimension, of T Z C Y X S; guessed if None, where a last axis of 3
+            or 4 after two long ones is colour.
         features
             "albedo" and "normal" of a render; used by weights that were made for them.
         settings, **fields
@@ -84,8 +85,13 @@ class Denoiser:
         ------
         ValueError
             Axes, data or settings do not fit each other.
+        TypeError
+            The data is not an array.
         """
-        layout = Layout(axes or guess_axes(array.shape), tuple(array.shape))
+        _check_array(array)
+        _check_fields(fields)
+        shape = tuple(array.shape)
+        layout = Layout(axes or guess_axes(shape, rgb=looks_like_color(shape)), shape)
         info = self.info or find_weights(choose_weights(layout.axes))
         asked = _merge(settings, fields)
         channels = prepare_channels(array, layout, info.card, asked)
@@ -132,6 +138,7 @@ class Denoiser:
         **fields: Any,
     ) -> NDArray[Any]:
         """Return the denoised stack, of the same shape and dtype. Parameters as `frames`."""
+        _check_array(array)
         output = np.empty(array.shape, array.dtype)
         for index, frame in self.frames(
             array, axes, features, settings, progress=progress, **fields
@@ -140,7 +147,36 @@ class Denoiser:
         return output
 
 
+def _check_array(array: Any) -> None:
+    if not (hasattr(array, "shape") and hasattr(array, "dtype")):
+        raise TypeError(
+            f"the data is a {type(array).__name__}: expected an array (numpy, dask, zarr); pass "
+            "numpy.asarray(data), and for a file the array that read(path) gives"
+        )
+    if np.ma.is_masked(array):
+        raise ValueError(
+            f"the array masks {int(np.ma.getmaskarray(array).sum())} values, which would be used "
+            "nevertheless: pass array.filled(numpy.nan), of floats, to have them replaced by "
+            "their surroundings"
+        )
+
+
+def _check_fields(fields: Mapping[str, Any]) -> None:
+    """Refuse what is fixed already and would go unheard."""
+    for name in ("weights", "device", "precision", "engine"):
+        if name in fields:
+            raise ValueError(
+                f"{name} = {fields[name]!r}: it is chosen when weights are loaded, with "
+                "Denoiser.load(name_or_path, device, precision)"
+            )
+
+
 def _merge(settings: DenoiseSettings | None, fields: dict[str, Any]) -> DenoiseSettings:
+    if not isinstance(settings, DenoiseSettings | None):
+        raise TypeError(
+            f"settings = {settings!r}: expected DenoiseSettings, for example "
+            "DenoiseSettings.parse(values)"
+        )
     if settings is None:
         return DenoiseSettings.parse(fields)
     return DenoiseSettings.parse({**vars(settings), **fields}) if fields else settings

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_denoise.core.axes import Layout, guess_axes
+from napari_denoise.core.axes import Layout, guess_axes, looks_like_color
 from napari_denoise.io import loaded, sidecar
 from napari_denoise.io.errors import FileError, ReadWarning
 from napari_denoise.io.exr_reader import GAMMA, display_range, read_exr
@@ -206,9 +206,8 @@ def _read_npy(path: Path) -> Loaded:
     check_dtype(path, array.dtype)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
-    colour = array.ndim >= 3 and array.shape[-1] in (3, 4) and array.dtype == np.uint8
     try:
-        axes = guess_axes(array.shape, rgb=colour)
+        axes = guess_axes(array.shape, rgb=looks_like_color(array.shape))
     except ValueError as error:
         raise FileError(path, str(error), "or save a part of it") from error
     return Loaded(array, axes, {"extra": {"format": "npy"}})

@@ -115,6 +115,26 @@ def test_an_unknown_format_is_not_taken_for_a_folder(tmp_path: Path) -> None:
     assert task.target == tmp_path / "results.v2/a.png"
 
 
+@pytest.mark.parametrize("suffix", ["/../x", "a/b"])
+def test_a_suffix_cannot_lead_out_of_the_folder(tmp_path: Path, suffix: str) -> None:
+    touch(tmp_path, "a.tif", "b.tif")
+    with pytest.raises(ValueError, match="names a folder"):
+        plan([tmp_path], tmp_path / "out", suffix=suffix)
+
+
+def test_an_empty_output_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "a.tif")
+    with pytest.raises(ValueError, match="the output is empty"):
+        plan([tmp_path], "")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, gray: Denoiser) -> None:
+    source = save(tmp_path / "a.tif", photons(24, 30), "YX")
+    (task,) = plan([source], source / "inside.ome.tif")
+    with pytest.raises(FileError, match="its folder cannot be made"):
+        denoise_file(task, gray, DenoiseSettings())
+
+
 def test_two_results_of_one_name_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "a.png", "a.jpg")
     with pytest.raises(ValueError, match=r"'a.jpg' and 'a.png' would both be written there"):

@@ -115,6 +115,10 @@ def plan(
     ValueError
         Inputs and output do not fit each other, or two results would get one name.
     """
+    if not str(output):
+        raise ValueError("the output is empty: name a file, or a folder such as 'clean'")
+    if Path(suffix).name != suffix:
+        raise ValueError(f"suffix {suffix!r} names a folder: use plain text such as _denoised")
     sources, place = find_inputs(inputs, sequence), Path(output).expanduser()
     if _names_a_file(place, str(output)):
         tasks = [_single(sources, place, suffix, file_format)]

@@ -126,7 +126,7 @@ def denoise_file(
         job = prepare(denoiser, array, meta, settings)
         meta = replace(meta, extra={**meta.extra, "napari_denoise": job.provenance()})
         stack = DenoisedArray(job, progress, source=source.files[0])
-        task.target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(task.target)
         _check_space(task.target, stack.nbytes)
         files = write(task.target, stack, meta, overwrite=overwrite)
     return Done(
@@ -190,6 +190,15 @@ class _Counted:
         self.count += 1
         if self._progress is not None:
             self._progress(self._task, step)
+
+
+def _make_folder(target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(
+            target, f"its folder cannot be made ({error.strerror})", "choose another place"
+        ) from error
 
 
 def _check_space(target: Path, needed: int) -> None:

@@ -55,6 +55,8 @@ def open_exr(path: Path) -> Any:
             f"it is not a whole OpenEXR file ({error})",
             "it may be truncated or another format: render or copy it again",
         ) from error
+    if not any(part.channels for part in file.parts):  # OpenEXR only warns of a file cut short
+        raise FileError(path, "it holds no channel; it may be truncated", "render or copy it again")
     deep = (OpenEXR.deepscanline, OpenEXR.deeptile)
     if any(part.type() in deep for part in file.parts):
         raise FileError(path, "it holds deep data", "flatten it to a plain image first")

@@ -235,3 +235,14 @@ def test_a_truncated_exr_is_named(tmp_path: Path, cut: int) -> None:
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(FileError, match=r"a\.exr: it is not a whole OpenEXR file"):
         read(path)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_an_exr_whose_pixels_are_cut_short_is_said_to_be_truncated(
+    tmp_path: Path, share: float
+) -> None:
+    path = single(tmp_path / "a.exr", layer(""))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(FileError, match=r"a\.exr: .*truncated"):
+        read(path)

@@ -167,7 +167,7 @@ def _print_table(results: list[Result], denoiser: Denoiser) -> None:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("sample")
+    table.add_column("sample", min_width=12)
     for column in ("frames", "PSNR before", "after", "SSIM before", "after", "time"):
         table.add_column(column, justify="right")
     table.add_column("weights")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
+from napari_denoise.models.discriminator import DiscriminatorConfig, PatchDiscriminator
 from napari_denoise.models.generator import Generator, GeneratorConfig
+from napari_denoise.models.iteapoy2018 import Iteapoy2018, Iteapoy2018Config
 from napari_denoise.models.network import Network
+from napari_denoise.models.thomas2017 import Thomas2017, Thomas2017Config
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,26 @@ class Architecture:
 
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
-    {"two-scale": Architecture(Generator, GeneratorConfig)}
+    {
+        "two-scale": Architecture(Generator, GeneratorConfig),
+        "thomas2017": Architecture(Thomas2017, Thomas2017Config),
+        "iteapoy2018": Architecture(Iteapoy2018, Iteapoy2018Config),
+    }
 )
+
+DISCRIMINATORS: Mapping[str, DiscriminatorConfig] = MappingProxyType(
+    {
+        "patch": DiscriminatorConfig(),
+        "thomas2017": DiscriminatorConfig(widths=(48, 96, 192, 384, 1), strides=(2, 2, 2, 1, 1)),
+        "iteapoy2018": DiscriminatorConfig(
+            widths=(64, 64, 128, 128, 256, 256, 1),
+            strides=(1, 2, 1, 2, 1, 2, 1),
+            kernel=3,
+            spectral_norm=False,  # its gradient penalty bounds the slope
+        ),
+    }
+)
+"""Needed in training alone; weights files hold none."""
 
 
 def build(architecture: str, config: Mapping[str, Any]) -> Network:
@@ -48,3 +69,18 @@ def build(architecture: str, config: Mapping[str, Any]) -> Network:
         )
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
     return entry.network(entry.config(**values))
+
+
+def build_discriminator(name: str, channels: int) -> PatchDiscriminator:
+    """Build a discriminator by name.
+
+    Raises
+    ------
+    ValueError
+        Unknown name.
+    """
+    if name not in DISCRIMINATORS:
+        raise ValueError(
+            f"discriminator {name!r} is not known here; choose one of {', '.join(DISCRIMINATORS)}"
+        )
+    return PatchDiscriminator(replace(DISCRIMINATORS[name], channels=channels))

@@ -144,9 +144,24 @@ def test_two_results_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_existing_results_are_refused_and_counted(tmp_path: Path) -> None:
     touch(tmp_path, "raw/a.png", "raw/b.png", "out/a.png", "out/b.png")
     tasks = plan([tmp_path / "raw"], tmp_path / "out")
-    with pytest.raises(FileExists, match=r"a.png: it exists already, as do 1 other.*--overwrite"):
+    with pytest.raises(FileExists, match=r"a.png: it exists already, as does 1 other; .*=True"):
         check_outputs(tasks, overwrite=False)
     check_outputs(tasks, overwrite=True)
+
+
+@pytest.mark.parametrize("target", ["clean_####.png", "clean.png"])
+def test_existing_frames_of_a_stack_are_refused_before_reading(tmp_path: Path, target: str) -> None:
+    source = save(tmp_path / "raw.ome.tif", photons(3, 24, 40), "TYX")
+    touch(tmp_path, "clean_0001.png", "clean_0002.png")
+    tasks = plan([source], tmp_path / target)
+    with pytest.raises(FileExists, match=r"clean_0001.png: it exists already, as does 1 other"):
+        check_outputs(tasks, overwrite=False)
+    check_outputs(tasks, overwrite=True)
+
+
+def test_frames_of_another_name_are_in_nobodys_way(tmp_path: Path) -> None:
+    touch(tmp_path, "raw.png", "out/clean_0001.png")
+    check_outputs(plan([tmp_path / "raw.png"], tmp_path / "out/clean.png"), overwrite=False)
 
 
 def test_an_input_is_never_replaced_even_with_overwrite(tmp_path: Path) -> None:
@@ -278,6 +293,36 @@ def test_a_broken_file_does_not_stop_the_others(tmp_path: Path, gray: Denoiser) 
         "a.ome.tif",
         "c.ome.tif",
     ]
+
+
+def test_what_is_there_is_refused_before_the_noise_is_measured(
+    tmp_path: Path, gray: Denoiser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "raw.npy"  # tells of its frames only when it is read
+    np.save(source, photons(3, 24, 40))
+    write(tmp_path / "clean.png", photons(3, 24, 40), ImageMeta("TYX"))
+    (task,) = plan([source], tmp_path / "clean.png")
+    monkeypatch.setattr(Denoiser, "prepare", None)  # calling it would fail
+    with pytest.raises(FileExists, match=r"clean_0000.png: it exists already, as do 2 others"):
+        denoise_file(task, gray, DenoiseSettings())
+    (float_task,) = plan([source], tmp_path / "clean.exr")
+    with pytest.raises(FileError, match="EXR holds linear light"):
+        denoise_file(float_task, gray, DenoiseSettings())
+
+
+def test_a_file_that_appears_during_the_run_is_kept(tmp_path: Path, gray: Denoiser) -> None:
+    source = save(tmp_path / "raw.ome.tif", photons(2, 24, 40), "TYX")
+    (task,) = plan([source], tmp_path / "clean.ome.tif")
+    (result,) = denoise_all(
+        [task],
+        gray,
+        DenoiseSettings(),
+        progress=lambda task, step: task.target.write_bytes(b"precious"),
+    )
+    assert isinstance(result, Failed)
+    assert "it appeared while the result was computed" in str(result.error)
+    assert task.target.read_bytes() == b"precious"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["clean.ome.tif", "raw.ome.tif"]
 
 
 def test_no_room_for_the_result_is_said_before_computing(

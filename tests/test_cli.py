@@ -206,6 +206,33 @@ def test_an_existing_result_is_refused_before_computing(tmp_path, tiny):
     assert read(target)[0].shape == (24, 40)
 
 
+def test_existing_frames_are_refused_before_computing(tmp_path, tiny):
+    source = tmp_path / "raw.npy"
+    np.save(source, photons(3, 24, 40))
+    frames = write(tmp_path / "clean_##.png", photons(3, 24, 40), ImageMeta("TYX"))
+    before = {file: file.read_bytes() for file in frames}
+    for target in ("clean_##.png", "clean_####.png"):
+        result = run("denoise", source, "-o", tmp_path / target, "-w", tiny)
+        assert result.exit_code == 2
+        (line,) = result.stderr.strip().splitlines()
+        assert "clean_00.png: it exists already, as do 2 others" in line
+        assert "pass --overwrite" in line
+    assert {file: file.read_bytes() for file in frames} == before
+    again = ("denoise", source, "-o", tmp_path / "clean_##.png", "-w", tiny, "--overwrite")
+    assert run(*again).exit_code == 0
+    assert {file: file.read_bytes() for file in frames} != before
+
+
+def test_a_refusal_that_comes_late_names_the_option_too(tmp_path, tiny):
+    source = tmp_path / "raw.npy"  # tells of its frames only when it is read
+    np.save(source, photons(3, 24, 40))
+    write(tmp_path / "clean.png", photons(3, 24, 40), ImageMeta("TYX"))
+    result = run("denoise", source, "-o", tmp_path / "clean.png", "-w", tiny)
+    assert result.exit_code == 2
+    assert "clean_0000.png: it exists already" in result.stderr
+    assert "pass --overwrite" in result.stderr
+
+
 def test_quiet_says_nothing(tmp_path, tiny):
     source = save(tmp_path / "raw.ome.tif", photons(24, 40), "YX")
     result = run("denoise", source, "-o", tmp_path / "clean.ome.tif", "-w", tiny, "-q")

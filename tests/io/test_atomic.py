@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_denoise.io.errors import FileError
+from napari_denoise.io.atomic import replacing
+from napari_denoise.io.errors import FileError, FileExists
 from napari_denoise.io.metadata import ImageMeta
 from napari_denoise.io.readers import read
 from napari_denoise.io.writers import write
@@ -99,3 +100,93 @@ def test_an_error_while_computing_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_missing_folder_is_said_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"the folder .* does not exist; create it first"):
         write(tmp_path / "no" / "a.npy", np.zeros((5, 7)), ImageMeta("YX"))
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_appears_meanwhile_is_kept(
+    tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise PermissionError("this file system has no hard links")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    targets = [tmp_path / name for name in ("a_0.png", "a_1.png", "a_2.png")]
+    with pytest.raises(FileExists, match=r"a_1\.png: it exists already: it appeared while"):
+        with replacing(targets, overwrite=False) as temporary:
+            for path in temporary:
+                path.write_bytes(b"ours")
+            targets[1].write_bytes(b"theirs")
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"a_1.png": b"theirs"}
+    targets[1].unlink()
+    with replacing(targets, overwrite=False) as temporary:
+        for path in temporary:
+            path.write_bytes(b"ours")
+    assert {file.read_bytes() for file in tmp_path.iterdir()} == {b"ours"}
+    assert sorted(tmp_path.iterdir()) == targets
+
+
+WRITER = """
+import sys
+import dask.array as da, numpy as np
+from napari_denoise.io.errors import FileExists
+from napari_denoise.io.metadata import ImageMeta
+from napari_denoise.io.writers import write
+
+value, note = int(sys.argv[2]), {"napari_denoise": {"made by": sys.argv[2]}}
+
+def held(block, block_info):
+    if block_info[0]["chunk-location"][0] == 1:
+        print("writing", flush=True)
+        sys.stdin.readline()
+    return block + np.uint16(value)
+
+zeros = da.zeros((3, 30, 30), chunks=(1, 30, 30), dtype="uint16")
+data = zeros.map_blocks(held, dtype="uint16", meta=np.empty((0, 0, 0), "uint16"))
+try:
+    # Only one of the two leaves a sidecar.
+    meta = ImageMeta("TYX", extra=note if value == 1 else {})
+    write(sys.argv[1], data, meta, overwrite=sys.argv[3] == "overwrite")
+    print("done")
+except FileExists as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize("name", ["a.ome.tif", "a_#.png"])
+def test_of_two_writers_at_once_one_wins_whole(tmp_path: Path, name: str, overwrite: bool) -> None:
+    command = [sys.executable, "-c", WRITER, str(tmp_path / name)]
+    how = "overwrite" if overwrite else "never"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    writers = [subprocess.Popen([*command, value, how], **pipes) for value in "12"]
+    for writer in writers:
+        assert writer.stdout.readline() == "writing\n"
+    for writer in writers:  # both are in the middle of it
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    said = [writer.communicate(timeout=60)[0].strip() for writer in writers]
+    failed = [text for text in said if text != "done"]
+    assert len(failed) == (0 if overwrite else 1)
+    assert all("it appeared while the result was computed" in text for text in failed)
+    array, meta = read(tmp_path if name == "a_#.png" else tmp_path / name)
+    (winner,) = np.unique(array)
+    assert overwrite or said[winner - 1] == "done"
+    note = meta.extra.get("napari_denoise")
+    assert note == ({"made by": "1"} if winner == 1 else None)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SLOW_WRITER, str(tmp_path / "a.ome.tif")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "writing\n"
+        write(tmp_path / "a.ome.tif", np.ones((5, 7)), ImageMeta("YX"))
+        alive = list(tmp_path.glob(".*"))
+        os.kill(writer.pid, signal.SIGKILL)
+    assert any(f"-{writer.pid}-" in file.name for file in alive)  # at work: left alone
+    foreign = tmp_path / f"{alive[0].name}".replace("a.ome.tif", "b.ome.tif")
+    foreign.touch()
+    write(tmp_path / "a.ome.tif", np.ones((5, 7)), ImageMeta("YX"), overwrite=True)
+    assert list(tmp_path.glob(".*")) == [foreign]  # of another target

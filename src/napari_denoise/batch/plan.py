@@ -11,7 +11,8 @@ from pathlib import Path
 
 from natsort import natsorted
 
-from napari_denoise.io.errors import FileError, FileExists
+from napari_denoise.io.atomic import check_absent
+from napari_denoise.io.errors import FileError
 from napari_denoise.io.sequences import (
     TIFF_SUFFIXES,
     PathLike,
@@ -19,13 +20,11 @@ from napari_denoise.io.sequences import (
     as_sequence,
     expand,
     find_sequences,
+    is_single_plane,
     siblings,
     suffix_of,
 )
-from napari_denoise.io.writers import WRITABLE, frame_paths
-
-FRAME_FORMATS = (".png", ".exr")
-"""Formats that hold one frame per file."""
+from napari_denoise.io.writers import FRAME_FORMATS, WRITABLE, frame_paths, frame_pattern
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,17 @@ class Task:
         if "#" in self.target.name and not self.source.is_stack:
             return []  # a file of many frames: writing checks its frames before computing
         return frame_paths(self.target, len(self.source.files), self.source.numbers)
+
+    @property
+    def taken(self) -> list[Path]:
+        """Files in the way; for a file of many frames every frame of the target's name."""
+        there = [file for file in self.outputs if file.exists()]
+        file = self.source.files[0]
+        if self.source.is_stack or suffix_of(self.target).lower() not in FRAME_FORMATS:
+            return there
+        if suffix_of(file).lower() in TIFF_SUFFIXES and not is_single_plane(file):
+            return there + _frames(frame_pattern(self.target))
+        return there + _frames(self.target)
 
 
 def find_inputs(inputs: Iterable[PathLike], sequence: bool | None = None) -> list[Sequence]:
@@ -149,14 +159,15 @@ def check_outputs(tasks: Iterable[Task], *, overwrite: bool) -> None:
                 f"{file}: the result would replace an input; choose another folder, or add "
                 "a suffix to the names (--suffix _denoised)"
             )
-    existing = [] if overwrite else [file for file in outputs if file.exists()]
-    if existing:
-        rule = "it exists already"
-        if len(existing) > 1:
-            rule += f", as do {len(existing) - 1} other results of {len(outputs)}"
-        raise FileExists(
-            existing[0], rule, "choose another name, or pass --overwrite to replace it"
-        )
+    if not overwrite:
+        check_absent(file for task in tasks for file in task.taken)
+
+
+def _frames(pattern: Path) -> list[Path]:
+    try:
+        return expand(pattern) if "#" in pattern.name else []
+    except FileError:
+        return []
 
 
 def _unfold(given: PathLike) -> list[Path]:

@@ -19,7 +19,7 @@ from napari_denoise.core.settings import DenoiseSettings
 from napari_denoise.io.errors import FileError, ReadWarning, WriteWarning
 from napari_denoise.io.metadata import ImageMeta
 from napari_denoise.io.readers import read
-from napari_denoise.io.writers import write
+from napari_denoise.io.writers import check_output, write
 
 if TYPE_CHECKING:
     from napari_denoise.inference.denoiser import Denoiser
@@ -123,6 +123,7 @@ def denoise_file(
         array, meta = read(source.files, axes=axes, sequence=source.is_stack)
         if "napari_denoise" in meta.extra:
             messages.append(f"{source.pattern}: it was denoised before, and is now once more")
+        check_output(task.target, array, meta, overwrite=overwrite)
         job = prepare(denoiser, array, meta, settings)
         meta = replace(meta, extra={**meta.extra, "napari_denoise": job.provenance()})
         stack = DenoisedArray(job, progress, source=source.files[0])

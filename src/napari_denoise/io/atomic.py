@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import platform
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 from napari_denoise.io.errors import FileError, FileExists
 
+_HOST = re.sub(r"\W", "", platform.node())[:24] or "host"
+_TEMPORARY = re.compile(rf"\.(?P<name>.+)\.{_HOST}-(?P<process>\d+)-\d+\.tmp", re.DOTALL)
+
 
 @contextmanager
-def replacing(targets: Sequence[Path], *, overwrite: bool) -> Iterator[list[Path]]:
+def replacing(
+    targets: Sequence[Path], *, overwrite: bool, sidecar: Path | None = None
+) -> Iterator[list[Path]]:
     """Yield a temporary path for each target; rename them all when the block succeeds.
 
     The temporary files are hidden ones in the target's own folder, so that the rename
     is atomic. Each is flushed to the disk before the first is renamed. Whatever fails,
-    the older files stay whole and the temporary ones go.
+    the older files stay whole and the temporary ones go. Of several writers at once one
+    wins with all of its files.
+
+    Parameters
+    ----------
+    targets
+        In one folder.
+    overwrite
+        Replace what is there; else a file that appeared meanwhile stays, and is an error.
+    sidecar
+        A file that belongs to the targets; its temporary path is the last. Where the block
+        writes nothing to it there will be none.
 
     Raises
     ------
@@ -25,16 +44,20 @@ def replacing(targets: Sequence[Path], *, overwrite: bool) -> Iterator[list[Path
     FileError
         The disk is full, or the folder cannot be written.
     """
-    check_targets(targets, overwrite=overwrite)
-    temporary = [path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in targets]
+    wanted = [*targets, sidecar] if sidecar else list(targets)
+    check_targets(wanted, overwrite=overwrite)
+    temporary: list[Path] = []
     try:
+        _remove_abandoned(wanted)
+        for target in wanted:
+            temporary.append(_temporary(target))
         yield temporary
         for path in temporary:
             _flush(path)
-        for path, target in zip(temporary, targets, strict=True):
-            os.replace(path, target)
-        for folder in {target.parent for target in targets}:
-            _flush_folder(folder)
+        with _one_at_a_time({target.parent for target in wanted}):
+            _put(list(zip(temporary, wanted, strict=True)), overwrite, sidecar)
+    except FileError:
+        raise
     except OSError as error:
         raise FileError(
             targets[0],
@@ -57,10 +80,101 @@ def check_targets(targets: Sequence[Path], *, overwrite: bool) -> None:
                 "it is a folder",
                 "name a file in it, such as clean.ome.tif or clean_####.png",
             )
-        if target.exists() and not overwrite:
-            raise FileExists(
-                target, "it exists already", "choose another name or pass overwrite=True"
-            )
+    if not overwrite:
+        check_absent(targets)
+
+
+def check_absent(targets: Iterable[Path]) -> None:
+    """Refuse to go on where a target exists; the first one is named.
+
+    Raises
+    ------
+    FileExists
+        One exists.
+    """
+    existing = [target for target in targets if target.exists()]
+    if existing:
+        others = len(existing) - 1
+        more = ", as does 1 other" if others == 1 else f", as do {others} others"
+        raise FileExists.of(existing[0], more if others else "")
+
+
+def _temporary(target: Path) -> Path:
+    """Make an empty file that no other writer of the same target uses."""
+    for number in count():
+        path = target.with_name(f".{target.name}.{_HOST}-{os.getpid()}-{number}.tmp")
+        try:
+            path.touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        return path
+    raise AssertionError("numbers do not end")
+
+
+def _remove_abandoned(targets: Sequence[Path]) -> None:
+    """Remove what killed processes of this machine left of the same targets."""
+    names = {target.name for target in targets}
+    for folder in {target.parent for target in targets}:
+        for entry in os.scandir(folder):
+            found = _TEMPORARY.fullmatch(entry.name)
+            if found and found["name"] in names and not _is_alive(int(found["process"])):
+                Path(entry.path).unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    import psutil  # rarely needed
+
+    return bool(psutil.pid_exists(process))
+
+
+def _put(pairs: list[tuple[Path, Path]], overwrite: bool, sidecar: Path | None) -> None:
+    """Rename all, or where one of several new names is taken none."""
+    placed: list[Path] = []
+    try:
+        for path, target in pairs:
+            if target == sidecar and not path.stat().st_size:
+                _leave_none(target, overwrite)
+            elif overwrite:
+                os.replace(path, target)
+            else:
+                _put_new(path, target)
+                placed.append(target)
+    except BaseException:
+        for target in placed:
+            target.unlink(missing_ok=True)
+        raise
+
+
+def _leave_none(sidecar: Path, overwrite: bool) -> None:
+    if overwrite:
+        sidecar.unlink(missing_ok=True)
+    else:
+        check_absent([sidecar])
+
+
+def _put_new(path: Path, target: Path) -> None:
+    """Give a file its name unless that is taken, in one step."""
+    try:
+        if os.name == "nt":
+            os.rename(path, target)  # never replaces there
+            return
+        try:
+            os.link(path, target)  # unlike rename it never replaces
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            _take_name(path, target)
+    except FileExistsError:
+        raise FileExists.of(target, ": it appeared while the result was computed") from None
+
+
+def _take_name(path: Path, target: Path) -> None:
+    os.close(os.open(target, os.O_CREAT | os.O_EXCL))
+    try:
+        os.replace(path, target)
+    except BaseException:
+        target.unlink()
+        raise
 
 
 def _flush(path: Path) -> None:
@@ -68,11 +182,19 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _flush_folder(folder: Path) -> None:
+@contextmanager
+def _one_at_a_time(folders: set[Path]) -> Iterator[None]:
+    """Keep other writers from renaming in these folders; flush the folders at the end."""
     if os.name == "nt":  # Windows cannot open a folder as a file
+        yield
         return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    import fcntl
+
+    with ExitStack() as stack:
+        for folder in sorted(folders):
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            with suppress(OSError):  # some network drives cannot: each file is whole even so
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            stack.callback(os.fsync, descriptor)
+        yield

@@ -25,6 +25,12 @@ class FileError(ValueError):
 class FileExists(FileError, FileExistsError):
     """The target exists and replacing it was not asked for."""
 
+    @classmethod
+    def of(cls, path: str | os.PathLike[str], more: str = "") -> FileExists:
+        """Say that a target is there; `more` goes on with the sentence."""
+        remedy = "choose another name or pass overwrite=True"
+        return cls(path, f"it exists already{more}", remedy)
+
 
 class ReadWarning(UserWarning):
     """The file was read, but something in it was left out or guessed."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_denoise.core.axes import Layout
 from napari_denoise.io import sidecar
-from napari_denoise.io.atomic import check_targets, replacing
+from napari_denoise.io.atomic import check_absent, replacing
 from napari_denoise.io.errors import FileError, FileExists, WriteWarning
 from napari_denoise.io.exr_writer import HALF_MAX, encode_exr, encode_through
 from napari_denoise.io.frames import iterate, planes_last
@@ -26,7 +26,9 @@ from napari_denoise.io.raster import encode_png
 from napari_denoise.io.sequences import TIFF_SUFFIXES, expand, split_number, suffix_of
 from napari_denoise.io.tiff_writer import write_tiff
 
-WRITABLE = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".exr", ".png", ".npy")
+FRAME_FORMATS = (".exr", ".png")
+"""Formats that hold one frame per file."""
+WRITABLE = (".ome.tif", ".ome.tiff", ".tif", ".tiff", *FRAME_FORMATS, ".npy")
 _AXIS = {"T": "time points", "Z": "planes", "C": "channels"}
 
 
@@ -61,18 +63,43 @@ def write(path: str | Path, array: Any, meta: ImageMeta, *, overwrite: bool = Fa
     """
     path = Path(path).expanduser()
     meta = _complete(path, array, meta)
+    check_output(path, array, meta, overwrite=overwrite)
     suffix = suffix_of(path).lower()
-    if suffix in (".exr", ".png"):
+    if suffix in FRAME_FORMATS:
         return _write_frames(path, array, meta, overwrite)
-    if suffix in TIFF_SUFFIXES:
-        return _write_whole(path, array, meta, overwrite, write_tiff)
-    if suffix == ".npy":
-        return _write_whole(path, array, meta, overwrite, _write_npy)
-    raise FileError(
-        path,
-        "it is a folder" if path.is_dir() else f"the format {path.suffix!r} is not written",
-        f"use one of {', '.join(WRITABLE)}, for frames a name such as clean_####.png",
+    return _write_whole(
+        path, array, meta, overwrite, _write_npy if suffix == ".npy" else write_tiff
     )
+
+
+def check_output(path: str | Path, array: Any, meta: ImageMeta, *, overwrite: bool = False) -> None:
+    """Refuse what `write` would refuse of these arguments; reads no pixel, writes nothing.
+
+    Raises
+    ------
+    FileExists
+        A file is there and `overwrite` is false; the first one is named.
+    FileError
+        The format cannot hold the data.
+    """
+    path = Path(path).expanduser()
+    meta = _complete(path, array, meta)
+    suffix = suffix_of(path).lower()
+    targets, pattern = [path], path
+    if suffix in FRAME_FORMATS:
+        ordered, axes = planes_last(array, meta.axes)
+        _check_frames(path, ordered, axes)
+        targets, pattern = _frames_of(path, ordered.shape[0] if axes[0] not in "YXS" else 1, meta)
+    elif suffix not in (*TIFF_SUFFIXES, ".npy"):
+        raise FileError(
+            path,
+            "it is a folder" if path.is_dir() else f"the format {path.suffix!r} is not written",
+            f"use one of {', '.join(WRITABLE)}, for frames a name such as clean_####.png",
+        )
+    if not overwrite:
+        check_absent(targets)
+    _check_leftovers(pattern, targets, overwrite)
+    _check_sidecar(pattern, overwrite)
 
 
 def frame_paths(path: Path, count: int, numbers: tuple[int, ...] = ()) -> list[Path]:
@@ -90,7 +117,7 @@ def frame_paths(path: Path, count: int, numbers: tuple[int, ...] = ()) -> list[P
     if "#" not in path.name:
         if count == 1:
             return [path]
-        path = _pattern(path)
+        path = frame_pattern(path)
     numbers = numbers if len(numbers) == count else tuple(range(count))
     *_, run = re.finditer("#+", path.name)
     width = len(run.group())
@@ -98,7 +125,10 @@ def frame_paths(path: Path, count: int, numbers: tuple[int, ...] = ()) -> list[P
     return [path.with_name(f"{head}{number:0{width}d}{tail}") for number in numbers]
 
 
-def _pattern(path: Path) -> Path:
+def frame_pattern(path: Path) -> Path:
+    """Name of several frames that are to be saved as `path`, with its run of ``#``."""
+    if "#" in path.name:
+        return path
     suffix = suffix_of(path)
     return path.with_name(f"{path.name.removesuffix(suffix)}_####{suffix}")
 
@@ -130,13 +160,13 @@ def _write_whole(
     overwrite: bool,
     writer: Callable[[Path, Path, Any, ImageMeta], set[str]],
 ) -> list[Path]:
-    place = _sidecar_place(path, overwrite)
-    check_targets([path], overwrite=overwrite)
-    with replacing([path, place], overwrite=True) as (temporary, beside):
+    place = sidecar.sidecar_path(path)
+    with replacing([path], overwrite=overwrite, sidecar=place) as (temporary, beside):
         held = writer(temporary, path, array, meta)
         values = sidecar.sidecar_values(meta, tuple(array.shape), held)
-        beside.write_bytes(sidecar.encode(values, path))
-    return _without_empty(path, place, values)
+        if values:
+            beside.write_bytes(sidecar.encode(values, path))
+    return [path, place] if values else [path]
 
 
 def _write_npy(temporary: Path, target: Path, array: Any, meta: ImageMeta) -> set[str]:
@@ -153,24 +183,27 @@ def _write_npy(temporary: Path, target: Path, array: Any, meta: ImageMeta) -> se
 
 def _write_frames(path: Path, array: Any, meta: ImageMeta, overwrite: bool) -> list[Path]:
     ordered, axes = planes_last(array, meta.axes)
-    _check_frames(path, ordered, axes)
     count = ordered.shape[0] if axes[0] not in "YXS" else 1
-    targets = frame_paths(path, count, tuple(meta.extra.get("numbers", ())))
-    pattern = path if "#" in path.name or count == 1 else _pattern(path)
-    _check_leftovers(pattern, targets, overwrite)
-    place = _sidecar_place(pattern, overwrite)
-    check_targets(targets, overwrite=overwrite)
+    targets, pattern = _frames_of(path, count, meta)
+    place = sidecar.sidecar_path(pattern)
     encoder = _exr_encoder if suffix_of(path).lower() == ".exr" else _png_encoder
     held = {"axes"} if meta.axes == ("T" + axes[-2:] if axes[-1] != "S" else "TYXS") else set()
     if count == 1 and meta.axes in ("YX", "YXS"):
         held = {"axes"}
     values = sidecar.sidecar_values(meta, tuple(array.shape), held)
-    with replacing([*targets, place], overwrite=True) as temporary:
+    with replacing(targets, overwrite=overwrite, sidecar=place) as temporary:
         encode = encoder(path, meta, count)
         for number, image in enumerate(iterate(ordered, axes)):
             temporary[number].write_bytes(encode(number, image))
-        temporary[-1].write_bytes(sidecar.encode(values, pattern))
-    return [*targets[:-1], *_without_empty(targets[-1], place, values)]
+        if values:
+            temporary[-1].write_bytes(sidecar.encode(values, pattern))
+    return [*targets, place] if values else targets
+
+
+def _frames_of(path: Path, count: int, meta: ImageMeta) -> tuple[list[Path], Path]:
+    """Files of the frames, and the name that stands for all of them."""
+    targets = frame_paths(path, count, tuple(meta.extra.get("numbers", ())))
+    return targets, path if count == 1 else frame_pattern(path)
 
 
 def _check_frames(path: Path, array: Any, axes: str) -> None:
@@ -217,11 +250,11 @@ def _check_leftovers(pattern: Path, targets: list[Path], overwrite: bool) -> Non
         )
 
 
-def _sidecar_place(path: Path, overwrite: bool) -> Path:
-    """Where the sidecar goes; a JSON file of somebody else is never replaced."""
+def _check_sidecar(path: Path, overwrite: bool) -> None:
+    """Refuse to replace a JSON file of somebody else, and our own without `overwrite`."""
     place = sidecar.sidecar_path(path)
     if not place.exists():
-        return place
+        return
     try:
         ours = sidecar.is_ours(json.loads(place.read_bytes()))
     except (ValueError, OSError):
@@ -231,15 +264,7 @@ def _sidecar_place(path: Path, overwrite: bool) -> Path:
             place, "a file of another program has the sidecar's name", "choose another name"
         )
     if not overwrite:
-        raise FileExists(place, "it exists already", "choose another name or pass overwrite=True")
-    return place
-
-
-def _without_empty(path: Path, place: Path, values: dict[str, Any]) -> list[Path]:
-    if values:
-        return [path, place]
-    place.unlink(missing_ok=True)
-    return [path]
+        raise FileExists.of(place)
 
 
 def _png_encoder(path: Path, meta: ImageMeta, count: int) -> Callable[[int, Any], bytes]:

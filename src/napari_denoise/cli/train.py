@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_denoise.cli.console import Debug, Device, err, reporting, warn
 
 if TYPE_CHECKING:
+    from napari_denoise.training.loop import StepReport
     from napari_denoise.training.run import Run
 
 
@@ -21,7 +24,15 @@ def train(
         Path, typer.Option("--run", help="Where checkpoint, log and weights are kept.")
     ],
     data: Annotated[
-        Path | None, typer.Option("--data", help="Folder of clean images, searched wholly.")
+        Path | None,
+        typer.Option(
+            "--data",
+            help="Folder of clean images, or of real pairs in noisy/ and clean/ (or noisy2/).",
+        ),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option("--base", help="Weights to start from: a name or a .safetensors file."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -34,37 +45,63 @@ def train(
         bool, typer.Option("--export", help="Only write weights from the checkpoint there is.")
     ] = False,
     device: Device = "auto",
+    processes: Annotated[
+        int, typer.Option(min=1, help="GPUs, or processes on a CPU, that share a step.")
+    ] = 1,
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads; one trains reproducibly.")
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Train weights from clean images, as a recipe says.
+    """Train weights from clean images or real pairs, as a recipe says.
 
     `napari-denoise train recipes/photo.toml --data photos --run runs/photo`
 
-    The run folder holds checkpoint.pt, log.csv and recipe.json. Ctrl+C loses the steps since
-    the last checkpoint; --resume goes on from there.
+    The run folder holds checkpoint.pt, log.csv, recipe.json and, where the recipe keeps
+    pictures to validate on, validation/STEP.png. Ctrl+C loses the steps since the last
+    checkpoint; --resume goes on from there.
     """
     with reporting(debug):
         with err().status("Loading PyTorch ..."):
             import torch
 
+            from napari_denoise.models.catalogue import find_weights
             from napari_denoise.models.device import choose_device
-            from napari_denoise.training.run import Run, read_recipe
-        run = Run(read_recipe(recipe), folder)
+
+            run_module = _training_module()
+        run = run_module.Run(run_module.read_recipe(recipe), folder)
         target = output or folder / f"{run.settings.name}.safetensors"
         if threads is not None:
             torch.set_num_threads(threads)
         if not export:
             if data is None:
                 raise ValueError("--data is missing: name the folder of clean images")
-            _train(run, data, resume, choose_device(device))
+            start = None if base is None else find_weights(base)
+            _train(
+                run,
+                data,
+                resume=resume,
+                device=choose_device(device),
+                processes=processes,
+                base=start,
+            )
         info = run.export(target)
         typer.echo(f"{info.path}: {info.path.stat().st_size / 1e6:.1f} MB, sha256 {info.sha256}")
 
 
-def _train(run: Run, data: Path, resume: bool, device: str) -> None:
+def _training_module() -> ModuleType:
+    """Import the training core, which an installation for denoising alone may lack."""
+    try:
+        return import_module("napari_denoise.training.run")
+    except ModuleNotFoundError as error:
+        if error.name != "lightning_fabric":
+            raise
+        raise ValueError(
+            "training needs the package lightning-fabric: pip install 'napari-denoise[train]'"
+        ) from error
+
+
+def _train(run: Run, data: Path, **options: Any) -> None:
     from napari_denoise.cli.progress import training_bars
 
     total, saved = run.settings.steps, 0
@@ -72,11 +109,21 @@ def _train(run: Run, data: Path, resume: bool, device: str) -> None:
     try:
         with training_bars() as bars:
             bar = bars.add_task(run.settings.name, total=total, loss=float("nan"), speed=0.0)
-            for report in run.train(data, resume=resume, device=device):
-                saved = report.step if report.saved else saved
-                speed = report.steps_done / max(report.seconds, 1e-9)
-                bars.update(bar, completed=report.step, loss=report.mean_loss, speed=speed)
+            for report in run.train(data, **options):
+                last = report.last
+                saved = last.step if last.saved else saved
+                speed = last.steps_per_second
+                bars.update(bar, completed=last.step, loss=report.mean_loss, speed=speed)
+                if last.validation is not None:
+                    console.print(_describe(last))
     except KeyboardInterrupt:
         if saved:
             warn(f"the checkpoint holds step {saved} of {total}; --resume goes on there", console)
         raise
+
+
+def _describe(report: StepReport) -> str:
+    figures = report.validation.figures if report.validation else {}
+    values = (f"{name.removeprefix('psnr_')} {figures[name]:.2f}" for name in figures)
+    shown = [text for text, name in zip(values, figures, strict=True) if name.startswith("psnr")]
+    return f"step {report.step}: PSNR {', '.join(shown)} dB"

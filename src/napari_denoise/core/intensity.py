@@ -227,6 +227,20 @@ class AnscombeMapping:
         t -= np.interp(t, means, gap).astype(np.float32)
         return self._unstabilise(t)
 
+    def forward_mean(self, x: ArrayLike) -> Float32Array:
+        """Map a noise-free image to the mean of the transformed noisy ones.
+
+        `inverse` undoes it: this, not `forward` of the clean image, is what a denoiser that
+        works on transformed values should give.
+        """
+        start, width = self._bounds
+        t = self._stabilise(to_float32(x))
+        means, gap = jensen_gap(self.read_noise / self.gain, self._reach)
+        t += np.interp(t, means - gap, gap).astype(np.float32)
+        t -= np.float32(start)
+        t *= np.float32(1 / width)
+        return t
+
     def to_json(self) -> dict[str, Any]:
         """Return kind and parameters."""
         return {"kind": self.kind, **asdict(self)}
@@ -331,6 +345,34 @@ class LogMapping:
 
 
 Mapping = AffineMapping | AnscombeMapping | LogMapping
+
+
+def inverse_mean(
+    mapping: Mapping, mean: Float32Array, variance: Float32Array | None
+) -> Float32Array:
+    """Bring an uncertain estimate back to data units without bias.
+
+    Where a mapping bends, the inverse of a mean is not the mean of the inverse: structure
+    that noise hides, and that an estimate therefore averages over, would come out too dark.
+    The inverse is averaged over two points one standard deviation apart from the estimate,
+    which is exact to second order.
+
+    Parameters
+    ----------
+    mapping
+        As the estimate was mapped.
+    mean
+        Estimate in network units.
+    variance
+        Its error variance in network units squared; None if it is not known.
+    """
+    if variance is None or isinstance(mapping, AffineMapping):
+        return mapping.inverse(mean)
+    deviation = np.sqrt(variance)
+    sides = mapping.inverse(mean + deviation)
+    sides += mapping.inverse(mean - deviation)
+    sides *= np.float32(0.5)
+    return sides
 
 
 def fit_mapping(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from napari_denoise.core.noise import LARGEST, NoiseModel
 
-_STRICT = ConfigDict(extra="forbid")
+STRICT = ConfigDict(extra="forbid")
 
 ChannelNoise = Literal["auto"] | Annotated[float, Field(ge=0, le=LARGEST)] | NoiseModel
 """Estimate it, a Gaussian sigma in the data's own units, or a full model."""
@@ -20,8 +20,11 @@ _CONTAINERS = ("dataclass_type", "tuple_type")
 """Complaints that hardly anybody can act on, where a plain value was given."""
 
 
-class _Settings:
+class Settings:
     """JSON both ways, and one readable error for everything that is wrong."""
+
+    _nested: ClassVar[bool] = False
+    """Whether fields are settings themselves, so that errors name the whole path."""
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
@@ -35,7 +38,8 @@ class _Settings:
         try:
             return TypeAdapter(cls).validate_python(values)
         except ValidationError as error:
-            raise ValueError(describe(error)) from error
+            text = _describe_paths(error) if cls._nested else describe(error)
+            raise ValueError(text) from error
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values that `parse` turns into an equal object."""
@@ -49,6 +53,17 @@ def describe(error: ValidationError) -> str:
     for problem in error.errors():
         fields.setdefault((*problem["loc"], None)[0], []).append(problem)
     return "\n".join(_describe_field(problems) for problems in fields.values())
+
+
+def _describe_paths(error: ValidationError) -> str:
+    """Say each problem in one line, naming the field as a recipe does: section.field."""
+    lines = []
+    for problem in error.errors():
+        path = ".".join(map(str, problem["loc"])) or "settings"
+        rule = problem["msg"].removeprefix("Value error, ")
+        plain = problem["type"] in ("value_error", "missing", "unexpected_keyword_argument")
+        lines.append(f"{path}: {rule}" if plain else f"{path} = {problem['input']!r}: {rule}")
+    return "\n".join(lines)
 
 
 def _describe_field(problems: list[ErrorDetails]) -> str:
@@ -74,8 +89,8 @@ def _name(problems: list[ErrorDetails]) -> str:
     return str(place[0]) if part is None else f"{place[0]}.{part}"
 
 
-@dataclass(frozen=True, config=_STRICT)
-class DenoiseSettings(_Settings):
+@dataclass(frozen=True, config=STRICT)
+class DenoiseSettings(Settings):
     """How to denoise; the widget, the command line and Python all build this."""
 
     weights: str = "auto"
@@ -102,48 +117,4 @@ class DenoiseSettings(_Settings):
             low, high = self.intensity_range
             if not (np.isfinite([low, high]).all() and low < high):
                 raise ValueError(f"intensity_range {low, high}: expected finite low < high")
-        return self
-
-
-@dataclass(frozen=True, config=_STRICT)
-class DataSource:
-    """A set of training images and the terms it came under."""
-
-    name: str
-    licence: str
-
-
-@dataclass(frozen=True, config=_STRICT)
-class TrainSettings(_Settings):
-    """A training recipe. Sigmas are in units of the [0, 1] image range."""
-
-    name: str
-    domain: Literal["photo", "microscopy"]
-    architecture: str
-    config: dict[str, Any]
-    steps: Annotated[int, Field(gt=0)]
-    batch: Annotated[int, Field(gt=0)] = 8
-    patch: Annotated[int, Field(gt=0, multiple_of=4)] = 64
-    sigma: tuple[float, float] = (0.0, 0.22)
-    intensity_augmentation: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of patches whose gamma, contrast and level are changed."""
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    warmup: Annotated[int, Field(ge=0)] = 200
-    decay: Annotated[int, Field(ge=0)] = 0
-    """Steps at the end over which the learning rate falls to zero."""
-    clip: Annotated[float, Field(gt=0)] = 1.0
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    bf16: bool = False
-    seed: int = 0
-    save_every: Annotated[int, Field(gt=0)] = 250
-    title: str = ""
-    """For the card of the weights, as are the next two; a name for people."""
-    description: str = ""
-    training_data: tuple[DataSource, ...] = ()
-
-    @model_validator(mode="after")
-    def _sigma_is_a_range(self) -> Self:
-        low, high = self.sigma
-        if not 0 <= low <= high:
-            raise ValueError(f"sigma {self.sigma}: expected 0 <= low <= high")
         return self

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_denoise.core.intensity import Float32Array, Mapping
+from napari_denoise.core.tiles import Window
 from napari_denoise.models.catalogue import WeightsInfo, read_info
 from napari_denoise.models.device import PRECISIONS
 from napari_denoise.models.network import Network
@@ -36,6 +38,26 @@ class NetworkScale:
     factor: float = 1.0
 
 
+class Estimate(NamedTuple):
+    """A denoised window in mapped units, (C, Y, X) float32: `intensity.inverse_mean` undoes it.
+
+    Parameters
+    ----------
+    mean
+        The denoised values.
+    variance
+        Of their error, in mapped units squared; None if the network states none.
+    """
+
+    mean: Float32Array
+    variance: Float32Array | None
+
+    def within(self, window: Window) -> Estimate:
+        """Cut rows and columns."""
+        variance = None if self.variance is None else self.variance[:, *window]
+        return Estimate(self.mean[:, *window], variance)
+
+
 class TorchEngine:
     """A network on a device in one precision.
 
@@ -53,7 +75,7 @@ class TorchEngine:
         self.device = torch.device(device)
         self.dtype = PRECISIONS[precision]
         self.channels = channels
-        self.radius, self.multiple = network.radius, network.multiple
+        self.radius, self.multiple, self.spread = network.radius, network.multiple, network.spread
         self.network = network.to(self.device, self.dtype)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -62,9 +84,7 @@ class TorchEngine:
         """Pixels to read around a window: the receptive field radius, rounded up."""
         return ceil(self.radius / self.multiple) * self.multiple
 
-    def run(
-        self, window: NDArray[np.generic], mapping: Mapping, scale: NetworkScale
-    ) -> Float32Array:
+    def run(self, window: NDArray[np.generic], mapping: Mapping, scale: NetworkScale) -> Estimate:
         """Denoise one window.
 
         Parameters
@@ -76,19 +96,17 @@ class TorchEngine:
         scale
             Noise level in mapped units.
 
-        Returns
-        -------
-        ndarray
-            (C, Y, X), float32, in mapped units: `mapping.inverse` brings them back.
         """
         with torch.inference_mode(), _exact_float32():
             mapped = self._mapped(_pad(window, self.multiple), mapping)
             squeezed = (mapped - 0.5) * scale.factor + 0.5 if scale.factor != 1 else mapped
             output = self._network_on(squeezed, scale.sigma * scale.factor)
+            output = output[:, :, : window.shape[1], : window.shape[2]]
+            mean, variance = output[0], output[1] if self.spread else None
             if scale.factor != 1:
-                output = (output - 0.5) / scale.factor + 0.5
-            kept = output[:, : window.shape[1], : window.shape[2]]
-            return np.asarray(kept.cpu().numpy(), np.float32)
+                mean = (mean - 0.5) / scale.factor + 0.5
+                variance = variance / scale.factor**2 if variance is not None else None
+            return Estimate(_to_numpy(mean), None if variance is None else _to_numpy(variance))
 
     def _mapped(self, window: NDArray[np.generic], mapping: Mapping) -> Tensor:
         """Move a window to the device, integers in their own dtype, and map it there."""
@@ -106,7 +124,7 @@ class TorchEngine:
         return tensor.pin_memory().to(self.device, non_blocking=True)
 
     def _network_on(self, image: Tensor, sigma: float) -> Tensor:
-        """(C, Y, X) -> the same, adapting the channels to those of the network."""
+        """(C, Y, X) -> (1 or 2, C, Y, X), adapting the channels to those of the network."""
         samples = image.shape[0]
         if samples == self.channels:
             batch = image[None]
@@ -117,9 +135,13 @@ class TorchEngine:
         batch = batch.contiguous(memory_format=torch.channels_last)
         level = torch.full((1, 1, 1, 1), sigma, device=self.device, dtype=torch.float32)
         output: Tensor = self.network(batch, level.expand(len(batch), 1, *batch.shape[2:]))
-        if samples == self.channels:
-            return output[0]
-        return output.mean(dim=1)
+        # (N, 1 or 2, C, Y, X)
+        parts = output.reshape(len(batch), -1, self.channels, *output.shape[2:])
+        return parts[0] if samples == self.channels else parts.mean(dim=2).transpose(0, 1)
+
+
+def _to_numpy(planes: Tensor) -> Float32Array:
+    return np.asarray(planes.cpu().numpy(), np.float32)
 
 
 def load_engine(info: WeightsInfo, realism: float, device: str, precision: str) -> TorchEngine:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import napari_denoise
 from napari_denoise.core.axes import Index, Layout
-from napari_denoise.core.intensity import replace_nonfinite, restore_dtype
+from napari_denoise.core.intensity import inverse_mean, replace_nonfinite, restore_dtype
 from napari_denoise.core.noise import NoiseModel
 from napari_denoise.core.settings import DenoiseSettings
 from napari_denoise.core.tiles import Tile, Window, plan_tiles, recompute_factor
@@ -235,8 +235,9 @@ class StackJob:
         original = colors[:, *tile.write]
         if channel.scale.sigma == 0 or self.settings.strength == 0:
             return original  # nothing to remove: leave every value as it is
-        mapped = self.engine.run(colors[:, *tile.read], channel.mapping, channel.scale)
-        clean = channel.mapping.inverse(mapped[:, *tile.keep])
+        estimate = self.engine.run(colors[:, *tile.read], channel.mapping, channel.scale)
+        kept = estimate.within(tile.keep)
+        clean = inverse_mean(channel.mapping, kept.mean, kept.variance)
         if self.settings.strength < 1:
             noisy = original.astype(np.float32)
             clean = noisy + np.float32(self.settings.strength) * (clean - noisy)

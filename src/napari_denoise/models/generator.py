@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from napari_denoise.models.network import Network
+from napari_denoise.models.network import VARIANCE_FLOOR, Network
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,17 @@ class GeneratorConfig:
         Features at half and at quarter resolution.
     blocks
         Residual blocks before, at and after the quarter resolution.
+    spread
+        Also state the variance of the error.
+    features
+        Planes taken beside the image.
     """
 
     channels: int = 1
     widths: tuple[int, int] = (48, 96)
     blocks: tuple[int, int, int] = (1, 4, 1)
+    spread: bool = False
+    features: int = 0
 
     @property
     def multiple(self) -> int:
@@ -76,20 +82,25 @@ class Generator(Network):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.radius, self.multiple = config.radius, config.multiple
+        self.spread, self.features = config.spread, config.features
         half, quarter = config.widths
         before, middle, after = config.blocks
-        self.head = nn.Conv2d(4 * (config.channels + 1), half, 3, padding=1)
+        self.head = nn.Conv2d(4 * (config.channels + 1 + config.features), half, 3, padding=1)
         self.before = nn.Sequential(*(ResidualBlock(half) for _ in range(before)))
         self.down = nn.Conv2d(half, quarter, 2, stride=2)
         self.middle = nn.Sequential(*(ResidualBlock(quarter) for _ in range(middle)))
         self.up = nn.ConvTranspose2d(quarter, half, 2, stride=2)
         self.after = nn.Sequential(*(ResidualBlock(half) for _ in range(after)))
         self.tail = nn.Conv2d(half, 4 * config.channels, 3, padding=1)
+        if config.spread:
+            self.error = nn.Sequential(
+                nn.Conv2d(half, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 4 * config.channels, 1)
+            )
         with torch.no_grad():
             self.tail.weight.mul_(0.1)
 
-    def forward(self, noisy: Tensor, sigma: Tensor) -> Tensor:
-        """Return the denoised image.
+    def forward(self, noisy: Tensor, sigma: Tensor, features: Tensor | None = None) -> Tensor:
+        """Return the denoised image, and its variance if the configuration says `spread`.
 
         Parameters
         ----------
@@ -97,13 +108,23 @@ class Generator(Network):
             (N, C, Y, X), Y and X multiples of 4, values about [0, 1].
         sigma
             (N, 1, Y, X), noise standard deviation in the units of `noisy`.
+        features
+            (N, F, Y, X); None stands for zeros.
         """
         dtype = self.head.weight.dtype
-        x = torch.cat([noisy, sigma], dim=1).to(dtype)
+        if self.features and features is None:
+            features = noisy.new_zeros(len(noisy), self.features, *noisy.shape[2:])
+        planes = [noisy, sigma] if features is None else [noisy, sigma, features]
+        x = torch.cat(planes, dim=1).to(dtype)
         x = self.head(nn.functional.pixel_unshuffle(x, 2))
         x = self.before(x)
         x = x + self.up(self.middle(self.down(x)))
-        x = self.tail(self.after(x))
-        residual = nn.functional.pixel_shuffle(x, 2)
+        x = self.after(x)
         # The skip stays in the input's precision: bf16 has 8 bits of mantissa.
-        return noisy + residual.to(noisy.dtype)
+        mean = noisy + nn.functional.pixel_shuffle(self.tail(x), 2).to(noisy.dtype)
+        if not self.spread:
+            return mean
+        # Detached: learning to state the error must not change the image.
+        share = nn.functional.softplus(nn.functional.pixel_shuffle(self.error(x.detach()), 2) - 2)
+        unit = sigma.square() + VARIANCE_FLOOR
+        return torch.cat([mean, share.to(noisy.dtype) * unit], dim=1)

@@ -6,6 +6,9 @@ from abc import abstractmethod
 
 from torch import Tensor, nn
 
+VARIANCE_FLOOR = (2 / 255) ** 2
+"""The variance of an error is told in units of that of the noise plus this."""
+
 
 class Network(nn.Module):
     """A network whose output at a pixel depends on a known neighbourhood alone."""
@@ -14,7 +17,18 @@ class Network(nn.Module):
     """Receptive field radius, pixels."""
     multiple: int
     """Height and width of the input must be multiples of this."""
+    spread: bool = False
+    """Whether the output carries a second set of C planes: the variance of its own error."""
+    features: int = 0
+    """Planes beside the image that it takes, such as albedo and normal."""
 
     @abstractmethod
-    def forward(self, noisy: Tensor, sigma: Tensor) -> Tensor:
-        """(N, C, Y, X) and the noise sd (N, 1, Y, X) -> denoised (N, C, Y, X)."""
+    def forward(self, noisy: Tensor, sigma: Tensor, features: Tensor | None = None) -> Tensor:
+        """(N, C, Y, X) and the noise sd (N, 1, Y, X) -> denoised (N, C or 2C, Y, X)."""
+
+    def split(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Part an output into the denoised image and its variance, None without `spread`."""
+        if not self.spread:
+            return output, None
+        mean, variance = output.chunk(2, dim=1)
+        return mean, variance

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from copy import deepcopy
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from lightning_fabric import Fabric
 
-from napari_denoise.core.settings import TrainSettings
-from napari_denoise.models.registry import build
+from napari_denoise.core.recipe import AdversarialStage, DistortionStage, TrainSettings
+from napari_denoise.models.device import choose_precision
 from napari_denoise.training.checkpoints import load_checkpoint, save_checkpoint
-from napari_denoise.training.losses import l1
-from napari_denoise.training.pairs import Batch, synthetic_batch
+from napari_denoise.training.pairs import Pairs
+from napari_denoise.training.stages import (
+    NotFinite,
+    adversarial_step,
+    distortion_step,
+    learning_rate,
+)
+from napari_denoise.training.state import StateDict, TrainingState
+from napari_denoise.training.validation import Validation, Validator
 
-
-class NotFinite(ArithmeticError):
-    """A loss or a gradient became NaN or infinite; the last checkpoint is good."""
+Stage = Literal["distortion", "adversarial"]
 
 
 @dataclass(frozen=True)
@@ -31,134 +32,128 @@ class StepReport:
     """What one step did."""
 
     step: int
-    loss: float
-    gradient_norm: float
+    """Steps done, this one included."""
+    stage: Stage
+    terms: Mapping[str, float]
+    """Every loss term before its weight, and the norm of the generator's gradient."""
     learning_rate: float
     seconds: float
     """Since this run started."""
+    steps_per_second: float
+    """Over the whole of this run, validation included."""
+    validation: Validation | None = None
     saved: Path | None = None
     """The checkpoint written after this step, if any."""
 
-
-def learning_rate(step: int, settings: TrainSettings) -> float:
-    """Linear warm-up, constant, then a cosine to zero over the last `decay` steps."""
-    rise = min(1.0, (step + 1) / max(1, settings.warmup))
-    done = (step - (settings.steps - settings.decay)) / max(1, settings.decay)
-    fall = 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, done))))
-    return settings.learning_rate * rise * fall
-
-
-class TrainingState:
-    """Everything that changes from step to step, as one thing to save and restore."""
-
-    def __init__(self, settings: TrainSettings, device: torch.device) -> None:
-        torch.manual_seed(settings.seed)
-        model = build(settings.architecture, settings.config)
-        self.model = model.to(device)
-        self.average = deepcopy(self.model).requires_grad_(False)
-        self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), lr=settings.learning_rate, weight_decay=0.0, fused=True
-        )
-        self.step = 0
-
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors and numbers only, so that it loads without unpickling code."""
-        return {
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "step": self.step,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a saved state."""
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step = state["step"]
-
-    def update_average(self, decay: float) -> None:
-        """Move the averaged weights; early steps average over fewer."""
-        weight = 1 - min(decay, (1 + self.step) / (10 + self.step))
-        for mean, now in zip(self.average.parameters(), self.model.parameters(), strict=True):
-            mean.lerp_(now.detach(), weight)
-
-
-def train_step(
-    state: TrainingState, batch: Batch, settings: TrainSettings, device: torch.device
-) -> tuple[float, float]:
-    """Forward, backward, update; return loss and gradient norm.
-
-    Raises
-    ------
-    NotFinite
-        Before the weights are touched, so that the state stays usable.
-    """
-    noisy, clean, sigma = (
-        _to_device(part, device) for part in (batch.noisy, batch.clean, batch.sigma)
-    )
-    with torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16):
-        output = state.model(noisy, sigma)
-    loss = l1(output.float(), clean)
-    state.optimiser.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
-    norm = nn.utils.clip_grad_norm_(state.model.parameters(), settings.clip)
-    value = float(loss.detach())
-    if not (math.isfinite(value) and math.isfinite(float(norm))):
-        raise NotFinite(
-            f"step {state.step}: the L1 loss is {value} and the gradient norm {float(norm)}; "
-            "both must be finite. Lower the learning rate, or look for NaN in the images."
-        )
-    for group in state.optimiser.param_groups:
-        group["lr"] = learning_rate(state.step, settings)
-    state.optimiser.step()
-    state.step += 1
-    state.update_average(settings.ema)
-    return value, float(norm)
+    @property
+    def finite(self) -> Mapping[str, bool]:
+        """Which terms are numbers; all, unless the loop is about to stop."""
+        return {name: math.isfinite(value) for name, value in self.terms.items()}
 
 
 def train(
     settings: TrainSettings,
-    images: Sequence[NDArray[np.uint8]],
+    pairs: Pairs,
     checkpoint: Path,
     *,
     resume: bool = False,
     device: str = "cpu",
+    processes: int = 1,
+    base: StateDict | None = None,
+    validator: Validator | None = None,
 ) -> Iterator[StepReport]:
-    """Train from clean images, yielding a report per step.
+    """Train as a recipe says, yielding a report per step.
 
     Parameters
     ----------
     settings
         The recipe.
-    images
-        (Y, X, C) uint8, none smaller than the patch.
+    pairs
+        Where batches come from.
     checkpoint
         Where the state is kept, every `settings.save_every` steps and at the end.
     resume
         Go on from `checkpoint` if it exists. On a CPU with one thread the continuation is
         bit for bit what an uninterrupted run would have computed.
+    device
+        As `models.device.choose_device` returned it.
+    processes
+        Above 1, that many GPUs or CPU processes, each with its own batch.
+    base
+        Weights to start from instead of random ones.
+    validator
+        Measures every `settings.validate_every` steps and at the end.
 
     Raises
     ------
     NotFinite
-        The loss diverged; `checkpoint` holds the last good state.
+        A term is NaN or infinite; its report was yielded, and `checkpoint` holds the last
+        good state.
     """
-    where = torch.device(device)
-    state = TrainingState(settings, where)
+    state = TrainingState(settings, launch(settings, device, processes), base)
     if resume and checkpoint.exists():
         state.load_state_dict(load_checkpoint(checkpoint))
-    start = time.perf_counter()
+    clock = _Clock(state.step)
     while state.step < settings.steps:
-        rate = learning_rate(state.step, settings)
-        batch = synthetic_batch(images, settings, state.step)
-        loss, norm = train_step(state, batch, settings, where)
-        saved = None
-        if state.step % settings.save_every == 0 or state.step == settings.steps:
-            save_checkpoint(checkpoint, state.state_dict())
-            saved = checkpoint
-        yield StepReport(state.step, loss, norm, rate, time.perf_counter() - start, saved)
+        stage, plan = _enter_stage(state)
+        rate = learning_rate(state.stage_step, plan)
+        batch = pairs.batch(state.step, state.fabric.global_rank)
+        try:
+            run_step = distortion_step if stage == "distortion" else adversarial_step
+            terms = run_step(state, batch)
+        except NotFinite as error:
+            yield StepReport(state.step, stage, error.values, rate, *clock.read(state.step))
+            kept = f"; {checkpoint} holds the last good state" if checkpoint.exists() else ""
+            raise NotFinite(error.step, error.values, kept) from None
+        state.step += 1
+        state.update_average()
+        found = _validation(state, validator)
+        saved = _save(state, checkpoint)
+        yield StepReport(state.step, stage, terms, rate, *clock.read(state.step), found, saved)
 
 
-def _to_device(array: NDArray[np.float32], device: torch.device) -> Tensor:
-    return torch.from_numpy(array).to(device)
+def launch(settings: TrainSettings, device: str, processes: int) -> Fabric:
+    """Start the library that knows devices, precision and several processes."""
+    kind, _, number = device.partition(":")
+    chosen: list[int] | int = [int(number or 0)] if kind == "cuda" and processes == 1 else processes
+    precision = settings.precision
+    if precision == "auto":
+        fast = choose_precision(device) != "float32"
+        precision = "bf16-mixed" if fast else "32-true"
+    fabric = Fabric(accelerator=kind, devices=chosen, precision=precision)
+    fabric.launch()
+    return fabric
+
+
+def _enter_stage(state: TrainingState) -> tuple[Stage, DistortionStage | AdversarialStage]:
+    """Tell which stage the next step belongs to; prepare the adversarial one at its start."""
+    settings = state.settings
+    if settings.adversarial is None or state.step < settings.distortion.steps:
+        return "distortion", settings.distortion
+    if state.adversary is None:
+        state.enter_adversarial(settings.adversarial)
+    return "adversarial", settings.adversarial
+
+
+def _validation(state: TrainingState, validator: Validator | None) -> Validation | None:
+    due = state.step % state.settings.validate_every == 0 or state.step == state.settings.steps
+    return validator(state) if validator is not None and due else None
+
+
+def _save(state: TrainingState, checkpoint: Path) -> Path | None:
+    due = state.step % state.settings.save_every == 0 or state.step == state.settings.steps
+    if not due:
+        return None
+    if state.fabric.is_global_zero:
+        save_checkpoint(checkpoint, state.state_dict())
+    return checkpoint
+
+
+class _Clock:
+    def __init__(self, first: int) -> None:
+        self.first, self.start = first, time.perf_counter()
+
+    def read(self, step: int) -> tuple[float, float]:
+        """Seconds, and steps per second."""
+        seconds = time.perf_counter() - self.start
+        return seconds, (step - self.first) / max(seconds, 1e-9)

@@ -1,10 +1,146 @@
-"""Loss terms, each a pure function of tensors."""
+"""Loss terms, each a pure function of tensors and a mean, so that sizes do not change weights.
+
+Images are (N, C, Y, X) in the network's units; every function returns a scalar.
+"""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from napari_denoise.models.network import VARIANCE_FLOOR
+
+SIGMA_FLOOR = 0.01
+"""Added to the noise level where a term is divided by it."""
+_SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
 
 
 def l1(output: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute error, a scalar."""
+    """Mean absolute error; aims at the median."""
     return (output - target).abs().mean()
+
+
+def l2(output: Tensor, target: Tensor, sigma: Tensor) -> Tensor:
+    """Mean squared error over the noise level, which evens out patches; aims at the mean."""
+    return ((output - target).square() / (sigma + SIGMA_FLOOR)).mean()
+
+
+def relative(output: Tensor, target: Tensor, log_width: float | None) -> Tensor:
+    """Squared error in radiance over the squared output; aims at the mean of radiance.
+
+    The denominator is detached, else the loss would be lowered by brightening the output
+    (Lehtinen et al. 2018, Noise2Noise, arXiv 1803.04189).
+    """
+    if log_width is not None:
+        output, target = (torch.expm1(image * log_width) for image in (output, target))
+    return ((output - target).square() / (output.detach().square() + SIGMA_FLOOR)).mean()
+
+
+def spread(output: Tensor, variance: Tensor, target: Tensor, sigma: Tensor) -> Tensor:
+    """Squared difference of the stated variance to the squared error, in noise variances.
+
+    The error is detached: the term teaches the variance alone, whose best value is the
+    expected squared error.
+    """
+    unit = sigma.square() + VARIANCE_FLOOR
+    error = (output.detach() - target).square()
+    return ((variance - error) / unit).square().mean()
+
+
+def smoothness(output: Tensor) -> Tensor:
+    """Mean squared difference to the image shifted by one pixel left and down."""
+    across = (output[..., 1:] - output[..., :-1]).square().mean()
+    down = (output[..., 1:, :] - output[..., :-1, :]).square().mean()
+    return across + down
+
+
+def mean_intensity(output: Tensor, target: Tensor) -> Tensor:
+    """Squared error of the mean of each patch and channel, in units of 1/255."""
+    difference = (output - target).mean(dim=(-2, -1)) * 255
+    return difference.square().mean()
+
+
+def feature_distance(output: Tensor, clean: Tensor) -> Tensor:
+    """Mean absolute difference of features, over the mean absolute clean feature."""
+    scale = clean.abs().mean(dim=(0, 2, 3), keepdim=True) + 1e-6
+    return ((output - clean).abs() / scale).mean()
+
+
+def negative_psnr(output: Tensor, target: Tensor) -> Tensor:
+    """PSNR of each patch with data range 1, negated, in units of 20 dB."""
+    error = (output - target).square().mean(dim=(1, 2, 3)) + 1e-8
+    return 0.5 * error.log10().mean()
+
+
+def dissimilarity(output: Tensor, target: Tensor) -> Tensor:
+    """1 - SSIM with data range 1 and Gaussian windows (Wang et al. 2004)."""
+    x, y = output, target
+    mean_x, mean_y = _blur(x), _blur(y)
+    var_x = _blur(x * x) - mean_x * mean_x
+    var_y = _blur(y * y) - mean_y * mean_y
+    covariance = _blur(x * y) - mean_x * mean_y
+    c1, c2 = 0.01**2, 0.03**2
+    likeness = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    return 1 - (likeness / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))).mean()
+
+
+def _blur(image: Tensor) -> Tensor:
+    """Gaussian windows that lie wholly inside the image."""
+    position = torch.arange(_SSIM_WINDOW, device=image.device, dtype=image.dtype)
+    kernel = torch.exp(-((position - _SSIM_WINDOW // 2) ** 2) / (2 * _SSIM_SIGMA**2))
+    kernel = (kernel / kernel.sum()).expand(image.shape[1], 1, 1, -1)
+    across = F.conv2d(image, kernel, groups=image.shape[1])
+    return F.conv2d(across, kernel.transpose(-1, -2), groups=image.shape[1])
+
+
+def discriminator_loss(objective: str, real: Tensor, fake: Tensor) -> Tensor:
+    """Return what the discriminator lowers; scores are raw logits, one per place."""
+    if objective == "non-saturating":
+        return 0.5 * (F.softplus(-real).mean() + F.softplus(fake).mean())
+    if objective == "relativistic":
+        return 0.5 * (F.softplus(fake.mean() - real).mean() + F.softplus(fake - real.mean()).mean())
+    return fake.mean() - real.mean()
+
+
+def generator_loss(objective: str, real: Tensor | None, fake: Tensor) -> Tensor:
+    """Return what the generator lowers; only the relativistic one looks at real scores.
+
+    Non-saturating: Goodfellow et al. 2014; relativistic average: Jolicoeur-Martineau 2018,
+    arXiv 1807.00734; otherwise Wasserstein: Arjovsky et al. 2017, arXiv 1701.07875.
+    """
+    if objective == "non-saturating":
+        return F.softplus(-fake).mean()
+    if objective == "relativistic" and real is not None:
+        return 0.5 * (F.softplus(real.mean() - fake).mean() + F.softplus(real - fake.mean()).mean())
+    return -fake.mean()
+
+
+CHANCE = {"non-saturating": 0.6931, "relativistic": 0.6931, "wasserstein": 0.0}
+"""Discriminator loss of one that cannot tell real from fake."""
+
+
+def gradient_penalty(scores: Tensor, points: Tensor) -> Tensor:
+    """Squared distance from 1 of the score's gradient norm (Gulrajani et al. 2017).
+
+    Parameters
+    ----------
+    scores
+        Of the discriminator at `points`.
+    points
+        Between real and fake patches, with `requires_grad`.
+    """
+    norm = _gradient(scores, points).square().sum(dim=(1, 2, 3)).add(1e-12).sqrt()
+    return (norm - 1).square().mean()
+
+
+def r1(scores: Tensor, real: Tensor) -> Tensor:
+    """Half the squared norm of the score's gradient at real patches (Mescheder et al. 2018)."""
+    return 0.5 * _gradient(scores, real).square().sum(dim=(1, 2, 3)).mean()
+
+
+def _gradient(scores: Tensor, points: Tensor) -> Tensor:
+    # One score per patch, so that its gradient does not depend on the number of places.
+    per_patch = scores.mean(dim=(1, 2, 3)).sum()
+    (gradient,) = torch.autograd.grad(per_patch, points, create_graph=True)
+    return gradient

@@ -1,27 +1,58 @@
-"""Clean images -> batches of noisy and clean patches."""
+"""Where batches come from: clean images made noisy, real pairs, two noisy shots, renders."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_denoise.core.settings import TrainSettings
+from napari_denoise.core.recipe import TrainSettings
+from napari_denoise.training.degrade import Patch, degrade
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Patches of one step, float32: noisy and clean (N, C, Y, X), sigma (N, 1, Y, X)."""
+    """Patches of one step, float32, in the network's units.
+
+    Parameters
+    ----------
+    noisy, target
+        (N, C, Y, X); the target is clean, or as noisy for noise2noise.
+    sigma
+        (N, 1, Y, X), the noise level that the network is told.
+    features
+        (N, F, Y, X), albedo and normal of renders and masks of what there is; None elsewhere.
+    log_width
+        For radiance: values are log(1 + x) over this.
+    """
 
     noisy: NDArray[np.float32]
-    clean: NDArray[np.float32]
+    target: NDArray[np.float32]
     sigma: NDArray[np.float32]
+    features: NDArray[np.float32] | None = None
+    log_width: float | None = None
+
+
+class Pairs(Protocol):
+    """A source of batches."""
+
+    noisy_target: bool
+    """True where targets are noisy too: only a loss that aims at the mean is unbiased then."""
+
+    def batch(self, step: int, rank: int = 0) -> Batch:
+        """Draw the batch of a step; the same numbers give the same batch."""
+
+
+def generator(settings: TrainSettings, step: int, rank: int) -> np.random.Generator:
+    """Random numbers of one step: a resumed run draws what an uninterrupted one would."""
+    return np.random.default_rng([settings.seed, step, *([rank] if rank else [])])
 
 
 def load_images(folder: str | Path, channels: int) -> list[NDArray[np.uint8]]:
@@ -52,42 +83,142 @@ def load_images(folder: str | Path, channels: int) -> list[NDArray[np.uint8]]:
     return images
 
 
-def synthetic_batch(
-    images: Sequence[NDArray[np.uint8]], settings: TrainSettings, step: int
-) -> Batch:
-    """Draw the batch of one step: clean patches with Gaussian noise of random level.
+class SyntheticPairs:
+    """Clean images, made noisy as the recipe says.
 
-    The random numbers depend on the seed and the step alone, so a resumed run
-    sees the batches that an uninterrupted one would have seen.
+    Parameters
+    ----------
+    images
+        (Y, X, C) uint8, none smaller than the patch.
+    settings
+        The recipe.
     """
-    rng = np.random.default_rng([settings.seed, step])
+
+    noisy_target = False
+
+    def __init__(self, images: Sequence[NDArray[np.uint8]], settings: TrainSettings) -> None:
+        self.images, self.settings = images, settings
+        self._shares = area_shares(images)
+
+    def batch(self, step: int, rank: int = 0) -> Batch:
+        """Draw patches, vary them, and add noise."""
+        settings = self.settings
+        rng = generator(settings, step, rank)
+        picks = rng.choice(len(self.images), size=settings.batch, p=self._shares)
+        clean = [self._patch(self.images[i], rng) for i in picks]
+        done = [degrade(patch, settings.noise, rng) for patch in clean]
+        return Batch(
+            np.stack([d.noisy for d in done]),
+            np.stack([d.target for d in done]),
+            sigma_map([d.sigma for d in done], settings.patch),
+        )
+
+    def _patch(self, image: NDArray[np.uint8], rng: np.random.Generator) -> Patch:
+        """Cut, turn and mirror one patch; (C, Y, X) in [0, 1]."""
+        unit = cut(image, self.settings.patch, rng).astype(np.float32) / np.float32(255)
+        if rng.random() < self.settings.intensity_augmentation:
+            unit = vary_intensity(unit, rng)
+        return np.ascontiguousarray(unit)
+
+
+class RealPairs:
+    """Images and what they should become: clean ones, or a second noisy shot.
+
+    Parameters
+    ----------
+    noisy, targets
+        (Y, X, C) float32, in the network's units, equal in shape one by one.
+    sigmas
+        Noise level of each, in the network's units.
+    settings
+        The recipe.
+    noisy_target
+        The targets are second shots of the same scene; either image may serve as the input.
+
+    Raises
+    ------
+    ValueError
+        Shapes differ, or the recipe's loss would be biased by noisy targets.
+    """
+
+    def __init__(
+        self,
+        noisy: Sequence[NDArray[np.float32]],
+        targets: Sequence[NDArray[np.float32]],
+        sigmas: Sequence[float],
+        settings: TrainSettings,
+        *,
+        noisy_target: bool = False,
+    ) -> None:
+        for number, (one, other) in enumerate(zip(noisy, targets, strict=True)):
+            if one.shape != other.shape:
+                raise ValueError(
+                    f"pair {number}: noisy {one.shape} and target {other.shape} differ in shape; "
+                    "crop them to the same field"
+                )
+        if noisy_target:
+            check_unbiased(settings)
+        self.settings, self.noisy_target, self.sigmas = settings, noisy_target, sigmas
+        self.stacked = [np.concatenate(pair, axis=-1) for pair in zip(noisy, targets, strict=True)]
+        self._shares = area_shares(self.stacked)
+
+    def batch(self, step: int, rank: int = 0) -> Batch:
+        """Draw the same patch of both images of a pair."""
+        rng = generator(self.settings, step, rank)
+        picks = rng.choice(len(self.stacked), size=self.settings.batch, p=self._shares)
+        both = np.stack([cut(self.stacked[i], self.settings.patch, rng) for i in picks])
+        noisy, target = np.split(both.astype(np.float32, copy=False), 2, axis=1)
+        if self.noisy_target and rng.random() < 0.5:
+            noisy, target = target, noisy
+        sigma = sigma_map([self.sigmas[i] for i in picks], self.settings.patch)
+        return Batch(np.ascontiguousarray(noisy), np.ascontiguousarray(target), sigma)
+
+
+def check_unbiased(settings: TrainSettings) -> None:
+    """Refuse losses that noisy targets would pull away from the mean.
+
+    Raises
+    ------
+    ValueError
+        Names the loss.
+    """
+    stage = settings.distortion
+    used = {stage.loss, stage.final_loss or stage.loss}
+    if settings.adversarial is not None:
+        raise ValueError(
+            "an adversarial stage with noisy targets: a discriminator would learn the noise; "
+            "leave [adversarial] out, or give clean targets"
+        )
+    if "l1" in used:
+        raise ValueError(
+            "loss 'l1' with noisy targets aims at their median, not their mean: set "
+            "distortion.loss (and final_loss) to 'l2', or 'relative' for radiance"
+        )
+
+
+def area_shares(images: Sequence[NDArray[np.generic]]) -> NDArray[np.float64]:
+    """Probability of each image, so that every place is drawn alike."""
     areas = np.array([image.shape[0] * image.shape[1] for image in images], np.float64)
-    picks = rng.choice(len(images), size=settings.batch, p=areas / areas.sum())
-    clean = np.stack([_patch(images[i], settings, rng) for i in picks])
-    low, high = settings.sigma
-    sigma = rng.uniform(low, high, (settings.batch, 1, 1, 1)).astype(np.float32)
-    noise = rng.standard_normal(clean.shape, dtype=np.float32)
-    size = (settings.batch, 1, settings.patch, settings.patch)
-    return Batch(clean + sigma * noise, clean, np.broadcast_to(sigma, size).copy())
+    return np.asarray(areas / areas.sum())
 
 
-def _patch(
-    image: NDArray[np.uint8], settings: TrainSettings, rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Cut, turn and mirror one patch; (C, Y, X) in [0, 1]."""
-    size = settings.patch
+def cut(image: NDArray[np.generic], size: int, rng: np.random.Generator) -> NDArray[np.generic]:
+    """Cut, turn and mirror a patch: (Y, X, C) -> (C, size, size)."""
     y = rng.integers(image.shape[0] - size + 1)
     x = rng.integers(image.shape[1] - size + 1)
     patch = np.rot90(image[y : y + size, x : x + size], int(rng.integers(4)))
     if rng.random() < 0.5:
         patch = patch[:, ::-1]
-    unit = np.moveaxis(patch, -1, 0).astype(np.float32) / np.float32(255)
-    if rng.random() < settings.intensity_augmentation:
-        unit = _vary_intensity(unit, rng)
-    return np.ascontiguousarray(unit)
+    return np.moveaxis(patch, -1, 0)
 
 
-def _vary_intensity(patch: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+def sigma_map(levels: Sequence[float], size: int) -> NDArray[np.float32]:
+    """One level a patch -> (N, 1, size, size)."""
+    column = np.asarray(levels, np.float32)[:, None, None, None]
+    return np.broadcast_to(column, (len(levels), 1, size, size)).copy()
+
+
+def vary_intensity(patch: Patch, rng: np.random.Generator) -> Patch:
     """Change gamma, contrast and level at random within [0, 1]; sometimes invert.
 
     Fluorescence is dark with few bright structures; photographs seldom are.

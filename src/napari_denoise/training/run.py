@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import tomllib
-from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from lightning_fabric import Fabric
 
-from napari_denoise.core.settings import TrainSettings
+from napari_denoise.core.recipe import TrainSettings
 from napari_denoise.models.card import TrainingData, WeightsCard
 from napari_denoise.models.catalogue import WeightsInfo, read_info
-from napari_denoise.models.weights import save_weights
+from napari_denoise.models.weights import load_network, save_weights
 from napari_denoise.training.checkpoints import load_checkpoint
-from napari_denoise.training.loop import TrainingState, train
-from napari_denoise.training.pairs import load_images
+from napari_denoise.training.logs import RunLog
+from napari_denoise.training.loop import StepReport, train
+from napari_denoise.training.sources import open_pairs
+from napari_denoise.training.state import TrainingState
 
-LOG_EVERY = 100
-"""Steps per row of the log; losses are means over them."""
-LOG_COLUMNS = ("step", "loss", "learning_rate", "seconds")
-_MAPPINGS: dict[str, Literal["affine", "anscombe"]] = {"photo": "affine", "microscopy": "anscombe"}
+_MAPPINGS: dict[str, Literal["affine", "anscombe", "log"]] = {
+    "photo": "affine",
+    "microscopy": "anscombe",
+    "render": "log",
+}
 _LIBRARIES = ("napari-denoise", "torch", "numpy")
 
 
@@ -35,14 +34,9 @@ _LIBRARIES = ("napari-denoise", "torch", "numpy")
 class RunReport:
     """What one step of a run did."""
 
-    step: int
-    steps_done: int
-    """Since this run started or went on."""
+    last: StepReport
     mean_loss: float
-    """Over the last `LOG_EVERY` steps at most."""
-    seconds: float
-    saved: bool
-    """Whether the checkpoint holds this step."""
+    """Of the pixel term, over the last steps."""
 
 
 def read_recipe(path: Path) -> TrainSettings:
@@ -85,55 +79,61 @@ class Run:
         self.log = folder / "log.csv"
 
     def train(
-        self, data: Path, *, resume: bool = False, device: str = "cpu"
+        self,
+        data: Path,
+        *,
+        resume: bool = False,
+        device: str = "cpu",
+        processes: int = 1,
+        base: WeightsInfo | None = None,
     ) -> Iterator[RunReport]:
         """Train to the end of the recipe, yielding a report per step.
 
         Parameters
         ----------
         data
-            Folder of clean images.
+            Folder of training data, see `sources.open_pairs`.
         resume
             Go on from the checkpoint.
-        device
-            As `models.device.choose_device` returned it.
+        device, processes
+            See `loop.train`.
+        base
+            Weights to start from instead of random ones.
 
         Raises
         ------
         ValueError
-            The folder holds another run, or an image is smaller than a patch.
+            The folder holds another run, or the data do not fit the recipe.
         FileNotFoundError
-            No images.
+            No data.
         NotFinite
             The loss diverged; the checkpoint holds the last good state.
         """
         first = self._first_step(resume)
-        images = load_images(data, _channels(self.settings))
-        _check_sizes(data, images, self.settings.patch)
+        pairs, validator = open_pairs(data, self.settings, make_card(self.settings, 0))
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._recipe_file.write_text(json.dumps(self.settings.to_json(), indent=2))
-        before = _rows_until(self.log, first)
-        recent: deque[float] = deque(maxlen=LOG_EVERY)
-        with self.log.open("w", newline="") as file:
-            log = csv.writer(file)
-            log.writerows([LOG_COLUMNS, *before])
-            elapsed = float(before[-1][-1]) if before else 0.0
-            steps = train(self.settings, images, self.checkpoint, resume=resume, device=device)
+        parent = self._started()["parent"] if first else base and base.sha256
+        started = {"settings": self.settings.to_json(), "parent": parent}
+        self._recipe_file.write_text(json.dumps(started, indent=2))
+        steps = train(
+            self.settings,
+            pairs,
+            self.checkpoint,
+            resume=resume,
+            device=device,
+            processes=processes,
+            base=dict(load_network(base).state_dict()) if base and not first else None,
+            validator=validator,
+        )
+        with RunLog(self.folder, log_columns(self.settings), first) as log:
             for report in steps:
-                recent.append(report.loss)
-                mean = float(np.mean(recent))
-                if report.step % LOG_EVERY == 0 or report.step == self.settings.steps:
-                    seconds = f"{elapsed + report.seconds:.1f}"
-                    log.writerow(
-                        (report.step, f"{mean:.6f}", f"{report.learning_rate:.3e}", seconds)
-                    )
-                    file.flush()
-                done = report.step - first
-                saved = report.saved is not None
-                yield RunReport(report.step, done, mean, report.seconds, saved)
+                log.add(report)
+                yield RunReport(report, log.mean("pixel"))
 
     def export(self, target: Path) -> WeightsInfo:
         """Write the averaged network of the checkpoint as a weights file.
+
+        After an adversarial stage it holds both ends, the faithful and the realistic one.
 
         Parameters
         ----------
@@ -147,7 +147,7 @@ class Run:
         """
         if target.suffix != ".safetensors":
             raise ValueError(f"{target}: a weights file must end in .safetensors")
-        state = TrainingState(self.settings, torch.device("cpu"))
+        state = TrainingState(self.settings, Fabric(accelerator="cpu"))
         try:
             state.load_state_dict(self._saved())
         except (RuntimeError, KeyError) as error:
@@ -156,7 +156,12 @@ class Run:
                 f"{self.settings.name!r} ({str(error).splitlines()[0]}); use the recipe it "
                 "was trained with"
             ) from error
-        save_weights(target, make_card(self.settings, state.step), state.average.state_dict())
+        card = make_card(self.settings, state.step, self._started()["parent"])
+        average = state.average.state_dict()
+        if state.faithful is None:
+            save_weights(target, card, average)
+        else:
+            save_weights(target, card, state.faithful, realistic=average)
         return read_info(target)
 
     @property
@@ -178,20 +183,39 @@ class Run:
                 f"{self.folder}: it holds a run at step {step}: pass --resume to go on with "
                 "it, or name another folder"
             )
-        if self._recipe_file.is_file():
-            started = json.loads(self._recipe_file.read_text())
-            now = self.settings.to_json()
-            changed = [k for k in ("architecture", "config") if started.get(k) != now[k]]
-            if changed:
-                key = changed[0]
-                raise ValueError(
-                    f"{self.folder}: its run has {key} {started.get(key)}, the recipe has "
-                    f"{now[key]}: a network cannot change on the way; name another folder"
-                )
+        started = self._started()["settings"]
+        now = self.settings.to_json()
+        changed = [key for key in ("architecture", "config") if started.get(key) != now[key]]
+        if started and changed:
+            key = changed[0]
+            raise ValueError(
+                f"{self.folder}: its run has {key} {started.get(key)}, the recipe has "
+                f"{now[key]}: a network cannot change on the way; name another folder"
+            )
         return step
 
+    def _started(self) -> dict[str, Any]:
+        """Return what the run was started with; nothing if the folder does not say."""
+        if not self._recipe_file.is_file():
+            return {"settings": {}, "parent": None}
+        found: dict[str, Any] = json.loads(self._recipe_file.read_text())
+        return found
 
-def make_card(settings: TrainSettings, steps: int) -> WeightsCard:
+
+def log_columns(settings: TrainSettings) -> tuple[str, ...]:
+    """Name every term and figure that a recipe can log."""
+    terms = ["pixel", "gradient_norm", *(["spread"] if settings.distortion.spread else [])]
+    ends = ["noisy", "faithful"]
+    if settings.adversarial is not None:
+        weights = settings.adversarial.weights
+        terms += [f.name for f in fields(weights) if f.name != "pixel" and getattr(weights, f.name)]
+        terms += ["discriminator", "penalty"]
+        ends.append("realistic")
+    figures = [f"{name}_{end}" for name in ("psnr", "ssim") for end in ends]
+    return (*terms, *(figures if settings.held_out else []))
+
+
+def make_card(settings: TrainSettings, steps: int, parent: str | None = None) -> WeightsCard:
     """Say on a card what a recipe made after so many steps."""
     return WeightsCard(
         title=settings.title or settings.name,
@@ -199,33 +223,11 @@ def make_card(settings: TrainSettings, steps: int) -> WeightsCard:
         architecture=settings.architecture,
         config=settings.config,
         domain=settings.domain,
-        channels=_channels(settings),
+        channels=settings.channels,
         mapping=_MAPPINGS[settings.domain],
-        noise_range=settings.sigma,
+        noise_range=settings.noise.sigma,
         training_data=tuple(TrainingData(d.name, d.licence) for d in settings.training_data),
         recipe={**settings.to_json(), "steps_done": steps},
+        parent=parent,
         libraries={name: version(name) for name in _LIBRARIES},
     )
-
-
-def _channels(settings: TrainSettings) -> int:
-    return int(settings.config.get("channels", 1))
-
-
-def _rows_until(log: Path, step: int) -> list[list[str]]:
-    """Rows of a log up to a step: later ones were lost with the steps they tell of."""
-    if not step or not log.is_file():
-        return []
-    with log.open(newline="") as file:
-        rows = list(csv.reader(file))[1:]
-    return [row for row in rows if row and int(row[0]) <= step]
-
-
-def _check_sizes(data: Path, images: Sequence[NDArray[np.uint8]], patch: int) -> None:
-    small = [image.shape for image in images if min(image.shape[:2]) < patch]
-    if small:
-        raise ValueError(
-            f"{data}: {len(small)} of {len(images)} images are smaller than the patch of "
-            f"{patch} pixels, for example {small[0][0]} x {small[0][1]}: remove them or "
-            "lower `patch` in the recipe"
-        )

@@ -1,0 +1,153 @@
+"""Clean patches made noisy: the kinds of noise that a recipe can ask for."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import convolve, gaussian_filter
+
+from napari_denoise.core.intensity import AnscombeMapping
+from napari_denoise.core.noise import NoiseModel
+from napari_denoise.core.recipe import NoiseRecipe
+
+Patch = NDArray[np.float32]
+"""(C, Y, X), about [0, 1]."""
+
+_GAMMA = 2.2
+_FULL_WELL = (100.0, 4000.0)
+"""Photons at white of a simulated camera, dim light to daylight."""
+
+
+@dataclass(frozen=True)
+class Degraded:
+    """A noisy patch, what a network should make of it, and the noise level it is told."""
+
+    noisy: Patch
+    target: Patch
+    sigma: float
+
+
+def degrade(clean: Patch, recipe: NoiseRecipe, rng: np.random.Generator) -> Degraded:
+    """Add noise of a kind drawn by the recipe's shares."""
+    draw = rng.random()
+    for share, kind in (
+        (recipe.poisson, poisson_gaussian),
+        (recipe.correlated, correlated),
+        (recipe.camera, camera),
+    ):
+        if draw < share:
+            return kind(clean, recipe, rng)
+        draw -= share
+    return gaussian(clean, recipe, rng)
+
+
+def gaussian(clean: Patch, recipe: NoiseRecipe, rng: np.random.Generator) -> Degraded:
+    """White noise of one level."""
+    sigma = np.float32(draw_sigma(recipe, rng))
+    noise = rng.standard_normal(clean.shape, dtype=np.float32)
+    return Degraded(clean + sigma * noise, clean, float(sigma))
+
+
+def poisson_gaussian(clean: Patch, recipe: NoiseRecipe, rng: np.random.Generator) -> Degraded:
+    """Photons counted, read noise added, and the Anscombe transform, as before inference.
+
+    The target is the mean of the transformed noisy values: what the mapping's inverse expects.
+    """
+    least, most = recipe.photons
+    peak = float(np.exp(rng.uniform(np.log(max(least, 1e-3)), np.log(max(most, 1e-3)))))
+    read = round(4 * rng.uniform(*recipe.read_noise)) / 4  # few values: tables are cached
+    photons = clean * np.float32(peak)
+    counts = rng.poisson(photons) + read * rng.standard_normal(clean.shape)
+    low, high = float(photons.min()), float(photons.max())
+    mapping = AnscombeMapping(1.0, 0.0, read, low, max(high, low + 1e-3 * peak))
+    most_noise = recipe.sigma[1]
+    if mapping.sigma > most_noise:  # nothing to be seen in it: as inference squeezes, so here
+        squeeze = np.float32(most_noise / mapping.sigma)
+        noisy, target = mapping.forward(counts), mapping.forward_mean(photons)
+        return Degraded((noisy - 0.5) * squeeze + 0.5, (target - 0.5) * squeeze + 0.5, most_noise)
+    return Degraded(mapping.forward(counts), mapping.forward_mean(photons), mapping.sigma)
+
+
+def correlated(clean: Patch, recipe: NoiseRecipe, rng: np.random.Generator) -> Degraded:
+    """Blur white noise along y and x; tell the network what inference would tell it."""
+    sigma = draw_sigma(recipe, rng)
+    blur_y, blur_x = rng.uniform(*recipe.correlation, 2)
+    margin = 8  # taps that reach over the edge would see less noise
+    shape = clean.shape[0], clean.shape[1] + 2 * margin, clean.shape[2] + 2 * margin
+    white = rng.standard_normal(shape, dtype=np.float32)
+    blurred = gaussian_filter(white, (0, blur_y, blur_x), mode="wrap")
+    blurred = blurred[:, margin:-margin, margin:-margin] / np.sqrt(
+        _energy(blur_y) * _energy(blur_x)
+    )
+    told = NoiseModel(
+        read_noise=sigma, correlation_y=_lags(blur_y), correlation_x=_lags(blur_x)
+    ).inflation
+    noisy = clean + np.float32(sigma) * blurred.astype(np.float32)
+    return Degraded(noisy, clean, min(sigma * told, 2 * recipe.sigma[1]))
+
+
+def camera(clean: Patch, recipe: NoiseRecipe, rng: np.random.Generator) -> Degraded:
+    """Photograph a colour patch: photons behind a Bayer mosaic, interpolated, gamma, JPEG.
+
+    The target went through the mosaic too, since its blur is no noise, but not through JPEG.
+    """
+    linear = np.clip(clean, 0, 1) ** np.float32(_GAMMA)
+    wells = float(np.exp(rng.uniform(*np.log(_FULL_WELL))))
+    read = rng.uniform(0, 4)
+    counts = rng.poisson(linear * wells) + read * rng.standard_normal(linear.shape)
+    quality = int(rng.integers(recipe.jpeg_quality[0], recipe.jpeg_quality[1] + 1))
+    noisy = _develop(counts / wells, quality)
+    target = _develop(linear, None)
+    return Degraded(noisy, target, float(np.std(noisy - target)))
+
+
+def draw_sigma(recipe: NoiseRecipe, rng: np.random.Generator) -> float:
+    """Draw a noise level from the range of the recipe."""
+    low, high = recipe.sigma
+    return float(low + (high - low) * rng.random() ** recipe.sigma_power)
+
+
+def _develop(linear: NDArray[np.floating], quality: int | None) -> Patch:
+    """Mosaic, bilinear interpolation, gamma; 8 bits and JPEG if a quality is given."""
+    full = np.clip(_demosaic(linear.astype(np.float32)), 0, 1) ** np.float32(1 / _GAMMA)
+    if quality is None:
+        return full
+    codes = np.rint(full * 255).astype(np.uint8)
+    with io.BytesIO() as file:
+        Image.fromarray(np.moveaxis(codes, 0, -1)).save(file, "JPEG", quality=quality)
+        file.seek(0)
+        decoded = np.asarray(Image.open(file).convert("RGB"))
+    return np.moveaxis(decoded, -1, 0).astype(np.float32) / np.float32(255)
+
+
+def _demosaic(linear: Patch) -> Patch:
+    """Keep one colour a pixel in the RGGB order and interpolate the others bilinearly."""
+    y, x = np.mgrid[: linear.shape[1], : linear.shape[2]]
+    red, blue = (y % 2 == 0) & (x % 2 == 0), (y % 2 == 1) & (x % 2 == 1)
+    masks = np.stack([red, ~(red | blue), blue]).astype(np.float32)
+    kernel = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32)
+    sums = np.stack([convolve(c * m, kernel) for c, m in zip(linear, masks, strict=True)])
+    weights = np.stack([convolve(m, kernel) for m in masks])
+    return np.where(masks > 0, linear, sums / weights).astype(np.float32)
+
+
+def _kernel(blur: float) -> NDArray[np.float64]:
+    impulse = np.zeros(33)
+    impulse[16] = 1
+    return np.asarray(gaussian_filter(impulse, blur, mode="constant"))
+
+
+def _energy(blur: float) -> float:
+    """Variance that blurred white noise keeps, along one axis."""
+    return float((_kernel(blur) ** 2).sum())
+
+
+def _lags(blur: float) -> tuple[float, float]:
+    """Autocorrelation of blurred white noise at lags 1 and 2."""
+    full = np.correlate(_kernel(blur), _kernel(blur), "full")
+    centre = len(full) // 2
+    return float(full[centre + 1] / full[centre]), float(full[centre + 2] / full[centre])

@@ -1,0 +1,114 @@
+"""What a run writes down: a CSV always, TensorBoard where it is installed, figures."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from napari_denoise.training.loop import StepReport
+from napari_denoise.training.validation import Validation, save_figure
+
+LOG_EVERY = 100
+"""Steps per row; terms are means over them."""
+FIRST_COLUMNS = ("step", "stage", "learning_rate", "seconds")
+
+
+class RunLog:
+    """Writes the reports of a run into its folder.
+
+    Parameters
+    ----------
+    folder
+        Gets ``log.csv``, ``validation/STEP.png`` and, with TensorBoard, ``tensorboard/``.
+    columns
+        Names of terms and figures, in the order of the CSV.
+    first
+        Step the run goes on from: later rows of an older log are dropped.
+    every
+        Steps per row.
+    """
+
+    def __init__(
+        self, folder: Path, columns: Sequence[str], first: int = 0, every: int = LOG_EVERY
+    ) -> None:
+        self.folder, self.columns, self.every = folder, tuple(columns), every
+        self._before = _rows_until(folder / "log.csv", first)
+        self._elapsed = float(self._before[-1]["seconds"]) if self._before else 0.0
+        self._recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=every))
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._file = (self.folder / "log.csv").open("w", newline="")
+        names = [*FIRST_COLUMNS, *self.columns]
+        self._csv = csv.DictWriter(self._file, names, restval="", extrasaction="ignore")
+        self._csv.writeheader()
+        self._csv.writerows(self._before)
+        self._board = _tensorboard(self.folder / "tensorboard")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+    def add(self, report: StepReport) -> None:
+        """Note a report; a row is written every `every` steps and with every validation."""
+        for name, value in report.terms.items():
+            self._recent[name].append(value)
+        if report.validation is not None:
+            save_figure(report.validation, self.folder / "validation" / f"{report.step:06}.png")
+        if report.step % self.every == 0 or report.validation is not None:
+            self._write(report)
+
+    def mean(self, name: str) -> float:
+        """Mean of a term over the last steps; NaN before the first."""
+        return float(np.mean(self._recent[name])) if self._recent[name] else float("nan")
+
+    def _write(self, report: StepReport) -> None:
+        values = {name: self.mean(name) for name in report.terms}
+        values |= _figures(report.validation)
+        row = {
+            "step": report.step,
+            "stage": report.stage,
+            "learning_rate": f"{report.learning_rate:.3e}",
+            "seconds": f"{self._elapsed + report.seconds:.1f}",
+        }
+        self._csv.writerow(row | {name: f"{value:.6g}" for name, value in values.items()})
+        self._file.flush()
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(f"{report.stage}/{name}", value, report.step)
+
+
+def _figures(validation: Validation | None) -> Mapping[str, float]:
+    return {} if validation is None else validation.figures
+
+
+def _rows_until(path: Path, step: int) -> list[dict[str, Any]]:
+    """Rows of a log up to a step: later ones were lost with the steps they tell of."""
+    if not step or not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [row for row in rows if row.get("step", "").isdigit() and int(row["step"]) <= step]
+
+
+def _tensorboard(folder: Path) -> Any:
+    """Return a writer if TensorBoard is installed, else None."""
+    if find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(folder)

@@ -1,0 +1,150 @@
+"""Path-traced training views: HDR colour with albedo and normal, in the network's units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_denoise.core.intensity import LogMapping
+from napari_denoise.core.recipe import TrainSettings
+from napari_denoise.training.pairs import Batch, check_unbiased, generator, sigma_map
+
+FEATURES = 8
+"""Planes of features: albedo (3), normal (3), and for each a plane that says it is there."""
+_MISSING = 0.25
+"""Share of patches that go without albedo, and without normal."""
+_EXPOSURE, _SPAN = 0.25, 128.0
+"""The log mapping's level, as a share of the image's mean, and its bright end over the level."""
+LOG_WIDTH = float(np.log1p(_SPAN))
+"""Network units are log(1 + x / level) over this."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One view, linear HDR.
+
+    Parameters
+    ----------
+    noisy
+        Renderings of the same view with different noise, each (Y, X, 3).
+    reference
+        (Y, X, 3), nearly free of noise; None for noise2noise.
+    albedo, normal
+        (Y, X, 3), noisy as a renderer gives them; None if there are none.
+    """
+
+    noisy: tuple[NDArray[np.float32], ...]
+    reference: NDArray[np.float32] | None
+    albedo: NDArray[np.float32] | None = None
+    normal: NDArray[np.float32] | None = None
+
+
+def load_views(folder: str | Path, samples: Sequence[str] = ("4", "4b", "8", "16")) -> list[View]:
+    """Read views from ``.npz`` files with `noisy_SPP`, `ref`, `albedo_8` and `normal_8`.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder holds none.
+    ValueError
+        A file lacks an array.
+    """
+    paths = sorted(Path(folder).rglob("*.npz"))
+    if not paths:
+        raise FileNotFoundError(f"{folder}: no view found; expected .npz files")
+    return [_read(path, samples) for path in paths]
+
+
+def _read(path: Path, samples: Sequence[str]) -> View:
+    with np.load(path, allow_pickle=False) as arrays:
+        wanted = [*(f"noisy_{s}" for s in samples), "ref", "albedo_8", "normal_8"]
+        missing = [name for name in wanted if name not in arrays]
+        if missing:
+            raise ValueError(f"{path}: the array {missing[0]!r} is missing; found {list(arrays)}")
+        *noisy, reference, albedo, normal = (arrays[name].astype(np.float32) for name in wanted)
+    return View(tuple(noisy), reference, albedo, normal)
+
+
+class RenderPairs:
+    """Noisy renderings and their reference, or two renderings with independent noise.
+
+    Parameters
+    ----------
+    views
+        None smaller than the patch.
+    settings
+        The recipe.
+    noisy_target
+        Train one noisy rendering against another (noise2noise).
+
+    Raises
+    ------
+    ValueError
+        Nothing to aim at, or a loss that noisy targets would bias.
+    """
+
+    def __init__(
+        self, views: Sequence[View], settings: TrainSettings, *, noisy_target: bool = False
+    ) -> None:
+        if noisy_target:
+            check_unbiased(settings)
+        for number, view in enumerate(views):
+            if (len(view.noisy) < 2) if noisy_target else view.reference is None:
+                needed = "two noisy renderings" if noisy_target else "a reference"
+                raise ValueError(f"view {number} needs {needed}: render it, or leave the view out")
+        self.views, self.settings, self.noisy_target = views, settings, noisy_target
+
+    def batch(self, step: int, rank: int = 0) -> Batch:
+        """Draw patches at random exposure; colours leave through the log mapping."""
+        rng = generator(self.settings, step, rank)
+        picks = rng.choice(len(self.views), size=self.settings.batch)
+        drawn = [self._draw(self.views[i], rng) for i in picks]
+        noisy, target, features, sigmas = zip(*drawn, strict=True)
+        level = sigma_map(sigmas, self.settings.patch)
+        return Batch(np.stack(noisy), np.stack(target), level, np.stack(features), LOG_WIDTH)
+
+    def _draw(
+        self, view: View, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], float]:
+        first, second = rng.permutation(len(view.noisy))[:2] if len(view.noisy) > 1 else (0, 0)
+        target = view.noisy[second] if self.noisy_target else view.reference
+        assert target is not None  # noqa: S101 - checked at the start
+        planes = _crop(replace(view, noisy=(view.noisy[first], target)), self.settings.patch, rng)
+        stops = self.settings.exposure_augmentation
+        gain = np.float32(2 ** rng.uniform(-stops, stops))
+        noisy, wanted = (planes[i : i + 3] * gain for i in (0, 3))
+        mapping = exposure_mapping(view.noisy[first] * gain)
+        features = planes[6:].copy()
+        for start, mask in ((0, 6), (3, 7)):
+            if rng.random() < _MISSING:
+                features[start : start + 3] = features[mask] = 0
+        mapped = mapping.forward(noisy)
+        sigma = float(np.std(mapped - mapping.forward(wanted)))
+        return mapped, mapping.forward(wanted), features, sigma
+
+
+def exposure_mapping(colour: NDArray[np.float32]) -> LogMapping:
+    """Log mapping that follows the exposure: a factor on the image changes nothing after it."""
+    mean = float(np.mean(colour)) or 1.0
+    return LogMapping(_EXPOSURE * mean, _EXPOSURE * _SPAN * mean)
+
+
+def _crop(view: View, size: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Cut, turn and mirror noisy, target, albedo, normal and their masks: (14, size, size).
+
+    Normals are in world space: a turn of the picture changes nothing about them.
+    """
+    shape = (*view.noisy[0].shape[:2], 1)
+    none, ones = np.zeros((*shape[:2], 3), np.float32), np.ones(shape, np.float32)
+    albedo, normal = (none if plane is None else plane for plane in (view.albedo, view.normal))
+    masks = [ones * (plane is not None) for plane in (view.albedo, view.normal)]
+    whole = np.concatenate([*view.noisy, albedo, normal, *masks], axis=-1)
+    y, x = (rng.integers(length - size + 1) for length in shape[:2])
+    patch = np.rot90(whole[y : y + size, x : x + size], int(rng.integers(4)))
+    if rng.random() < 0.5:
+        patch = patch[:, ::-1]
+    return np.ascontiguousarray(np.moveaxis(patch, -1, 0), dtype=np.float32)

@@ -1,0 +1,131 @@
+"""A folder of training data -> pairs, and images to validate on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_denoise.core.axes import Layout
+from napari_denoise.core.intensity import AnscombeMapping, Mapping
+from napari_denoise.core.recipe import TrainSettings
+from napari_denoise.core.settings import DenoiseSettings
+from napari_denoise.inference.channels import color_samples, prepare_channels
+from napari_denoise.io.readers import read
+from napari_denoise.models.card import WeightsCard
+from napari_denoise.training.pairs import Pairs, RealPairs, SyntheticPairs, load_images
+from napari_denoise.training.renders import RenderPairs, load_views
+from napari_denoise.training.validation import Validator
+
+NOISY, CLEAN, SECOND = "noisy", "clean", "noisy2"
+"""Sub-folders of real pairs: files of equal names belong together."""
+
+
+def open_pairs(
+    folder: Path, settings: TrainSettings, card: WeightsCard
+) -> tuple[Pairs, Validator | None]:
+    """Read training data, and say what to validate on.
+
+    Parameters
+    ----------
+    folder
+        With ``noisy`` and ``clean`` (or ``noisy2``) in it: real pairs. Else, by the recipe's
+        domain, clean pictures that are made noisy, or views of renders.
+    settings
+        The recipe.
+    card
+        Of the weights to be: says how intensities are mapped.
+
+    Raises
+    ------
+    FileNotFoundError
+        No data, or a file without a partner.
+    ValueError
+        Something smaller than a patch, shapes that differ, too few pictures to keep some.
+    """
+    if (folder / NOISY).is_dir():
+        return _real_pairs(folder, settings, card), None
+    if settings.domain == "render":
+        views = load_views(folder)
+        _check_sizes(folder, [view.noisy[0] for view in views], settings.patch)
+        return RenderPairs(views, settings), None
+    images = load_images(folder, settings.channels)
+    _check_sizes(folder, images, settings.patch)
+    training, kept = _hold_out(folder, images, settings)
+    return SyntheticPairs(training, settings), Validator(kept, settings) if kept else None
+
+
+def _hold_out(
+    folder: Path, images: list[NDArray[np.uint8]], settings: TrainSettings
+) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
+    """Part pictures, spread over the folder, into those to train and those to validate on."""
+    if settings.held_out >= len(images):
+        raise ValueError(
+            f"{folder}: held_out is {settings.held_out} and there are {len(images)} pictures: "
+            "some must be left to train on"
+        )
+    kept = set(np.linspace(0, len(images) - 1, settings.held_out + 2).astype(int)[1:-1].tolist())
+    training = [image for n, image in enumerate(images) if n not in kept]
+    return training, [image for n, image in enumerate(images) if n in kept]
+
+
+def _check_sizes(folder: Path, images: Sequence[NDArray[Any]], patch: int) -> None:
+    small = [image.shape for image in images if min(image.shape[:2]) < patch]
+    if small:
+        raise ValueError(
+            f"{folder}: {len(small)} of {len(images)} images are smaller than the patch of "
+            f"{patch} pixels, for example {small[0][0]} x {small[0][1]}: remove them or "
+            "lower `patch` in the recipe"
+        )
+
+
+def _real_pairs(folder: Path, settings: TrainSettings, card: WeightsCard) -> RealPairs:
+    second = not (folder / CLEAN).is_dir()
+    targets = folder / (SECOND if second else CLEAN)
+    files = sorted(p for p in (folder / NOISY).iterdir() if not p.name.startswith("."))
+    if not files or not targets.is_dir():
+        raise FileNotFoundError(
+            f"{folder}: real pairs need files in {NOISY}/ and their partners, of equal names, in "
+            f"{CLEAN}/ or {SECOND}/"
+        )
+    noisy, wanted, sigmas = [], [], []
+    for path in files:
+        if not (targets / path.name).is_file():
+            raise FileNotFoundError(f"{targets / path.name}: {path} has no partner of its name")
+        for one, other, sigma in _mapped(path, targets / path.name, card, second):
+            noisy.append(one)
+            wanted.append(other)
+            sigmas.append(sigma)
+    _check_sizes(folder, noisy, settings.patch)
+    return RealPairs(noisy, wanted, sigmas, settings, noisy_target=second)
+
+
+def _mapped(
+    path: Path, target: Path, card: WeightsCard, second: bool
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32], float]]:
+    """Bring every frame of a pair of files to network units, as inference would."""
+    (noisy, meta), (clean, _) = read(path), read(target)
+    if noisy.shape != clean.shape:
+        raise ValueError(
+            f"{path} is {noisy.shape} and {target} is {clean.shape}: pairs must have equal shapes"
+        )
+    layout = Layout(meta.axes, noisy.shape)
+    channels = prepare_channels(noisy, layout, card, DenoiseSettings())
+    done = []
+    for number, index in enumerate(layout.frames):
+        channel = channels[layout.channel_of(number)]
+        one, other = (color_samples(np.asarray(a[index]), layout)[0] for a in (noisy, clean))
+        forward = channel.mapping.forward
+        wanted = forward(other) if second else _forward_clean(channel.mapping, other)
+        mapped, target_planes = (np.moveaxis(p, 0, -1) for p in (forward(one), wanted))
+        done.append((mapped, target_planes, channel.scale.sigma))
+    return done
+
+
+def _forward_clean(mapping: Mapping, clean: NDArray[Any]) -> NDArray[np.float32]:
+    if isinstance(mapping, AnscombeMapping):
+        return mapping.forward_mean(clean)
+    return mapping.forward(clean)

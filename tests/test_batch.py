@@ -235,6 +235,20 @@ def test_a_file_comes_back_as_python_would_denoise_it(tmp_path: Path, gray: Deno
     assert set(done.files) >= {task.target}
 
 
+@pytest.mark.parametrize("axes", ["YXT", "YTX", "TXY", "YXCT"])
+@pytest.mark.parametrize("ending", [".npy", ".ome.tif"])
+def test_results_keep_an_unusual_order_of_axes(
+    tmp_path: Path, gray: Denoiser, axes: str, ending: str
+) -> None:
+    noisy = photons(*({"T": 3, "C": 2, "Y": 21, "X": 34}[a] for a in axes))
+    np.save(tmp_path / "raw.npy", noisy)
+    (task,) = plan([tmp_path / "raw.npy"], tmp_path / f"clean{ending}")
+    denoise_file(task, gray, DenoiseSettings(), axes=axes)
+    result, meta = read(task.target)
+    assert meta.axes == axes
+    np.testing.assert_array_equal(result, gray(noisy, axes))
+
+
 def test_the_result_says_how_it_was_made(tmp_path: Path, gray: Denoiser) -> None:
     source = save(tmp_path / "raw.ome.tif", photons(24, 40), "YX")
     (task,) = plan([source], tmp_path / "clean.ome.tif")

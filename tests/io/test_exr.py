@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 from napari_denoise.io import loaded
 from napari_denoise.io.errors import FileError, ReadWarning, WriteWarning
+from napari_denoise.io.library_output import LibraryOutput
 from napari_denoise.io.metadata import ImageMeta
 from napari_denoise.io.readers import read
 from napari_denoise.io.writers import write
@@ -239,10 +242,47 @@ def test_a_truncated_exr_is_named(tmp_path: Path, cut: int) -> None:
 
 @pytest.mark.parametrize("share", [0.5, 0.9])
 def test_an_exr_whose_pixels_are_cut_short_is_said_to_be_truncated(
-    tmp_path: Path, share: float
+    tmp_path: Path, share: float, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = single(tmp_path / "a.exr", layer(""))
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(FileError, match=r"a\.exr: .*truncated"):
         read(path)
+    assert capsys.readouterr().out == ""  # there the results of commands go
+
+
+def test_an_exr_that_lost_one_of_its_parts_is_refused(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    noise = {letter: rng.random((64, 64), np.float32) for letter in "RGB"}
+    path = save(tmp_path / "a.exr", ("beauty", noise), ("albedo", noise))
+    assert set(read(path)[1].features) == {"albedo"}
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * 0.7)])
+    with pytest.raises(FileError, match=r"a\.exr: it is damaged or truncated .*part 1"):
+        read(path)
+
+
+def test_only_the_thread_that_reads_is_listened_to(capsys: pytest.CaptureFixture[str]) -> None:
+    output, inside, outside = LibraryOutput(), threading.Event(), threading.Event()
+    heard: list[str] = []
+
+    def read_slowly() -> None:
+        with output.collected() as said:
+            sys.stdout.write("of the library\n")
+            inside.set()
+            outside.wait(60)
+        heard.extend(said)
+
+    reader = threading.Thread(target=read_slowly)
+    reader.start()
+    inside.wait(60)
+    sys.stdout.write("a result\n")
+    with output.collected() as said:
+        sys.stdout.write("of the second one\n")
+    outside.set()
+    reader.join()
+    sys.stdout.write("another result\n")
+    assert capsys.readouterr().out == "a result\nanother result\n"
+    assert "".join(heard) == "of the library\n"
+    assert "".join(said) == "of the second one\n"

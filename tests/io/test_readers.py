@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import dask.array as da
@@ -141,6 +143,50 @@ def test_an_unknown_axis_is_time_and_said_to_be_a_guess(tmp_path: Path) -> None:
         read(tmp_path / "a.tif", axes="TZYX")
 
 
+def test_axes_are_blamed_only_where_they_were_given(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((0, 5, 7)))
+    with pytest.raises(FileError, match=r"is empty.*; look at how it was saved"):
+        read(tmp_path / "a.npy")
+    with pytest.raises(FileError, match=r"is empty.*; or open it without axes"):
+        read(tmp_path / "a.npy", axes="ZYX")
+
+
+@pytest.mark.parametrize("samples", [2, 3, 4])
+def test_samples_that_a_tiff_counts_are_channels_or_colour(tmp_path: Path, samples: int) -> None:
+    data = np.zeros((64, 60, samples), "uint16")
+    photometric = "minisblack" if samples == 2 else "rgb"
+    tifffile.imwrite(tmp_path / "a.tif", data, photometric=photometric, planarconfig="contig")
+    assert read(tmp_path / "a.tif")[1].axes == ("YXC" if samples == 2 else "YXS")
+
+
+@pytest.mark.parametrize("options", [{}, {"metadata": None}, {"imagej": True}, {"npy": True}])
+def test_channels_that_a_file_does_not_tell_from_a_width_are_mentioned(
+    tmp_path: Path, options: dict[str, bool | None]
+) -> None:
+    data = np.arange(64 * 60 * 2, dtype="uint16").reshape(64, 60, 2)
+    path = tmp_path / ("a.npy" if "npy" in options else "a.tif")
+    if "npy" in options:
+        np.save(path, data)
+    else:
+        tifffile.imwrite(path, data, **options)
+    with pytest.warns(ReadWarning, match=r"each frame is 60 x 2 pixels; .*axes='YXC'"):
+        assert read(path)[0].shape == data.shape
+    array, meta = read(path, axes="YXC")  # and no warning
+    np.testing.assert_array_equal(array, data)
+    assert meta.axes == "YXC"
+
+
+def test_stated_axes_are_not_doubted(tmp_path: Path) -> None:
+    tifffile.imwrite(
+        tmp_path / "a.ome.tif", np.zeros((64, 60, 2), "uint16"), metadata={"axes": "TYX"}
+    )
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((5, 60, 2), "uint16"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read(tmp_path / "a.ome.tif")[1].axes == "TYX"
+        assert read(tmp_path / "b.tif")[1].axes == "TYX"
+
+
 def test_a_display_palette_leaves_the_intensities_alone(tmp_path: Path) -> None:
     index = np.arange(256, dtype="uint8").reshape(16, 16)
     fire = np.random.default_rng(0).integers(0, 65536, (3, 256)).astype("uint16")
@@ -243,6 +289,21 @@ def test_a_truncated_tiff_never_opens_as_a_shorter_stack(
     monkeypatch.setattr(loaded, "LAZY_BYTES", limit)
     with pytest.raises(FileError, match=r"a\.tif: it is not a whole TIFF .*copy or export"):
         read(path)
+
+
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize("offset", [10**9, 0, 20])
+def test_a_tiff_whose_pages_cannot_be_found_is_said_to_be_damaged(
+    tmp_path: Path, bigtiff: bool, offset: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK, bigtiff=bigtiff)
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<Q" if bigtiff else "<I", data, 8 if bigtiff else 4, offset)
+    path.write_bytes(data)
+    with pytest.raises(FileError, match=r"a\.tif: it is not a whole TIFF .*copy or export"):
+        read(path)
+    assert not caplog.records  # the error says it all
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.png", "a.jpg", "a.exr", "a.npy"])

@@ -134,6 +134,28 @@ def test_zarr_is_written_as_it_is(tmp_path: Path, axes: str) -> None:
     np.testing.assert_array_equal(read(tmp_path / "a.ome.tif")[0], ramp((4, 5, 7)))
 
 
+@pytest.mark.parametrize("name", ["a.ome.tif", "a.npy", "a_##.png"])
+def test_zarr_in_another_order_is_read_plane_by_plane(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = zarr.create_array(tmp_path / "z", shape=(5, 7, 4), dtype="uint16", chunks=(5, 7, 1))
+    stored[:] = ramp((5, 7, 4))
+    sizes: list[int] = []
+    read_part = zarr.Array.__getitem__
+
+    def counted(array: zarr.Array, key: object) -> np.ndarray:
+        part = np.asarray(read_part(array, key))
+        sizes.append(part.size)
+        return part
+
+    monkeypatch.setattr(zarr.Array, "__getitem__", counted)
+    write(tmp_path / name, stored, ImageMeta("YXT"))
+    assert set(sizes) == {35}  # never more than a plane
+    array, meta = read(tmp_path / name)
+    back = np.moveaxis(array, meta.axes.index("T"), -1)
+    np.testing.assert_array_equal(back, ramp((5, 7, 4)))
+
+
 def test_big_data_gets_a_big_tiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "small.tif", ramp((3, 5, 7)), ImageMeta("TYX"))
     monkeypatch.setattr(tiff_writer, "BIGTIFF_BYTES", 100)

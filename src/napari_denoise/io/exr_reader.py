@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +23,10 @@ from napari_denoise.io.exr_layers import (
     choose_feature,
     find_layers,
 )
+from napari_denoise.io.library_output import LibraryOutput
 
+_PRINTED = LibraryOutput()
+"""OpenEXR prints a warning of pixels it cannot read, and leaves out their part of the file."""
 GAMMA = 1 / 2.2
 """For display: linear light looks much too dark on a monitor."""
 
@@ -45,7 +49,7 @@ def open_exr(path: Path) -> Any:
         Not an EXR, truncated, or deep data.
     """
     try:
-        with path.open("rb") as stream:
+        with _PRINTED.collected() as said, path.open("rb") as stream:
             file = OpenEXR.File(stream, separate_channels=True)
     except OSError as error:
         raise FileError(path, f"it cannot be read ({error})", "check its permissions") from error
@@ -55,8 +59,10 @@ def open_exr(path: Path) -> Any:
             f"it is not a whole OpenEXR file ({error})",
             "it may be truncated or another format: render or copy it again",
         ) from error
-    if not any(part.channels for part in file.parts):  # OpenEXR only warns of a file cut short
-        raise FileError(path, "it holds no channel; it may be truncated", "render or copy it again")
+    unread = re.search(r"reading pixel data for (part.*)", "".join(said))
+    if unread or not any(part.channels for part in file.parts):
+        detail = unread.group(1) if unread else "no channel"
+        raise FileError(path, f"it is damaged or truncated ({detail})", "render or copy it again")
     deep = (OpenEXR.deepscanline, OpenEXR.deeptile)
     if any(part.type() in deep for part in file.parts):
         raise FileError(path, "it holds deep data", "flatten it to a plain image first")

@@ -24,7 +24,10 @@ def planes_last(array: Any, axes: str) -> tuple[Any, str]:
     if not hasattr(array, "transpose"):  # zarr
         import dask.array as da
 
-        array = da.from_array(array)
+        # One chunk per plane: dask's own choice may be the whole array.
+        chunks = tuple(n if a in "YXS" else 1 for a, n in zip(axes, array.shape, strict=True))
+        meta = np.empty((0,) * len(chunks), array.dtype)
+        array = da.from_array(array, chunks, meta=meta)
     return array.transpose([axes.index(a) for a in order]), final
 
 

@@ -73,7 +73,8 @@ def read(
         array, meta = _read_stack(source)
     else:
         array, meta = _read_file(source.files[0], series)
-    array, meta = sidecar.restore(array, meta, sidecar.load(source.pattern))
+    described = sidecar.load(source.pattern)
+    array, meta = sidecar.restore(array, meta, described)
     if axes is not None:
         meta = replace(meta, axes=axes.upper())
     meta = replace(
@@ -84,8 +85,24 @@ def read(
     try:
         Layout(meta.axes, tuple(array.shape))
     except ValueError as error:
-        raise FileError(source.files[0], str(error), "or open it without axes") from error
+        remedy = "or open it without axes" if axes else "look at how it was saved"
+        raise FileError(source.files[0], str(error), remedy) from error
+    if axes is None and not described:
+        _mention_narrow_frames(array, meta)
     return array, meta
+
+
+def _mention_narrow_frames(array: Any, meta: ImageMeta) -> None:
+    """Channels that a file does not call so look like frames of 2 to 4 pixels in width."""
+    shape = tuple(array.shape)
+    guessed = meta.extra.get("format") in ("tiff", "imagej", "npy")
+    narrow = len(shape) >= 3 and shape[-1] in (2, 3, 4) and min(shape[-3:-1]) >= 16
+    if guessed and narrow and meta.axes.endswith("YX"):
+        text = (
+            f"{meta.source[0]}: each frame is {shape[-2]} x {shape[-1]} pixels; if the last axis "
+            f"holds channels, open it with axes='{guess_axes(shape[:-1])}C'"
+        )
+        warnings.warn(text, ReadWarning, stacklevel=3)
 
 
 def _one_input(path: PathLike | Iterable[PathLike], sequence: bool | None) -> Sequence:

@@ -23,8 +23,8 @@ from napari_denoise.io.ome import imagej_fields, ome_fields, resolution_fields
 
 # tifffile returns what is left of a damaged file and only logs these.
 _DAMAGE = re.compile(
-    r"invalid (page|value) offset|corrupted|missing|failed to (read|reshape)"
-    r"|incompletely written|out of range|does not match"
+    r"invalid (page|value) offset|invalid offset to|no pages|corrupted|missing"
+    r"|failed to (read|reshape)|incompletely written|out of range|does not match"
 )
 _BROKEN = (
     tifffile.TiffFileError,
@@ -91,7 +91,7 @@ def _opened(path: Path, *, multifile: bool = True) -> Iterator[Any]:
     except FileError:
         raise
     except _BROKEN as error:
-        raise _damaged(path, str(error)) from error
+        raise _damaged(path, (*damage.reports, str(error))[0]) from error
     except OSError as error:
         raise FileError(path, f"it cannot be read ({error})", "check its permissions") from error
     finally:
@@ -127,6 +127,8 @@ def _damaged(path: Path, detail: str) -> FileError:
 
 
 def _series(tif: Any, path: Path, number: int) -> Any:
+    if not tif.series:
+        raise tifffile.TiffFileError("no image in it can be reached")
     if not 0 <= number < len(tif.series):
         raise FileError(
             path, f"it holds {len(tif.series)} images", f"there is no image number {number}"
@@ -134,6 +136,8 @@ def _series(tif: Any, path: Path, number: int) -> Any:
     chosen = tif.series[number]
     if chosen.size == 0 or chosen.dtype is None:
         raise FileError(path, f"the image is empty, {chosen.shape}", "export it again")
+    if not chosen.shape:
+        raise tifffile.TiffFileError("the image has no height and width")
     _check_extent(tif, chosen)
     return chosen
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -170,15 +172,31 @@ def _write_whole(
 
 
 def _write_npy(temporary: Path, target: Path, array: Any, meta: ImageMeta) -> set[str]:
-    """Write block by block; a memory map would end the process on a full disk."""
+    """Write plane by plane, whatever the order of the axes."""
     shape, dtype = tuple(array.shape), np.dtype(array.dtype)
-    leading = min(meta.axes.index(a) for a in "YXS" if a in meta.axes)
     header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    ordered, axes = planes_last(array, meta.axes)
     with temporary.open("wb") as file:
         npy.write_array_header_2_0(file, header)
-        for index in np.ndindex(*shape[:leading]):
-            file.write(np.ascontiguousarray(np.asarray(array[index]), dtype).data)
+        start = file.tell()
+        # A memory map of what the disk has no room for would end the process.
+        in_order = axes == meta.axes
+        for plane in iterate(ordered, axes) if in_order else _zeros(ordered, axes):
+            file.write(np.ascontiguousarray(plane, dtype).data)
+    if not in_order:
+        stored = np.memmap(temporary, dtype, "r+", start, shape)
+        moved, _ = planes_last(stored, meta.axes)
+        for number, plane in enumerate(iterate(ordered, axes)):
+            moved[np.unravel_index(number, moved.shape[: -plane.ndim])] = plane
+        stored.flush()
     return set()
+
+
+def _zeros(ordered: Any, axes: str) -> Iterator[NDArray[Any]]:
+    """As many planes as `iterate` gives, without computing any."""
+    leading = len(axes) - 2 - ("S" in axes)
+    plane = np.zeros(ordered.shape[leading:], ordered.dtype)
+    return repeat(plane, math.prod(ordered.shape[:leading]))
 
 
 def _write_frames(path: Path, array: Any, meta: ImageMeta, overwrite: bool) -> list[Path]:

@@ -195,6 +195,35 @@ def test_nan_and_infinity_do_not_spread_and_are_reported(gray):
     assert np.array_equal(result[:, :8], gray(image, **fixed)[:, :8])
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_a_frame_without_any_value_stays_as_it_is_and_is_counted(gray, value):
+    image = noisy((4, 40, 50), np.float32)
+    bad = image.copy()
+    bad[1:3], bad[3, 5, 6] = value, np.nan
+    fixed = {"axes": "TYX", "noise": NOISE, "intensity_range": (50, 250)}
+    job = gray.prepare(bad, **fixed)
+    for _ in range(2):  # a second run counts nothing twice
+        result = np.stack([step.result for step in job.steps() if step.result is not None])
+    np.testing.assert_array_equal(result[1:3], bad[1:3])
+    np.testing.assert_array_equal(result[0], gray(image[0], **{**fixed, "axes": "YX"}))
+    assert np.isfinite(result[3]).all()
+    pixels, frames = job.warnings
+    assert pixels.startswith("1 pixel was NaN or infinite: replaced by the median")
+    assert frames == "2 of 4 frames held no finite pixel: left as they are"
+    part = job.region(1, slice(3, 9), slice(2, 4))
+    np.testing.assert_array_equal(part, np.full((6, 2), value, np.float32))
+    assert not np.shares_memory(part, bad)
+
+
+def test_colour_without_any_value_stays_with_its_alpha(color):
+    image = noisy((40, 50, 4), np.float32)
+    image[..., :3] = np.nan
+    stack = np.stack([noisy((40, 50, 4), np.float32), image])
+    job = color.prepare(stack, axes="TYXS", noise=20.0, intensity_range=(50, 250))
+    np.testing.assert_array_equal(list(job.steps([1]))[-1].result, image)
+    assert job.warnings == ("1 of 2 frames held no finite pixel: left as it is",)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_data_without_any_finite_value_is_refused(gray, value):
     with pytest.raises(ValueError, match="only NaN or infinity"):

@@ -87,7 +87,8 @@ class StackJob:
         self.dtype = np.dtype(array.dtype)
         self.channels = channels
         self._tile = self._auto_tile() if settings.tile == "auto" else int(settings.tile)
-        self._nonfinite = 0
+        self._nonfinite: dict[int, int] = {}
+        self._without_values: set[int] = set()
 
     def adjusted(self, *, strength: float, tile: Literal["auto"] | int) -> StackJob:
         """Return the same job with another strength and tile size; nothing is measured anew."""
@@ -113,10 +114,15 @@ class StackJob:
     def warnings(self) -> tuple[str, ...]:
         """What the user should know about the frames done so far."""
         found = []
-        if self._nonfinite:
+        if count := sum(self._nonfinite.values()):
             found.append(
-                f"{self._nonfinite} pixels were NaN or infinite; they were replaced by the "
-                "median around them"
+                f"{count} pixel{'s were' if count > 1 else ' was'} NaN or infinite: replaced by "
+                "the median of the 5 x 5 around it, or of its frame where that holds no value"
+            )
+        if count := len(self._without_values):
+            found.append(
+                f"{count} of {len(self.frames)} frames held no finite pixel: left as "
+                f"{'they are' if count > 1 else 'it is'}"
             )
         colors = min(self.layout.size("S") // 2 * 2 + 1, 3) if "S" in self.layout.axes else 1
         if self.engine.channels > 1 and colors == 1:
@@ -210,10 +216,17 @@ class StackJob:
     def _attempt(self, number: int, step: Step, region: Window | None) -> Iterator[Step]:
         index = self.frames[number]
         channel = self.channels[self.layout.channel_of(number)]
-        frame, bad = replace_nonfinite(np.asarray(self.array[index]))
+        wanted = region or (slice(0, self.size[0]), slice(0, self.size[1]))
+        raw = np.asarray(self.array[index])
+        if _holds_no_value(color_samples(raw, self.layout)[0]):
+            if region is None:
+                self._without_values.add(number)
+            result = _cut(raw, wanted, self.layout).astype(self.dtype)
+            yield replace(step, tile=1, tiles=1, index=index, result=result)
+            return
+        frame, bad = replace_nonfinite(raw)
         colors, alpha = color_samples(frame, self.layout)
         plan = self._plan(region)
-        wanted = region or (slice(0, self.size[0]), slice(0, self.size[1]))
         origin = wanted[0].start, wanted[1].start
         shape = wanted[0].stop - origin[0], wanted[1].stop - origin[1]
         output = np.empty((len(colors), *shape), self.dtype)
@@ -226,7 +239,8 @@ class StackJob:
                 yield replace(step, tile=count, tiles=len(plan))
         if alpha is not None:
             output = np.concatenate([output, alpha[None, wanted[0], wanted[1]]])
-        self._nonfinite += bad if region is None else 0
+        if region is None:
+            self._nonfinite[number] = bad
         result = _frame_order(output, self.layout)
         yield replace(step, tile=len(plan), tiles=len(plan), index=index, result=result)
 
@@ -258,6 +272,19 @@ class StackJob:
         while tile > max(side, SMALLEST_TILE):
             tile //= 2
         return tile
+
+
+def _holds_no_value(colors: NDArray[Any]) -> bool:
+    """Whether all of (C, Y, X) is NaN or infinite; the corner tells it of nearly any other."""
+    if colors.dtype.kind != "f" or np.isfinite(colors[:, 0, 0]).any():
+        return False
+    return not np.isfinite(colors).any()
+
+
+def _cut(frame: NDArray[Any], window: Window, layout: Layout) -> NDArray[Any]:
+    """Cut a window out of a frame in the data's own order of axes."""
+    parts = {"Y": window[0], "X": window[1]}
+    return frame[tuple(parts.get(letter, slice(None)) for letter in layout.frame_axes)]
 
 
 def _frame_order(planes: NDArray[Any], layout: Layout) -> NDArray[Any]:

@@ -33,6 +33,8 @@ class NoiseRecipe(Settings):
     """Noise sd in units of the [0, 1] image range."""
     sigma_power: Annotated[float, Field(gt=0)] = 1.0
     """Above 1, low noise is drawn more often: low + (high - low) * uniform ** power."""
+    levels: tuple[Weight, ...] = ()
+    """If there are any, the sd of white noise is one of these."""
     poisson: Share = 0.0
     """Share of patches that count photons, seen after the Anscombe transform."""
     photons: Range = (0.3, 300.0)

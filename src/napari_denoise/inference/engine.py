@@ -22,9 +22,6 @@ from napari_denoise.models.device import PRECISIONS
 from napari_denoise.models.network import Network
 from napari_denoise.models.weights import load_network
 
-BYTES_PER_PIXEL = 400
-"""Peak memory of the bundled generators per pixel read, measured by benchmarks/tiling.py."""
-
 
 @dataclass(frozen=True)
 class NetworkScale:
@@ -76,6 +73,7 @@ class TorchEngine:
         self.dtype = PRECISIONS[precision]
         self.channels = channels
         self.radius, self.multiple, self.spread = network.radius, network.multiple, network.spread
+        self.bytes_per_pixel = network.bytes_per_pixel
         self.network = network.to(self.device, self.dtype)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

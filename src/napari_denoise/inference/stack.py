@@ -17,7 +17,7 @@ from napari_denoise.core.noise import NoiseModel
 from napari_denoise.core.settings import DenoiseSettings
 from napari_denoise.core.tiles import Tile, Window, plan_tiles, recompute_factor
 from napari_denoise.inference.channels import Channel, color_samples
-from napari_denoise.inference.engine import BYTES_PER_PIXEL, TorchEngine
+from napari_denoise.inference.engine import TorchEngine
 from napari_denoise.models.catalogue import WeightsInfo
 from napari_denoise.models.device import free_memory, is_out_of_memory, release_memory
 
@@ -172,7 +172,7 @@ class StackJob:
         tiles = self._plan(None)
         most = max(tile.pixels for tile in tiles)
         samples = self.layout.size("S") if self.engine.channels == 1 else 1
-        size = most * BYTES_PER_PIXEL * samples
+        size = most * self.engine.bytes_per_pixel * samples
         return Cost(self._tile, size, recompute_factor(tiles, self.size))
 
     def provenance(self) -> dict[str, Any]:
@@ -266,7 +266,7 @@ class StackJob:
         """Return the largest tile that fits half of the free memory."""
         free = free_memory(str(self.engine.device))
         samples = self.layout.size("S") if self.engine.channels == 1 else 1
-        pixels = free / 2 / (BYTES_PER_PIXEL * samples)
+        pixels = free / 2 / (self.engine.bytes_per_pixel * samples)
         side = int(pixels**0.5) - 2 * self.engine.halo
         tile = LARGEST_AUTO_TILE[self.engine.device.type]
         while tile > max(side, SMALLEST_TILE):

@@ -52,6 +52,7 @@ class Iteapoy2018(Network):
     def __init__(self, config: Iteapoy2018Config) -> None:
         super().__init__()
         self.radius, self.multiple = config.radius, config.multiple
+        self.bytes_per_pixel = 1150 * config.width // 64
         self.head = nn.Conv2d(config.channels, config.width, 3, padding=1)
         self.blocks = nn.Sequential(*(ResidualBlock(config.width) for _ in range(config.blocks)))
         self.tail = nn.Conv2d(config.width, config.channels, 3, padding=1)

@@ -19,6 +19,8 @@ class Network(nn.Module):
     """Height and width of the input must be multiples of this."""
     spread: bool = False
     """Whether the output carries a second set of C planes: the variance of its own error."""
+    bytes_per_pixel: int = 400
+    """Peak memory in float32 per pixel read, as `benchmarks/tiling.py` measured it."""
     features: int = 0
     """Planes beside the image that it takes, such as albedo and normal."""
 

@@ -79,6 +79,7 @@ class Thomas2017(Network):
     def __init__(self, config: Thomas2017Config) -> None:
         super().__init__()
         self.radius, self.multiple = config.radius, config.multiple
+        self.bytes_per_pixel = 850 if config.strided else 2300
         self.stride = 2 if config.strided else 1
         self.head = nn.Conv2d(config.channels, 32, 9, padding=4)
         self.down1 = nn.Conv2d(32, 64, 3, self.stride, padding=1)

@@ -106,7 +106,9 @@ def camera(clean: Patch, recipe: NoiseRecipe, rng: np.random.Generator) -> Degra
 
 
 def draw_sigma(recipe: NoiseRecipe, rng: np.random.Generator) -> float:
-    """Draw a noise level from the range of the recipe."""
+    """Draw a noise level from the levels or the range of the recipe."""
+    if recipe.levels:
+        return float(rng.choice(recipe.levels))
     low, high = recipe.sigma
     return float(low + (high - low) * rng.random() ** recipe.sigma_power)
 

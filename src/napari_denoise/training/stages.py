@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 from napari_denoise.core.recipe import AdversarialStage, DistortionStage, PixelLoss
 from napari_denoise.training import losses
@@ -114,7 +115,8 @@ def adversarial_step(state: TrainingState, batch: Batch) -> dict[str, float]:
         values |= _discriminator_step(state, stage, adversary, patches, fake.detach(), turn)
     adversary.network.requires_grad_(False)
     try:
-        terms = _generator_terms(stage, adversary, patches, fake)
+        with parametrize.cached():  # one set of spectrally normalised weights for all scores
+            terms = _generator_terms(stage, adversary, patches, fake)
         values |= _checked(terms, state.step)
         total = torch.stack([getattr(stage.weights, n) * t for n, t in terms.items()]).sum()
         rate = learning_rate(state.stage_step, stage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         The disk is full or the folder cannot be written; an older file stays whole.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing([path], overwrite=True) as (temporary,), temporary.open("wb") as file:
-        torch.save(state, file)
+    with BytesIO() as buffer:  # on a full disk torch.save itself fails without naming the cause
+        torch.save(state, buffer)
+        with replacing([path], overwrite=True) as (temporary,):
+            temporary.write_bytes(buffer.getbuffer())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

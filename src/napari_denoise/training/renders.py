@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_denoise.core.intensity import LogMapping
+from napari_denoise.core.intensity import LOG_WIDTH, LogMapping
+from napari_denoise.core.noise_estimation import roughness
 from napari_denoise.core.recipe import TrainSettings
 from napari_denoise.training.pairs import Batch, check_unbiased, generator, sigma_map
 
@@ -17,10 +18,6 @@ FEATURES = 8
 """Planes of features: albedo (3), normal (3), and for each a plane that says it is there."""
 _MISSING = 0.25
 """Share of patches that go without albedo, and without normal."""
-_EXPOSURE, _SPAN = 0.25, 128.0
-"""The log mapping's level, as a share of the image's mean, and its bright end over the level."""
-LOG_WIDTH = float(np.log1p(_SPAN))
-"""Network units are log(1 + x / level) over this."""
 
 
 @dataclass(frozen=True)
@@ -117,20 +114,16 @@ class RenderPairs:
         stops = self.settings.exposure_augmentation
         gain = np.float32(2 ** rng.uniform(-stops, stops))
         noisy, wanted = (planes[i : i + 3] * gain for i in (0, 3))
-        mapping = exposure_mapping(view.noisy[first] * gain)
+        frame = view.noisy[first] * gain
+        mapping = LogMapping.of_exposure(float(frame.mean()))
         features = planes[6:].copy()
         for start, mask in ((0, 6), (3, 7)):
             if rng.random() < _MISSING:
                 features[start : start + 3] = features[mask] = 0
         mapped = mapping.forward(noisy)
-        sigma = float(np.std(mapped - mapping.forward(wanted)))
+        # Told as in use, where nobody knows the reference.
+        sigma = roughness([np.moveaxis(mapping.forward(frame), -1, 0)])
         return mapped, mapping.forward(wanted), features, sigma
-
-
-def exposure_mapping(colour: NDArray[np.float32]) -> LogMapping:
-    """Log mapping that follows the exposure: a factor on the image changes nothing after it."""
-    mean = float(np.mean(colour)) or 1.0
-    return LogMapping(_EXPOSURE * mean, _EXPOSURE * _SPAN * mean)
 
 
 def _crop(view: View, size: int, rng: np.random.Generator) -> NDArray[np.float32]:

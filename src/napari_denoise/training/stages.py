@@ -60,7 +60,8 @@ def on_device(batch: Batch, state: TrainingState) -> Patches:
         tensor: Tensor = state.fabric.to_device(torch.from_numpy(array))
         return tensor
 
-    features = None if batch.features is None else move(batch.features)
+    given = batch.features if state.network.features else None
+    features = None if given is None else move(given)
     noisy, target, sigma = move(batch.noisy), move(batch.target), move(batch.sigma)
     return Patches(noisy, target, sigma, features, batch.log_width)
 
@@ -94,7 +95,8 @@ def distortion_step(state: TrainingState, batch: Batch) -> dict[str, float]:
         total = total + stage.spread * terms["spread"]
     values = _checked(terms, state.step)
     rate = learning_rate(state.step, stage)
-    return values | {"gradient_norm": _update(state, state.model, state.optimiser, total, rate)}
+    norm = _update(state, state.model, state.optimiser, total, rate)
+    return _finite(values | {"gradient_norm": norm}, state.step)
 
 
 def adversarial_step(state: TrainingState, batch: Batch) -> dict[str, float]:
@@ -120,10 +122,10 @@ def adversarial_step(state: TrainingState, batch: Batch) -> dict[str, float]:
         values |= _checked(terms, state.step)
         total = torch.stack([getattr(stage.weights, n) * t for n, t in terms.items()]).sum()
         rate = learning_rate(state.stage_step, stage)
-        values["gradient_norm"] = _update(state, state.model, state.optimiser, total, rate)
+        norm = _update(state, state.model, state.optimiser, total, rate)
     finally:
         adversary.network.requires_grad_(True)
-    return values
+    return _finite(values | {"gradient_norm": norm}, state.step)
 
 
 def pixel_loss(kind: PixelLoss, output: Tensor, patches: Patches) -> Tensor:
@@ -156,7 +158,8 @@ def _discriminator_step(
         total = total + stage.penalty * lazy * terms["penalty"]
     values = _checked(terms, state.step)
     rate = learning_rate(state.stage_step, stage) / stage.learning_rate * stage.discriminator_rate
-    _update(state, adversary.model, adversary.optimiser, total, rate)
+    norm = _update(state, adversary.model, adversary.optimiser, total, rate)
+    _finite(values | {"discriminator_gradient_norm": norm}, state.step)
     return values
 
 
@@ -221,7 +224,10 @@ def _feature_distance(fake: Tensor, clean: Tensor) -> Tensor:
 
 
 def _update(state: TrainingState, model: Any, optimiser: Any, loss: Tensor, rate: float) -> float:
-    """Backward, clip, step; return the norm of the gradient before clipping."""
+    """Backward, clip, step; return the norm of the gradient before clipping.
+
+    Where it is not finite there is no step.
+    """
     optimiser.zero_grad(set_to_none=True)
     state.fabric.backward(loss)
     norm = state.fabric.clip_gradients(
@@ -230,7 +236,7 @@ def _update(state: TrainingState, model: Any, optimiser: Any, loss: Tensor, rate
     value = float("nan") if norm is None else float(norm)
     if not math.isfinite(value):
         optimiser.zero_grad(set_to_none=True)
-        raise NotFinite(state.step, {"gradient": value})
+        return value
     for group in optimiser.param_groups:
         group["lr"] = rate
     optimiser.step()
@@ -238,8 +244,11 @@ def _update(state: TrainingState, model: Any, optimiser: Any, loss: Tensor, rate
 
 
 def _checked(terms: Mapping[str, Tensor], step: int) -> dict[str, float]:
-    """Bring terms to numbers and stop at the first that is none."""
-    values = {name: float(term.detach()) for name, term in terms.items()}
+    """Bring terms to numbers, all of them finite."""
+    return _finite({name: float(term.detach()) for name, term in terms.items()}, step)
+
+
+def _finite(values: dict[str, float], step: int) -> dict[str, float]:
     if not all(map(math.isfinite, values.values())):
         raise NotFinite(step, values)
     return values

@@ -161,6 +161,7 @@ def _save(state: TrainingState, checkpoint: Path) -> Path | None:
         return None
     if state.fabric.is_global_zero:
         save_checkpoint(checkpoint, state.state_dict())
+    state.fabric.barrier()  # whoever reads it next reads this one
     return checkpoint
 
 

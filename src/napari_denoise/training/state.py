@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
@@ -11,6 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from napari_denoise.core.recipe import AdversarialStage, TrainSettings
+from napari_denoise.models.discriminator import PatchDiscriminator
 from napari_denoise.models.network import Network
 from napari_denoise.models.registry import build, build_discriminator
 
@@ -33,10 +35,12 @@ class TrainingState:
     def __init__(
         self, settings: TrainSettings, fabric: Fabric, base: StateDict | None = None
     ) -> None:
-        torch.manual_seed(settings.seed)
         self.settings, self.fabric = settings, fabric
         self.step = 0
-        self.network: Network = build(settings.architecture, settings.config)
+        with _seeded(settings.seed):
+            self.network: Network = build(settings.architecture, settings.config)
+        if settings.adversarial is not None:  # a wrong name must not wait for its stage
+            _discriminator(settings, settings.adversarial)
         if base is not None:
             grow_into(self.network, base)
         if fabric.device.type == "cuda":  # measured on a CPU without matrix units: no gain
@@ -74,13 +78,19 @@ class TrainingState:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a saved state."""
+        """Continue from a saved state.
+
+        Raises
+        ------
+        ValueError
+            It is in a stage that the recipe does not have there.
+        """
         if "faithful" in state:
             stage = self.settings.adversarial
-            if stage is None:
+            if stage is None or state["step"] < self.settings.distortion.steps:
                 raise ValueError(
                     f"the checkpoint is at step {state['step']}, in an adversarial stage, and the "
-                    "recipe has none: resume with the recipe it was trained with"
+                    "recipe has none there: resume with the recipe it was trained with"
                 )
             self.faithful = self.fabric.to_device(state["faithful"])
             adversary = self._start_adversary(stage)
@@ -100,7 +110,7 @@ class TrainingState:
 
     def _start_adversary(self, stage: AdversarialStage) -> Adversary:
         self.model, self.optimiser = self._prepare(self.network, stage.learning_rate, stage.betas)
-        network = build_discriminator(stage.discriminator, self.settings.channels)
+        network = _discriminator(self.settings, stage)
         model, optimiser = self._prepare(network, stage.discriminator_rate, stage.betas)
         self.adversary = Adversary(network, model, optimiser)
         return self.adversary
@@ -116,11 +126,41 @@ class TrainingState:
         return model, wrapped
 
 
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Random numbers that follow from the seed alone, and leave everybody else's as they were."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def _discriminator(settings: TrainSettings, stage: AdversarialStage) -> PatchDiscriminator:
+    """Build the discriminator, and make sure that it can score a patch."""
+    with _seeded(settings.seed + 1):
+        network = build_discriminator(stage.discriminator, settings.channels)
+    if settings.patch < network.smallest:
+        raise ValueError(
+            f"patch = {settings.patch}: the discriminator {stage.discriminator!r} needs at least "
+            f"{network.smallest} pixels; raise patch, or name another in adversarial.discriminator"
+        )
+    return network
+
+
 class Adversary:
     """A discriminator, as itself and as fabric wraps it, with its optimiser."""
 
     def __init__(self, network: nn.Module, model: Any, optimiser: Any) -> None:
         self.network, self.model, self.optimiser = network, model, optimiser
+
+
+_PLANES = {
+    "head.weight": 1,
+    "tail.weight": 0,
+    "tail.bias": 0,
+    "error.2.weight": 0,
+    "error.2.bias": 0,
+}
+"""The dimension of these tensors that counts planes in or out."""
 
 
 def grow_into(network: nn.Module, state: StateDict) -> None:
@@ -133,15 +173,29 @@ def grow_into(network: nn.Module, state: StateDict) -> None:
     ValueError
         The weights are of another network.
     """
-    own = network.state_dict()
+    own = {name: torch.zeros_like(value) for name, value in network.state_dict().items()}
+    foreign = [name for name in state if name not in own and not name.startswith("error.")]
+    wrong = [n for n in own if n not in state or not _fits(n, state[n].shape, own[n].shape)]
+    for name in (*wrong, *foreign):
+        given, wanted = (tuple(s[name].shape) if name in s else "missing" for s in (state, own))
+        raise ValueError(
+            f"weights to start from: {name!r} is {given}, in the recipe's network it is {wanted}; "
+            "take weights of the same architecture, widths and blocks"
+        )
+    image, grown = (len(s["tail.weight"]) for s in (state, own))
     for name, value in own.items():
-        given = state.get(name)
-        if given is None or any(g > w for g, w in zip(given.shape, value.shape, strict=False)):
-            shape = "missing" if given is None else tuple(given.shape)
-            raise ValueError(
-                f"weights to start from: {name!r} is {shape}, the recipe's network has "
-                f"{tuple(value.shape)}; take weights of the same architecture and widths"
-            )
-        value.zero_()
-        value[tuple(slice(n) for n in given.shape)] = given.to(value)
+        if name == "head.weight":  # the noise level and features come after all of the image
+            planes = torch.arange(state[name].shape[1])
+            planes[image:] += grown - image
+            value[:, planes] = state[name].to(value)
+        else:
+            value[: len(state[name])] = state[name].to(value)
     network.load_state_dict(own)
+
+
+def _fits(name: str, given: torch.Size, wanted: torch.Size) -> bool:
+    """Tell whether shapes are equal, or smaller in the number of planes alone."""
+    if len(given) != len(wanted):
+        return False
+    pairs = enumerate(zip(given, wanted, strict=True))
+    return all(g == w or (g < w and _PLANES.get(name) == n) for n, (g, w) in pairs)

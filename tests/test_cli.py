@@ -254,6 +254,30 @@ def test_noise_is_written_as_people_and_programs_would(text, value):
     assert parse_noise(text) == value
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"gain": 1, "gain": 2}', "it gives gain twice"),
+        ("gain=1,gain=2", "it gives gain twice"),
+        ("[[1, 2]]", r"\[1, 2\] is not understood"),
+        ('{"gain": [1]}', r"gain is \[1\]; expected a number"),
+        ('{"gain": "2"}', "gain is '2'; expected a number"),
+        ('{"correlation_x": 0.3}', "correlation_x is 0.3; expected two numbers"),
+        ("gain=1/2", r"gain is \(1.0, 2.0\); expected a number"),
+        ('[1, {"sigma": 2}]', "has no 'sigma'; it has gain, offset"),
+        ("{}", "a noise model is empty"),
+        ("[]", "is empty; expected auto, a sigma"),
+        ("[true]", "True is not understood"),
+        ('{"gain": 1', "is not valid JSON"),
+    ],
+)
+def test_odd_noise_is_one_clear_error(text, message):
+    with pytest.raises(ValueError, match=rf"^noise .*{message}") as error:
+        parse_noise(text)
+    assert "\n" not in str(error.value)
+    assert text in str(error.value)
+
+
 # As a process: signals and half files
 
 
@@ -367,6 +391,43 @@ def test_info_finds_the_sequence_a_frame_belongs_to(tmp_path):
     assert whole["sequence"]["pattern"].endswith("f_###.png")
 
 
+def test_info_of_data_without_values_says_so(tmp_path):
+    stack = np.full((3, 2, 24, 40), np.nan, np.float32)
+    empty = save(tmp_path / "empty.ome.tif", stack[:, 0], "TYX")
+    shown = run("info", empty)
+    assert shown.exit_code == 0
+    assert "not measured: only NaN or infinity" in shown.stdout
+    assert "empty.ome.tif: the frames looked at hold only NaN or infinity" in shown.stderr
+    (entry,) = json.loads(run("info", empty, "--json").stdout)
+    assert entry["noise"] == [{"text": "not measured: only NaN or infinity", "finite": False}]
+    stack[:, 1] = photons(3, 24, 40)
+    half = run("info", save(tmp_path / "half.ome.tif", stack, "TCYX"), "--json")
+    assert "half.ome.tif: in 1 of 2 channels the frames" in half.stderr
+    assert [channel["finite"] for channel in json.loads(half.stdout)[0]["noise"]] == [False, True]
+
+
+def test_info_in_json_is_clean_of_what_libraries_print(tmp_path):
+    path = save(tmp_path / "a.exr", np.ones((24, 40, 3), np.float32), "YXS")
+    path.write_bytes(path.read_bytes()[:-40])
+    result = run("info", path, "--json")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "a.exr: it is damaged or truncated" in result.stderr
+
+
+def test_info_loads_no_torch(tmp_path):
+    source = save(tmp_path / "cells.ome.tif", photons(3, 64, 64), "TYX")
+    code = (
+        "import sys, napari_denoise.cli\n"
+        "from typer.testing import CliRunner\n"
+        "result = CliRunner().invoke(napari_denoise.cli.app, ['info', sys.argv[1]])\n"
+        "assert 'sigma' in result.output, result.output\n"
+        "print('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, source]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "False"
+
+
 # weights
 
 
@@ -428,6 +489,25 @@ def test_metrics_of_linear_light_add_relmse_and_a_tone_mapped_form(tmp_path):
     mapped = json.loads(run("metrics", a, b, "--tone-map", "--json").stdout)
     display = [np.clip(x, 0, 1) ** (1 / 2.2) for x in (truth, truth * np.float32(1.1))]
     assert mapped["mean"]["psnr"] == pytest.approx(psnr(*display, 1.0), abs=1e-3)
+
+
+@pytest.mark.parametrize(("first", "second"), [("uint16", "uint8"), ("uint8", "int16")])
+def test_metrics_of_integers_with_other_ranges_need_a_data_range(tmp_path, first, second):
+    a = save(tmp_path / "a.ome.tif", np.full((24, 40), 100, first), "YX")
+    b = save(tmp_path / "b.ome.tif", np.full((24, 40), 101, second), "YX")
+    result = run("metrics", a, b)
+    assert result.exit_code == 2
+    assert f"is {first} but " in result.stderr
+    assert f"is {second}: their values" in result.stderr
+    assert "pass --data-range" in result.stderr
+    given = json.loads(run("metrics", a, b, "--data-range", 255, "--json").stdout)
+    assert given["mean"]["psnr"] == pytest.approx(20 * np.log10(255))
+
+
+def test_metrics_take_integers_against_floats(tmp_path):
+    a = save(tmp_path / "a.ome.tif", photons(24, 40), "YX")
+    b = save(tmp_path / "b.ome.tif", photons(24, 40).astype(np.float32), "YX")
+    assert run("metrics", a, b).exit_code == 0
 
 
 def test_metrics_of_other_shapes_are_refused(tmp_path):

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from napari_denoise.io.sequences import Sequence
 
 
+_NOTHING = "not measured: only NaN or infinity"
+
+
 def info(
     file: Annotated[
         str, typer.Argument(help='A file, a folder or a wildcard such as "shot_####.exr".')
@@ -54,8 +57,10 @@ def describe(source: Sequence, axes: str | None = None) -> dict[str, Any]:
     with collected_warnings() as messages:
         array, meta = read(source.files, axes=axes, sequence=source.is_stack)
     layout = Layout(meta.axes, tuple(array.shape))
+    noise = _noise(array, layout)
     for text in messages:
         warn(text)
+    _warn_of_nothing(source, noise)
     return {
         "name": source.pattern.name,
         "path": str(source.pattern),
@@ -70,7 +75,7 @@ def describe(source: Sequence, axes: str | None = None) -> dict[str, Any]:
         "layers": sorted(meta.features),
         "sequence": _sequence(source),
         "linear_light": is_linear_colour(array, meta),
-        "noise": _noise(array, layout),
+        "noise": noise,
         "weights": choose_weights(meta.axes),
         "denoised": meta.extra.get("napari_denoise"),
     }
@@ -94,10 +99,27 @@ def _sequence(source: Sequence) -> dict[str, Any] | None:
 
 def _noise(array: Any, layout: Layout) -> list[dict[str, Any]]:
     """Estimate each channel's noise from the frames that the engine would look at."""
-    from napari_denoise.inference.channels import Samples
+    from napari_denoise.core.samples import Samples
 
-    models = [Samples(array, layout, c).noise() for c in range(layout.size("C"))]
-    return [{"text": model.describe(), **vars(model)} for model in models]
+    channels = []
+    for channel in range(layout.size("C")):
+        samples = Samples(array, layout, channel)
+        if samples.extent is None:
+            channels.append({"text": _NOTHING, "finite": False})
+        else:
+            model = samples.noise()
+            channels.append({"text": model.describe(), "finite": True, **vars(model)})
+    return channels
+
+
+def _warn_of_nothing(source: Sequence, noise: list[dict[str, Any]]) -> None:
+    empty = sum(not channel["finite"] for channel in noise)
+    if empty:
+        which = f"in {empty} of {len(noise)} channels " if len(noise) > 1 else ""
+        warn(
+            f"{source.pattern}: {which}the frames looked at hold only NaN or infinity: it cannot "
+            "be denoised; look at where it comes from, or leave those channels out"
+        )
 
 
 def _readable(entry: dict[str, Any]) -> dict[str, Any]:

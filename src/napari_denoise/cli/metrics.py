@@ -65,7 +65,8 @@ def compare_files(
     Raises
     ------
     ValueError
-        A file cannot be read, or the shapes differ.
+        A file cannot be read, the shapes differ, or integers of two ranges are to be
+        compared without a data range.
     """
     from napari_denoise.batch.work import is_linear_colour
     from napari_denoise.core.axes import Layout
@@ -78,6 +79,8 @@ def compare_files(
             f"{image}: its shape {tuple(other.shape)} differs from {tuple(truth.shape)} of "
             f"{reference}; metrics compare pixel by pixel, so pass images of one shape"
         )
+    if data_range is None:
+        _check_types(truth, other, reference, image)
     layout = Layout(meta.axes, tuple(truth.shape))
     hdr = is_linear_colour(truth, meta) and not tone_map
     if tone_map:
@@ -88,6 +91,18 @@ def compare_files(
     rows = list(compare(truth, other, layout, peak, hdr))
     means = {k: _mean([row[k] for row in rows]) for k in rows[0] if k != "frame"}
     return {"data_range": peak, "data_range_from": origin, "frames": rows, "mean": means}
+
+
+def _check_types(truth: Any, other: Any, reference: str, image: str) -> None:
+    """Integers of two types count in different units, as a rule: 255 of one is 65535."""
+    import numpy as np
+
+    kinds = [np.dtype(array.dtype) for array in (truth, other)]
+    if all(kind.kind in "iu" for kind in kinds) and kinds[0] != kinds[1]:
+        raise ValueError(
+            f"{reference} is {kinds[0]} but {image} is {kinds[1]}: their values may not mean the "
+            "same; convert one, or pass --data-range to compare the values as they are"
+        )
 
 
 def choose_range(truth: Any, layout: Layout, given: float | None = None) -> tuple[float, str]:

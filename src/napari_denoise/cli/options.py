@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -49,9 +50,11 @@ def parse_tile(text: str) -> Any:
 
 def _from_json(text: str) -> Any:
     try:
-        value = json.loads(text)
-    except ValueError as error:
+        value = json.loads(text, object_pairs_hook=lambda pairs: _model(pairs, text))
+    except json.JSONDecodeError as error:
         raise ValueError(f"noise {text!r} is not valid JSON ({error})") from error
+    if value == []:
+        raise ValueError(f"noise {text!r} is empty; expected {NOISE_HELP}")
     entries = [_checked(entry, text) for entry in (value if isinstance(value, list) else [value])]
     return tuple(entries) if isinstance(value, list) else entries[0]
 
@@ -59,8 +62,8 @@ def _from_json(text: str) -> Any:
 def _entry(part: str, whole: str) -> Any:
     if "=" not in part:
         return _checked(part if part == "auto" else _number(part, whole), whole)
-    pairs = [item.partition("=") for item in part.split(",")]
-    return _checked({key.strip(): _value(value, whole) for key, _, value in pairs}, whole)
+    items = [item.partition("=") for item in part.split(",")]
+    return _model([(key.strip(), _value(value, whole)) for key, _, value in items], whole)
 
 
 def _value(text: str, whole: str) -> Any:
@@ -78,17 +81,38 @@ def _number(text: str, whole: str) -> float:
 
 
 def _checked(entry: Any, whole: str) -> Any:
-    if entry == "auto":
+    if entry == "auto" or isinstance(entry, dict):  # that one is checked already
         return entry
-    if isinstance(entry, (int, float)):
-        if math.isfinite(entry) and entry >= 0:
-            return float(entry)
-        raise ValueError(f"noise {whole!r}: sigma {entry} must be 0 or more")
-    if not isinstance(entry, dict):
+    if not _is_number(entry):
         raise ValueError(f"noise {whole!r}: {entry!r} is not understood; expected {NOISE_HELP}")
-    unknown = sorted(set(entry) - set(_FIELDS))
-    if unknown:
-        raise ValueError(
-            f"noise {whole!r}: a noise model has no {unknown[0]!r}; it has {', '.join(_FIELDS)}"
-        )
-    return entry
+    if math.isfinite(entry) and entry >= 0:
+        return float(entry)
+    raise ValueError(f"noise {whole!r}: sigma {entry} must be 0 or more")
+
+
+def _model(pairs: Sequence[tuple[str, Any]], whole: str) -> dict[str, Any]:
+    """Check names and kinds of the fields; their ranges are checked with the settings."""
+    model: dict[str, Any] = {}
+    for name, value in pairs:
+        if name not in _FIELDS:
+            raise ValueError(
+                f"noise {whole!r}: a noise model has no {name!r}; it has {', '.join(_FIELDS)}"
+            )
+        if name in model:
+            raise ValueError(f"noise {whole!r}: it gives {name} twice; give it once")
+        lags = name.startswith("correlation")
+        if not (_is_pair(value) if lags else _is_number(value)):
+            kind = "two numbers, at lags 1 and 2" if lags else "a number"
+            raise ValueError(f"noise {whole!r}: {name} is {value!r}; expected {kind}")
+        model[name] = value
+    if not model:
+        raise ValueError(f"noise {whole!r}: a noise model is empty; it has {', '.join(_FIELDS)}")
+    return model
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_number, value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

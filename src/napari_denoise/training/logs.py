@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 import numpy as np
 
+from napari_denoise.io.atomic import replacing
 from napari_denoise.training.loop import StepReport
 from napari_denoise.training.validation import Validation, save_figure
 
@@ -45,11 +46,14 @@ class RunLog:
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._file = (self.folder / "log.csv").open("w", newline="")
-        names = [*FIRST_COLUMNS, *self.columns]
-        self._csv = csv.DictWriter(self._file, names, restval="", extrasaction="ignore")
-        self._csv.writeheader()
-        self._csv.writerows(self._before)
+        path = self.folder / "log.csv"
+        # Never a moment without the older rows: a process may be killed at any.
+        with replacing([path], overwrite=True) as (new,), new.open("w", newline="") as file:
+            rows = self._writer(file)
+            rows.writeheader()
+            rows.writerows(self._before)
+        self._file = path.open("a", newline="")
+        self._csv = self._writer(self._file)
         self._board = _tensorboard(self.folder / "tensorboard")
         return self
 
@@ -64,7 +68,12 @@ class RunLog:
             self._board.close()
 
     def add(self, report: StepReport) -> None:
-        """Note a report; a row is written every `every` steps and with every validation."""
+        """Note a report; a row is written every `every` steps and with every validation.
+
+        The report of a step that failed leaves no row: the step will be taken again.
+        """
+        if not all(report.finite.values()):
+            return
         for name, value in report.terms.items():
             self._recent[name].append(value)
         if report.validation is not None:
@@ -75,6 +84,10 @@ class RunLog:
     def mean(self, name: str) -> float:
         """Mean of a term over the last steps; NaN before the first."""
         return float(np.mean(self._recent[name])) if self._recent[name] else float("nan")
+
+    def _writer(self, file: TextIO) -> csv.DictWriter[str]:
+        names = [*FIRST_COLUMNS, *self.columns]
+        return csv.DictWriter(file, names, restval="", extrasaction="ignore")
 
     def _write(self, report: StepReport) -> None:
         values = {name: self.mean(name) for name in report.terms}
@@ -97,11 +110,11 @@ def _figures(validation: Validation | None) -> Mapping[str, float]:
 
 
 def _rows_until(path: Path, step: int) -> list[dict[str, Any]]:
-    """Rows of a log up to a step: later ones were lost with the steps they tell of."""
+    """Whole rows of a log up to a step: later ones were lost with the steps they tell of."""
     if not step or not path.is_file():
         return []
     with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+        rows = [row for row in csv.DictReader(file) if None not in row.values()]
     return [row for row in rows if row.get("step", "").isdigit() and int(row["step"]) <= step]
 
 

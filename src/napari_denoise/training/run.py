@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lightning_fabric import Fabric
+from lightning_fabric.utilities import rank_zero_only
 
 from napari_denoise.core.recipe import TrainSettings
+from napari_denoise.io.atomic import replacing
 from napari_denoise.models.card import TrainingData, WeightsCard
 from napari_denoise.models.catalogue import WeightsInfo, read_info
 from napari_denoise.models.weights import load_network, save_weights
@@ -114,7 +117,8 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         parent = self._started()["parent"] if first else base and base.sha256
         started = {"settings": self.settings.to_json(), "parent": parent}
-        self._recipe_file.write_text(json.dumps(started, indent=2))
+        with replacing([self._recipe_file], overwrite=True) as (new,):
+            new.write_text(json.dumps(started, indent=2))
         steps = train(
             self.settings,
             pairs,
@@ -125,6 +129,9 @@ class Run:
             base=dict(load_network(base).state_dict()) if base and not first else None,
             validator=validator,
         )
+        if processes > 1 and getattr(rank_zero_only, "rank", 0):  # the first process writes the log
+            yield from (RunReport(report, report.terms.get("pixel", math.nan)) for report in steps)
+            return
         with RunLog(self.folder, log_columns(self.settings), first) as log:
             for report in steps:
                 log.add(report)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_denoise.core.axes import Layout
-from napari_denoise.core.intensity import AnscombeMapping, Mapping
+from napari_denoise.core.intensity import AnscombeMapping, Mapping, replace_nonfinite
 from napari_denoise.core.recipe import TrainSettings
 from napari_denoise.core.settings import DenoiseSettings
 from napari_denoise.inference.channels import color_samples, prepare_channels
@@ -117,12 +117,33 @@ def _mapped(
     done = []
     for number, index in enumerate(layout.frames):
         channel = channels[layout.channel_of(number)]
-        one, other = (color_samples(np.asarray(a[index]), layout)[0] for a in (noisy, clean))
-        forward = channel.mapping.forward
+        one, other = (_planes(np.asarray(a[index]), layout, path, card) for a in (noisy, clean))
+        forward, scale = channel.mapping.forward, channel.scale
         wanted = forward(other) if second else _forward_clean(channel.mapping, other)
-        mapped, target_planes = (np.moveaxis(p, 0, -1) for p in (forward(one), wanted))
-        done.append((mapped, target_planes, channel.scale.sigma))
+        mapped, target_planes = (
+            np.moveaxis(_squeezed(planes, scale.factor), 0, -1) for planes in (forward(one), wanted)
+        )
+        done.append((mapped, target_planes, scale.sigma * scale.factor))
     return done
+
+
+def _squeezed(planes: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
+    """Shrink around the middle, as the engine does with more noise than the network knows."""
+    half = np.float32(0.5)
+    return planes if factor == 1 else (planes - half) * np.float32(factor) + half
+
+
+def _planes(
+    frame: NDArray[Any], layout: Layout, path: Path, card: WeightsCard
+) -> NDArray[np.generic]:
+    """Turn a frame into (C, Y, X) without alpha, NaN or infinity."""
+    samples = color_samples(frame, layout)[0]
+    if len(samples) != card.channels:
+        raise ValueError(
+            f"{path}: {len(samples)} colour samples a pixel, and the recipe's network takes "
+            f"{card.channels}: convert the images, or set config.channels"
+        )
+    return np.stack([replace_nonfinite(plane)[0] for plane in samples])
 
 
 def _forward_clean(mapping: Mapping, clean: NDArray[Any]) -> NDArray[np.float32]:

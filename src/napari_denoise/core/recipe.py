@@ -12,7 +12,10 @@ from napari_denoise.core.settings import STRICT, Settings
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 Range = tuple[float, float]
+SSIM_WINDOW = 11
+"""Side of the windows that SSIM looks at, pixels."""
 PixelLoss = Literal["l1", "l2", "relative"]
 """Absolute, squared over the noise level, squared over the squared output (for radiance)."""
 
@@ -79,6 +82,15 @@ class DistortionStage(Settings):
     decay: Count = 0
     """Steps at the end over which the learning rate falls to zero."""
 
+    @model_validator(mode="after")
+    def _final_loss_has_its_time(self) -> Self:
+        if self.final_loss and not self.decay:
+            raise ValueError(
+                f"final_loss = {self.final_loss!r} with decay = 0: it takes over while the "
+                "learning rate falls, which it never would; set decay"
+            )
+        return self
+
 
 @dataclass(frozen=True, config=STRICT)
 class TermWeights(Settings):
@@ -97,6 +109,12 @@ class TermWeights(Settings):
     ssim: Weight = 0.0
     """1 - SSIM."""
 
+    @model_validator(mode="after")
+    def _something_is_wanted(self) -> Self:
+        if not any(vars(self).values()):
+            raise ValueError("every weight is 0: at least one must be more")
+        return self
+
 
 @dataclass(frozen=True, config=STRICT)
 class AdversarialStage(Settings):
@@ -109,7 +127,7 @@ class AdversarialStage(Settings):
     loss: PixelLoss = "l1"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     discriminator_rate: Annotated[float, Field(gt=0)] = 1e-4
-    betas: tuple[Share, Share] = (0.5, 0.99)
+    betas: tuple[Decay, Decay] = (0.5, 0.99)
     warmup: Count = 100
     decay: Count = 0
     critic_steps: Annotated[int, Field(gt=0)] = 1
@@ -141,7 +159,7 @@ class TrainSettings(Settings):
     """HDR is multiplied by up to 2 ** this, or divided by it."""
     clip: Annotated[float, Field(gt=0)] = 1.0
     """Largest norm of the gradient."""
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    ema: Decay = 0.999
     """Share of the old average kept at each step."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     """bfloat16 on a GPU and on a CPU with matrix units, else float32."""
@@ -164,6 +182,22 @@ class TrainSettings(Settings):
     def steps(self) -> int:
         """Steps of all stages."""
         return self.distortion.steps + (self.adversarial.steps if self.adversarial else 0)
+
+    @model_validator(mode="after")
+    def _network_and_stages_fit(self) -> Self:
+        if "channels" not in self.config:
+            raise ValueError("config.channels is missing: say how many image channels, 1 or 3")
+        if self.config.get("spread") and not self.distortion.spread:
+            raise ValueError(
+                "config.spread = true with distortion.spread = 0: the network would state an "
+                "error that it never learnt; set both or neither"
+            )
+        if self.adversarial and self.adversarial.weights.ssim and self.patch < SSIM_WINDOW:
+            raise ValueError(
+                f"patch = {self.patch} with adversarial.weights.ssim: SSIM needs at least "
+                f"{SSIM_WINDOW} pixels; raise patch"
+            )
+        return self
 
     @model_validator(mode="after")
     def _camera_needs_colour(self) -> Self:

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_denoise.core.recipe import SSIM_WINDOW
 from napari_denoise.models.network import VARIANCE_FLOOR
 
 SIGMA_FLOOR = 0.01
 """Added to the noise level where a term is divided by it."""
-_SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
+_SSIM_SIGMA = 1.5
 
 
 def l1(output: Tensor, target: Tensor) -> Tensor:
@@ -87,8 +88,8 @@ def dissimilarity(output: Tensor, target: Tensor) -> Tensor:
 
 def _blur(image: Tensor) -> Tensor:
     """Gaussian windows that lie wholly inside the image."""
-    position = torch.arange(_SSIM_WINDOW, device=image.device, dtype=image.dtype)
-    kernel = torch.exp(-((position - _SSIM_WINDOW // 2) ** 2) / (2 * _SSIM_SIGMA**2))
+    position = torch.arange(SSIM_WINDOW, device=image.device, dtype=image.dtype)
+    kernel = torch.exp(-((position - SSIM_WINDOW // 2) ** 2) / (2 * _SSIM_SIGMA**2))
     kernel = (kernel / kernel.sum()).expand(image.shape[1], 1, 1, -1)
     across = F.conv2d(image, kernel, groups=image.shape[1])
     return F.conv2d(across, kernel.transpose(-1, -2), groups=image.shape[1])

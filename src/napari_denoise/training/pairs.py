@@ -194,6 +194,11 @@ def check_unbiased(settings: TrainSettings) -> None:
             "loss 'l1' with noisy targets aims at their median, not their mean: set "
             "distortion.loss (and final_loss) to 'l2', or 'relative' for radiance"
         )
+    if stage.spread:
+        raise ValueError(
+            f"distortion.spread = {stage.spread:g} with noisy targets: the error it learnt would "
+            "hold their noise as well; set it to 0, and config.spread to false"
+        )
 
 
 def area_shares(images: Sequence[NDArray[np.generic]]) -> NDArray[np.float64]:

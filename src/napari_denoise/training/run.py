@@ -129,7 +129,8 @@ class Run:
             base=dict(load_network(base).state_dict()) if base and not first else None,
             validator=validator,
         )
-        if processes > 1 and getattr(rank_zero_only, "rank", 0):  # the first process writes the log
+        # The first process writes the log.
+        if processes > 1 and rank_zero_only.rank:  # type: ignore[attr-defined]
             yield from (RunReport(report, report.terms.get("pixel", math.nan)) for report in steps)
             return
         with RunLog(self.folder, log_columns(self.settings), first) as log:

@@ -6,6 +6,7 @@ from _networks import write_tiny_weights
 from napari_denoise.core.intensity import AffineMapping
 from napari_denoise.inference.engine import NetworkScale, TorchEngine, load_engine
 from napari_denoise.models.catalogue import find_weights
+from napari_denoise.models.network import Network
 
 MAPPING = AffineMapping(0, 255)
 SCALE = NetworkScale(0.1)
@@ -19,34 +20,35 @@ def engine(tmp_path):
 
 def test_integers_and_floats_of_the_same_value_map_alike(engine):
     codes = np.random.default_rng(0).integers(0, 255, (1, 20, 24), dtype=np.uint8)
-    expected = engine.run(codes.astype(np.float32), MAPPING, SCALE)
+    expected = engine.run(codes.astype(np.float32), MAPPING, SCALE).mean
     for dtype in (np.uint8, np.uint16, ">u2", np.int32, np.float64):
-        assert np.array_equal(engine.run(codes.astype(dtype), MAPPING, SCALE), expected)
+        assert np.array_equal(engine.run(codes.astype(dtype), MAPPING, SCALE).mean, expected)
 
 
 def test_16_bit_values_above_the_signed_range_keep_their_value(engine):
     codes = np.array([[[0, 32767], [32768, 65535]]], np.uint16)
     mapping = AffineMapping(0, 65535)
-    expected = engine.run(codes.astype(np.float32), mapping, SCALE)
-    assert np.array_equal(engine.run(codes, mapping, SCALE), expected)
+    expected = engine.run(codes.astype(np.float32), mapping, SCALE).mean
+    assert np.array_equal(engine.run(codes, mapping, SCALE).mean, expected)
 
 
 def test_noise_beyond_the_range_of_training_is_squeezed_into_it():
     seen = []
 
-    class Spy(torch.nn.Module):
-        radius, multiple = 0, 4
+    class Spy(Network):
+        radius, multiple, spread = 0, 4, True
 
-        def forward(self, noisy, sigma):
+        def forward(self, noisy, sigma, features=None):
             seen.append((noisy.std().item(), sigma.max().item()))
-            return noisy
+            return torch.cat([noisy, sigma.square()], dim=1)
 
     image = np.random.default_rng(0).normal(128, 50, (1, 16, 16)).astype(np.float32)
     spy = TorchEngine(Spy(), 1, "cpu", "float32")
     plain = spy.run(image, MAPPING, NetworkScale(0.4))
     squeezed = spy.run(image, MAPPING, NetworkScale(0.4, 0.5))
     assert seen[1] == pytest.approx((seen[0][0] / 2, 0.2))
-    assert squeezed == pytest.approx(plain, abs=1e-6)
+    assert squeezed.mean == pytest.approx(plain.mean, abs=1e-6)
+    assert squeezed.variance == pytest.approx(plain.variance, rel=1e-5)
 
 
 def test_the_same_file_is_loaded_once_and_a_changed_one_again(tmp_path):
@@ -65,8 +67,18 @@ def test_bfloat16_stays_within_five_percent_of_the_noise(tmp_path):
         load_engine(info, 0.0, "cpu", p).run(image, MAPPING, NetworkScale(25 / 255))
         for p in ("float32", "bfloat16")
     )
-    error = np.sqrt(np.mean((full - half) ** 2))
+    error = np.sqrt(np.mean((full.mean - half.mean) ** 2))
     assert 0 < error < 0.05 * 25 / 255
+
+
+@pytest.mark.parametrize(("weights", "samples"), [(1, 1), (1, 3), (3, 3), (3, 1)])
+def test_the_stated_variance_has_the_shape_of_the_image(tmp_path, weights, samples):
+    path = write_tiny_weights(tmp_path / "w.safetensors", channels=weights, spread=True)
+    engine = load_engine(find_weights(path), 0.0, "cpu", "float32")
+    image = np.random.default_rng(0).random((samples, 18, 22), np.float32)
+    estimate = engine.run(image, AffineMapping(0, 1), SCALE)
+    assert estimate.mean.shape == estimate.variance.shape == image.shape
+    assert estimate.variance.min() > 0
 
 
 @pytest.mark.gpu
@@ -78,4 +90,4 @@ def test_a_gpu_gives_the_result_of_the_cpu(tmp_path):
     cpu, gpu = (
         load_engine(info, 0.0, d, "float32").run(image, MAPPING, SCALE) for d in ("cpu", "cuda:0")
     )
-    assert gpu == pytest.approx(cpu, abs=1e-5)
+    assert gpu.mean == pytest.approx(cpu.mean, abs=1e-5)

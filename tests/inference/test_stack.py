@@ -329,10 +329,10 @@ class _FailsAbove:
     def __init__(self, limit):
         self.limit, self.run = limit, TorchEngine.run
 
-    def __call__(self, engine, window, mapping, scale):
+    def __call__(self, engine, window, *rest):
         if window.shape[1] * window.shape[2] > self.limit:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")
-        return self.run(engine, window, mapping, scale)
+        return self.run(engine, window, *rest)
 
 
 def _patched(monkeypatch, limit):

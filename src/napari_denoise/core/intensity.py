@@ -24,6 +24,9 @@ from napari_denoise.core.noise import NoiseModel
 Float32Array = NDArray[np.float32]
 _Float = TypeVar("_Float", np.float32, np.float64)
 
+_EXPOSURE_LEVEL, _EXPOSURE_SPAN = 0.25, 128.0
+LOG_WIDTH = float(np.log1p(_EXPOSURE_SPAN))
+"""What `LogMapping.of_exposure` divides the logarithm by."""
 _SAMPLES_PER_FRAME = 1 << 16
 _MAX_FRAMES = 16
 
@@ -304,6 +307,16 @@ class LogMapping:
     level: float
     high: float
     noise_sd: float = 0.0
+
+    @classmethod
+    def of_exposure(cls, mean: float) -> LogMapping:
+        """Fit to the mean radiance of an image, whose highlights may be anything.
+
+        Level and bright end are fixed multiples of it, so that the curve is always the same:
+        ``y = log(1 + x / level) / LOG_WIDTH``.
+        """
+        level = _EXPOSURE_LEVEL * mean if mean > 0 else 1.0
+        return cls(level, _EXPOSURE_SPAN * level)
 
     @property
     def sigma(self) -> float:

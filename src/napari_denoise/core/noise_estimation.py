@@ -385,3 +385,24 @@ def _without_rounding(fit: Fit, extremes: Extremes) -> float:
     """Take the rounding of the levels out, where the noise is not that of whole counts."""
     rounding = extremes.step**2 / 12
     return fit.intercept - rounding if fit.at(extremes.low) > rounding else fit.intercept
+
+
+def roughness(frames: Sequence[NDArray[Any]]) -> float:
+    """Root mean square of second differences across a diagonal, scaled to the sd of noise.
+
+    For path-traced frames: fireflies are rare and strong and smooth regions quiet, so that any
+    robust or selective estimate would miss what has to go.
+
+    Parameters
+    ----------
+    frames
+        Each (..., Y, X).
+    """
+    total, count = 0.0, 0
+    for frame in frames:
+        second = (
+            frame[..., 1:, 1:] - frame[..., :-1, 1:] - frame[..., 1:, :-1] + frame[..., :-1, :-1]
+        )
+        total += float(np.square(second, dtype=np.float64).sum()) / 4
+        count += second.size
+    return float(np.sqrt(total / count)) if count else 0.0

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from napari_denoise.core.axes import Layout
 from napari_denoise.core.intensity import (
     AffineMapping,
+    LogMapping,
     Mapping,
     fit_mapping,
     replace_nonfinite,
     robust_range,
 )
 from napari_denoise.core.noise import LARGEST, NoiseModel
-from napari_denoise.core.noise_estimation import estimate_noise
+from napari_denoise.core.noise_estimation import estimate_noise, roughness
 from napari_denoise.core.settings import ChannelNoise, DenoiseSettings
 from napari_denoise.inference.engine import NetworkScale
 from napari_denoise.models.card import WeightsCard
@@ -93,6 +94,10 @@ class Samples:
         """Measure darkest and brightest intensity, on means of 4x4 so that noise adds little."""
         return robust_range([_block_means(frame) for frame in self.frames])
 
+    def mean(self) -> float:
+        """Mean intensity."""
+        return float(np.mean([frame.mean(dtype=np.float64) for frame in self.frames]))
+
     def noise(self) -> NoiseModel:
         """Estimate the noise in the units of the frames."""
         return estimate_noise(self.frames, self.pairs)
@@ -165,28 +170,19 @@ def _prepare_log(
 ) -> Channel:
     """Path-traced noise grows with the signal: it is measured after the logarithm."""
     noise = NoiseModel() if wanted == "auto" else _resolve(wanted, samples)
-    mapping = fit_mapping("log", noise, low, high)
+    made_for_renders = card.mapping == "log"
+    if made_for_renders:
+        mapping: Mapping = LogMapping.of_exposure(samples.mean())
+    else:
+        mapping = fit_mapping("log", noise, low, high)
     if wanted != "auto":
         return Channel(noise, mapping, _scale(mapping.sigma * noise.inflation, card))
-    sigma = _roughness([mapping.forward(frame) for frame in samples.frames])
+    sigma = roughness([mapping.forward(frame) for frame in samples.frames])
     middle = mapping.inverse(np.array([0.5 - 1e-3, 0.5 + 1e-3], np.float32))
     slope = float(middle[1] - middle[0]) / 2e-3
     in_data = NoiseModel(read_noise=sigma * slope)
-    return Channel(in_data, mapping, _scale(sigma * HEAVY_TAILS, card))
-
-
-def _roughness(frames: Sequence[NDArray[Any]]) -> float:
-    """Root mean square of second differences across a diagonal, scaled to the sd of noise.
-
-    Fireflies are rare and strong and smooth regions quiet: any robust or selective estimate
-    would miss what has to go.
-    """
-    total, count = 0.0, 0
-    for frame in frames:
-        second = frame[1:, 1:] - frame[:-1, 1:] - frame[1:, :-1] + frame[:-1, :-1]
-        total += float(np.square(second, dtype=np.float64).sum()) / 4
-        count += second.size
-    return float(np.sqrt(total / count)) if count else 0.0
+    told = sigma if made_for_renders else sigma * HEAVY_TAILS
+    return Channel(in_data, mapping, _scale(told, card))
 
 
 def _scale(sigma: float, card: WeightsCard) -> NetworkScale:

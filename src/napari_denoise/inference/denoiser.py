@@ -13,6 +13,7 @@ from napari_denoise.core.axes import Index, Layout, guess_axes, looks_like_color
 from napari_denoise.core.settings import DenoiseSettings
 from napari_denoise.inference.channels import Channel, prepare_channels
 from napari_denoise.inference.engine import load_engine
+from napari_denoise.inference.features import Features
 from napari_denoise.inference.stack import StackJob, Step
 from napari_denoise.models.catalogue import WeightsInfo, choose_weights, find_weights
 from napari_denoise.models.device import FINEST_SIGMA, choose_device, choose_precision
@@ -77,7 +78,8 @@ class Denoiser:
             A letter per dimension, of T Z C Y X S; guessed if None, where a last axis of 3
             or 4 after two long ones is colour.
         features
-            "albedo" and "normal" of a render; used by weights that were made for them.
+            "albedo" and "normal" of a render, of the colour's shape with three samples; used by
+            weights that were made for them.
         settings, **fields
             `DenoiseSettings`, or single fields of it.
 
@@ -100,7 +102,8 @@ class Denoiser:
             asked, {"weights": info.name, "device": self.device, "precision": precision}
         )
         engine = load_engine(info, resolved.realism, self.device, precision)
-        return StackJob(array, layout, resolved, channels, engine, info)
+        guides = Features(features, layout) if features else None
+        return StackJob(array, layout, resolved, channels, engine, info, guides)
 
     def _precision_for(self, channels: tuple[Channel, ...]) -> str:
         least = min((c.scale.sigma for c in channels if c.scale.sigma), default=1.0)

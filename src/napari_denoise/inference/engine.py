@@ -73,7 +73,7 @@ class TorchEngine:
         self.dtype = PRECISIONS[precision]
         self.channels = channels
         self.radius, self.multiple, self.spread = network.radius, network.multiple, network.spread
-        self.bytes_per_pixel = network.bytes_per_pixel
+        self.bytes_per_pixel, self.features = network.bytes_per_pixel, network.features
         self.network = network.to(self.device, self.dtype)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -82,7 +82,13 @@ class TorchEngine:
         """Pixels to read around a window: the receptive field radius, rounded up."""
         return ceil(self.radius / self.multiple) * self.multiple
 
-    def run(self, window: NDArray[np.generic], mapping: Mapping, scale: NetworkScale) -> Estimate:
+    def run(
+        self,
+        window: NDArray[np.generic],
+        mapping: Mapping,
+        scale: NetworkScale,
+        features: Float32Array | None = None,
+    ) -> Estimate:
         """Denoise one window.
 
         Parameters
@@ -93,12 +99,17 @@ class TorchEngine:
             Of the channel.
         scale
             Noise level in mapped units.
+        features
+            (F, Y, X) beside the window, for networks that take them.
 
         """
         with torch.inference_mode(), _exact_float32():
             mapped = self._mapped(_pad(window, self.multiple), mapping)
             squeezed = (mapped - 0.5) * scale.factor + 0.5 if scale.factor != 1 else mapped
-            output = self._network_on(squeezed, scale.sigma * scale.factor)
+            guides = None
+            if features is not None:
+                guides = self._transfer(_pad(features, self.multiple))[None]
+            output = self._network_on(squeezed, scale.sigma * scale.factor, guides)
             output = output[:, :, : window.shape[1], : window.shape[2]]
             mean, variance = output[0], output[1] if self.spread else None
             if scale.factor != 1:
@@ -121,7 +132,7 @@ class TorchEngine:
             return tensor.to(self.device)
         return tensor.pin_memory().to(self.device, non_blocking=True)
 
-    def _network_on(self, image: Tensor, sigma: float) -> Tensor:
+    def _network_on(self, image: Tensor, sigma: float, guides: Tensor | None = None) -> Tensor:
         """(C, Y, X) -> (1 or 2, C, Y, X), adapting the channels to those of the network."""
         samples = image.shape[0]
         if samples == self.channels:
@@ -132,7 +143,8 @@ class TorchEngine:
             batch = image[:, None].expand(-1, self.channels, -1, -1)  # gray as colour
         batch = batch.contiguous(memory_format=torch.channels_last)
         level = torch.full((1, 1, 1, 1), sigma, device=self.device, dtype=torch.float32)
-        output: Tensor = self.network(batch, level.expand(len(batch), 1, *batch.shape[2:]))
+        sigma_map = level.expand(len(batch), 1, *batch.shape[2:])
+        output: Tensor = self.network(batch, sigma_map, guides)
         # (N, 1 or 2, C, Y, X)
         parts = output.reshape(len(batch), -1, self.channels, *output.shape[2:])
         return parts[0] if samples == self.channels else parts.mean(dim=2).transpose(0, 1)

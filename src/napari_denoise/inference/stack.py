@@ -12,12 +12,18 @@ from numpy.typing import NDArray
 
 import napari_denoise
 from napari_denoise.core.axes import Index, Layout
-from napari_denoise.core.intensity import inverse_mean, replace_nonfinite, restore_dtype
+from napari_denoise.core.intensity import (
+    Float32Array,
+    inverse_mean,
+    replace_nonfinite,
+    restore_dtype,
+)
 from napari_denoise.core.noise import NoiseModel
 from napari_denoise.core.settings import DenoiseSettings
 from napari_denoise.core.tiles import Tile, Window, plan_tiles, recompute_factor
 from napari_denoise.inference.channels import Channel, color_samples
 from napari_denoise.inference.engine import TorchEngine
+from napari_denoise.inference.features import Features
 from napari_denoise.models.catalogue import WeightsInfo
 from napari_denoise.models.device import free_memory, is_out_of_memory, release_memory
 
@@ -71,6 +77,8 @@ class StackJob:
         How each goes to the network and back.
     engine, info
         The network, and the weights it came from.
+    features
+        Albedo and normal of renders, for weights that take them.
     """
 
     def __init__(
@@ -81,7 +89,9 @@ class StackJob:
         channels: tuple[Channel, ...],
         engine: TorchEngine,
         info: WeightsInfo,
+        features: Features | None = None,
     ) -> None:
+        self.features = features
         self.array, self.layout, self.settings = array, layout, settings
         self.engine, self.info = engine, info
         self.dtype = np.dtype(array.dtype)
@@ -93,7 +103,9 @@ class StackJob:
     def adjusted(self, *, strength: float, tile: Literal["auto"] | int) -> StackJob:
         """Return the same job with another strength and tile size; nothing is measured anew."""
         settings = replace(self.settings, strength=strength, tile=tile)
-        return StackJob(self.array, self.layout, settings, self.channels, self.engine, self.info)
+        return StackJob(
+            self.array, self.layout, settings, self.channels, self.engine, self.info, self.features
+        )
 
     @property
     def frames(self) -> tuple[Index, ...]:
@@ -130,6 +142,8 @@ class StackJob:
                 f"the weights {self.info.name!r} are for colour; gray data is denoised better "
                 "with 'microscopy'"
             )
+        if self.features is not None and self.features.arrays and not self.engine.features:
+            found.append(f"the weights {self.info.name!r} make no use of albedo and normal")
         return tuple(found)
 
     def steps(self, which: Sequence[int] | None = None) -> Iterator[Step]:
@@ -182,6 +196,7 @@ class StackJob:
             "weights_sha256": self.info.sha256,
             "settings": self.settings.to_json(),
             "channels": [channel.to_json() for channel in self.channels],
+            "features": sorted(self.features.arrays) if self.features else [],
             "tile": self._tile,
             "device": str(self.engine.device),
             "precision": str(self.engine.dtype).removeprefix("torch."),
@@ -226,6 +241,7 @@ class StackJob:
             return
         frame, bad = replace_nonfinite(raw)
         colors, alpha = color_samples(frame, self.layout)
+        guides = self.features.frame(index) if self.features and self.engine.features else None
         plan = self._plan(region)
         origin = wanted[0].start, wanted[1].start
         shape = wanted[0].stop - origin[0], wanted[1].stop - origin[1]
@@ -234,7 +250,7 @@ class StackJob:
             rows, columns = (
                 slice(s.start - o, s.stop - o) for s, o in zip(tile.write, origin, strict=True)
             )
-            output[:, rows, columns] = self._denoise(colors, channel, tile)
+            output[:, rows, columns] = self._denoise(colors, channel, tile, guides)
             if count < len(plan):
                 yield replace(step, tile=count, tiles=len(plan))
         if alpha is not None:
@@ -244,12 +260,20 @@ class StackJob:
         result = _frame_order(output, self.layout)
         yield replace(step, tile=len(plan), tiles=len(plan), index=index, result=result)
 
-    def _denoise(self, colors: NDArray[Any], channel: Channel, tile: Tile) -> NDArray[Any]:
+    def _denoise(
+        self,
+        colors: NDArray[Any],
+        channel: Channel,
+        tile: Tile,
+        guides: Float32Array | None,
+    ) -> NDArray[Any]:
         """Denoise the part of (C, Y, X) that a tile writes."""
         original = colors[:, *tile.write]
         if channel.scale.sigma == 0 or self.settings.strength == 0:
             return original  # nothing to remove: leave every value as it is
-        estimate = self.engine.run(colors[:, *tile.read], channel.mapping, channel.scale)
+        window = colors[:, *tile.read]
+        features = None if guides is None else guides[:, *tile.read]
+        estimate = self.engine.run(window, channel.mapping, channel.scale, features)
         kept = estimate.within(tile.keep)
         clean = inverse_mean(channel.mapping, kept.mean, kept.variance)
         if self.settings.strength < 1:

@@ -1,0 +1,67 @@
+"""Albedo and normal beside a path-traced frame, as planes for the network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_denoise.core.axes import Index, Layout
+
+ROLES = ("albedo", "normal")
+PLANES = 3 * len(ROLES) + len(ROLES)
+"""Three per role, then one per role that is 1 where it is there."""
+
+
+class Features:
+    """What a renderer knows beside the colour, read frame by frame.
+
+    Parameters
+    ----------
+    arrays
+        "albedo" and "normal", each of the shape of the colour without alpha; either may be
+        missing.
+    layout
+        Axes of the colour.
+
+    Raises
+    ------
+    ValueError
+        An unknown role, data without colour, or a shape that differs.
+    """
+
+    def __init__(self, arrays: Mapping[str, Any], layout: Layout) -> None:
+        unknown = sorted(set(arrays) - set(ROLES))
+        if unknown:
+            raise ValueError(f"features {unknown}: expected {' and '.join(ROLES)}")
+        if "S" not in layout.axes:
+            raise ValueError(
+                f"features belong to colour renders, and axes {layout.axes!r} have no colour (S): "
+                "leave them out"
+            )
+        colours = layout.axes.index("S")
+        wanted = tuple(3 if n == colours else size for n, size in enumerate(layout.shape))
+        for role, array in arrays.items():
+            if tuple(array.shape) != wanted:
+                raise ValueError(
+                    f"{role} has shape {tuple(array.shape)}: expected {wanted}, that of the colour "
+                    "with three samples; render it at the same size, or leave it out"
+                )
+        self.arrays, self.layout = dict(arrays), layout
+
+    def frame(self, index: Index) -> NDArray[np.float32]:
+        """Read (8, Y, X) float32 of a frame: albedo, normal, and what there is."""
+        axes = self.layout.frame_axes
+        size = self.layout.size("Y"), self.layout.size("X")
+        planes = np.zeros((PLANES, *size), np.float32)
+        for number, role in enumerate(ROLES):
+            if role in self.arrays:
+                frame = np.asarray(self.arrays[role][index])
+                planes[3 * number : 3 * number + 3] = frame.transpose(
+                    [axes.index(letter) for letter in "SYX"]
+                )
+                planes[3 * len(ROLES) + number] = 1
+        finite = np.nan_to_num(planes, copy=False, posinf=1, neginf=-1)
+        return np.clip(finite, -1, 1, out=finite)

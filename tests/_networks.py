@@ -9,7 +9,9 @@ from napari_denoise.models.registry import build
 from napari_denoise.models.weights import save_weights
 
 
-def write_tiny_weights(path: Path, channels: int = 1, seed: int = 0, *, spread: bool = False) -> Path:
+def write_tiny_weights(
+    path: Path, channels: int = 1, seed: int = 0, *, spread: bool = False
+) -> Path:
     """Write weights that change an image visibly and depend on every input pixel in reach."""
     config = {"channels": channels, "widths": [8, 8], "blocks": [1, 1, 1], "spread": spread}
     torch.manual_seed(seed)

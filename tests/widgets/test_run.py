@@ -144,6 +144,24 @@ def test_this_frame_changes_one_frame_only(bench, stack):
     assert layer.metadata[PROVENANCE]["frames"] == [4]
 
 
+def test_the_scope_is_asked_for_only_where_there_are_several_frames(bench, stack):
+    form = bench.widget.form
+    photo = bench.add((noisy((32, 48, 3)) // 2).astype(np.uint8), rgb=True)
+    assert not form.scope.native.isVisibleTo(form.native)
+    layer = bench.add(stack, axis_labels=("t", "y", "x"))
+    assert form.scope.native.isVisibleTo(form.native)
+    form.scope.value = "frame"
+    bench.viewer.layers.selection = {photo}
+    assert not form.scope.native.isVisibleTo(form.native)
+    bench.run()  # what is not shown does not count
+    assert "frames" not in photo.metadata[PROVENANCE]
+    bench.viewer.layers.selection = {photo, layer}
+    assert form.scope.native.isVisibleTo(form.native)
+    bench.viewer.layers.selection = {layer}
+    layer.data = stack[:1]
+    assert not form.scope.native.isVisibleTo(form.native)
+
+
 def test_frames_can_be_denoised_one_after_another(bench, stack):
     layer = bench.add(stack)
     bench.widget.form.scope.value = "frame"

@@ -306,7 +306,7 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         self._stop_comparing()
         order = Order(
             self.form.settings(),
-            this_frame=self.form.scope.value == "frame",
+            this_frame=self.form.this_frame,
             in_place=self.form.output.value == "in_place",
             again=again,
         )
@@ -383,6 +383,7 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         for part in (self.header, self._scroll, self.actions):
             part.setVisible(images)
         self._scroll.setEnabled(not running)
+        self.form.offer_scope(any(s.frames > 1 for s in self._sources))
         self.actions.show_running(running)
         self.actions.run.enabled = bool(self._sources)
         self.actions.preview.enabled = bool(self._sources) and not running

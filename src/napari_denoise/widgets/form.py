@@ -60,6 +60,7 @@ class SettingsForm:
         )
         flatten(self.scope)
         self._row("Apply to", self.scope, tells=False)
+        self.offer_scope(False)
         self.output = mg.RadioButtons(
             choices=[("In place", "in_place"), ("New layer", "new")],
             value="in_place",
@@ -166,6 +167,16 @@ class SettingsForm:
             tile=self.tile.value,
             device=self.device.value,
         )
+
+    @property
+    def this_frame(self) -> bool:
+        """Whether to denoise only the frame on the screen, of those there are."""
+        return bool(self._several_frames and self.scope.value == "frame")
+
+    def offer_scope(self, several_frames: bool) -> None:
+        """Ask for the whole stack or one frame only where these are not the same."""
+        self._several_frames = several_frames
+        self._layout.setRowVisible(self.scope.native, several_frames)
 
     def _noise_value(self) -> ChannelNoise:
         if self.noise.value == "sigma":

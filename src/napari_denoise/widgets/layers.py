@@ -74,6 +74,12 @@ class Source:
         return Layout(self.axes, tuple(self.array.shape))
 
     @property
+    def frames(self) -> int:
+        """How many there are."""
+        sizes = zip(self.axes, self.array.shape, strict=True)
+        return math.prod(n for letter, n in sizes if letter not in "YXS")
+
+    @property
     def nbytes(self) -> int:
         """Size of the pixels in memory, were they all there."""
         count: int = math.prod(self.array.shape)

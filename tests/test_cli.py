@@ -286,10 +286,12 @@ def long_job(tmp_path, tiny):
     """Start a denoising that takes far longer than any test, and wait until it writes."""
     started = []
 
-    def start():
+    def start(*first):
+        """Denoise these short files, then the long one."""
         source = save(tmp_path / "raw.npy", photons(300, 96, 96), "TYX")
         out = tmp_path / "out"
-        command = [*COMMAND, "denoise", source, "-o", f"{out}/", "-w", tiny, "--tile", "16"]
+        inputs = [*first, source]
+        command = [*COMMAND, "denoise", *inputs, "-o", f"{out}/", "-w", tiny, "--tile", "16"]
         process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -298,7 +300,7 @@ def long_job(tmp_path, tiny):
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         started.append(process)
-        while not visible_and_hidden(out):
+        while not any(name.startswith(".raw.npy.") for name in visible_and_hidden(out)):
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
         return process, out
@@ -318,6 +320,24 @@ def test_an_interrupted_run_leaves_no_file_at_all(long_job):
     assert "no half file was left" in errors
     assert "Traceback" not in errors
     assert visible_and_hidden(out) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_files_finished_before_an_interruption_stay_whole(long_job, tmp_path, tiny):
+    short = [save(tmp_path / f"{name}.ome.tif", photons(2, 24, 40), "TYX") for name in "ab"]
+    process, out = long_job(*short)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip().splitlines() == ["error: interrupted; no half file was left"]
+    assert [line.partition(" -> ")[0] for line in output.splitlines()] == [p.name for p in short]
+    denoiser = Denoiser.load(str(tiny))
+    for source in short:
+        result, meta = read(out / source.name)
+        np.testing.assert_array_equal(result, denoiser(read(source)[0], "TYX"))
+        assert meta.extra["napari_denoise"]["weights"] == "tiny"
+    names = [f"{path.name}{end}" for path in short for end in ("", ".json")]
+    assert visible_and_hidden(out) == names
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")

@@ -11,8 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import convolve1d, gaussian_filter, shift
 
+from napari_denoise.core.axes import Layout
 from napari_denoise.core.noise import NoiseModel
 from napari_denoise.core.noise_estimation import estimate_noise
+from napari_denoise.core.samples import Samples
 
 Image = NDArray[np.float64]
 
@@ -226,3 +228,16 @@ def test_a_scale_far_from_one_scales_the_estimate_too():
     for scale in (1e-25, 1e25):
         found = estimate_noise([image * np.float32(scale)])
         assert found.read_noise == pytest.approx(plain.read_noise * scale, rel=1e-3)
+
+
+@pytest.mark.parametrize("empty", [np.nan, np.inf])
+def test_frames_without_values_do_not_count_in_what_is_measured(empty: float) -> None:
+    rng = np.random.default_rng(0)
+    mean = np.broadcast_to(np.linspace(20, 200, 128), (8, 128, 128))
+    stack = (rng.poisson(mean) * 2 + 100).astype(np.float32)
+    stack[[0, 3, 4, 7]] = empty
+    samples = Samples(stack, Layout("TYX", stack.shape), 0)
+    assert samples.noise().gain == pytest.approx(2, rel=0.1)
+    assert samples.range()[0] > 100
+    nothing = Samples(stack[3:5], Layout("TYX", (2, 128, 128)), 0)
+    assert nothing.extent is None

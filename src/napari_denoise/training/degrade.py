@@ -93,16 +93,18 @@ def correlated(clean: Patch, recipe: NoiseRecipe, rng: np.random.Generator) -> D
 def camera(clean: Patch, recipe: NoiseRecipe, rng: np.random.Generator) -> Degraded:
     """Photograph a colour patch: photons behind a Bayer mosaic, interpolated, gamma, JPEG.
 
-    The target went through the mosaic too, since its blur is no noise, but not through JPEG.
+    The target is the clean patch. One that had gone through the mosaic too, at a fixed phase,
+    taught a network to draw a faint mesh into flat areas; so the phase is random as well.
     """
     linear = np.clip(clean, 0, 1) ** np.float32(_GAMMA)
     wells = float(np.exp(rng.uniform(*np.log(_FULL_WELL))))
     read = rng.uniform(0, 4)
     counts = rng.poisson(linear * wells) + read * rng.standard_normal(linear.shape)
     quality = int(rng.integers(recipe.jpeg_quality[0], recipe.jpeg_quality[1] + 1))
-    noisy = _develop(counts / wells, quality)
-    target = _develop(linear, None)
-    return Degraded(noisy, target, float(np.std(noisy - target)))
+    phase = int(rng.integers(2)), int(rng.integers(2))
+    noisy = _develop(counts / wells, phase, quality)
+    noise = noisy - _develop(linear, phase, None)  # what of the error is not the mosaic's blur
+    return Degraded(noisy, clean, float(np.std(noise)))
 
 
 def draw_sigma(recipe: NoiseRecipe, rng: np.random.Generator) -> float:
@@ -113,9 +115,9 @@ def draw_sigma(recipe: NoiseRecipe, rng: np.random.Generator) -> float:
     return float(low + (high - low) * rng.random() ** recipe.sigma_power)
 
 
-def _develop(linear: NDArray[np.floating], quality: int | None) -> Patch:
+def _develop(linear: NDArray[np.floating], phase: tuple[int, int], quality: int | None) -> Patch:
     """Mosaic, bilinear interpolation, gamma; 8 bits and JPEG if a quality is given."""
-    full = np.clip(_demosaic(linear.astype(np.float32)), 0, 1) ** np.float32(1 / _GAMMA)
+    full = np.clip(_demosaic(linear.astype(np.float32), phase), 0, 1) ** np.float32(1 / _GAMMA)
     if quality is None:
         return full
     codes = np.rint(full * 255).astype(np.uint8)
@@ -126,9 +128,9 @@ def _develop(linear: NDArray[np.floating], quality: int | None) -> Patch:
     return np.moveaxis(decoded, -1, 0).astype(np.float32) / np.float32(255)
 
 
-def _demosaic(linear: Patch) -> Patch:
+def _demosaic(linear: Patch, phase: tuple[int, int]) -> Patch:
     """Keep one colour a pixel in the RGGB order and interpolate the others bilinearly."""
-    y, x = np.mgrid[: linear.shape[1], : linear.shape[2]]
+    y, x = np.mgrid[: linear.shape[1], : linear.shape[2]] + np.reshape(phase, (2, 1, 1))
     red, blue = (y % 2 == 0) & (x % 2 == 0), (y % 2 == 1) & (x % 2 == 1)
     masks = np.stack([red, ~(red | blue), blue]).astype(np.float32)
     kernel = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32)

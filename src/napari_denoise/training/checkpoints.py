@@ -20,10 +20,10 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         The disk is full or the folder cannot be written; an older file stays whole.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with BytesIO() as buffer:  # on a full disk torch.save itself fails without naming the cause
-        torch.save(state, buffer)
-        with replacing([path], overwrite=True) as (temporary,):
-            temporary.write_bytes(buffer.getbuffer())
+    buffer = BytesIO()  # on a full disk torch.save itself would fail without naming the cause
+    torch.save(state, buffer)
+    with replacing([path], overwrite=True) as (temporary,):
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from lightning_fabric import Fabric
 
 from napari_denoise.core.recipe import AdversarialStage, DistortionStage, TrainSettings
 from napari_denoise.models.device import choose_precision
-from napari_denoise.models.registry import build_discriminator
 from napari_denoise.training.checkpoints import load_checkpoint, save_checkpoint
 from napari_denoise.training.pairs import Pairs
 from napari_denoise.training.stages import (
@@ -90,8 +89,9 @@ def train(
     NotFinite
         A term is NaN or infinite; its report was yielded, and `checkpoint` holds the last
         good state.
+    ValueError
+        The network or the discriminator cannot be built, or `base` does not fit.
     """
-    _check_patch(settings)
     state = TrainingState(settings, launch(settings, device, processes), base)
     if resume and checkpoint.exists():
         state.load_state_dict(load_checkpoint(checkpoint))
@@ -112,19 +112,6 @@ def train(
         found = _validation(state, validator)
         saved = _save(state, checkpoint)
         yield StepReport(state.step, stage, terms, rate, *clock.read(state.step), found, saved)
-
-
-def _check_patch(settings: TrainSettings) -> None:
-    """Refuse a patch too small for the discriminator before hours of the first stage."""
-    if settings.adversarial is None:
-        return
-    name = settings.adversarial.discriminator
-    least = build_discriminator(name, settings.channels).smallest
-    if settings.patch < least:
-        raise ValueError(
-            f"patch = {settings.patch}: the discriminator {name!r} needs at least {least} pixels; "
-            "raise it"
-        )
 
 
 def launch(settings: TrainSettings, device: str, processes: int) -> Fabric:

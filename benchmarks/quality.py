@@ -38,7 +38,7 @@ class Bench:
     ----------
     data
         Folder of the data sets.
-    photo, microscopy
+    photo, microscopy, render
         Weights, ready.
     limit
         Only the first so many images of each set; 0 for all.
@@ -47,6 +47,7 @@ class Bench:
     data: Path
     photo: Denoiser
     microscopy: Denoiser
+    render: Denoiser
     limit: int = 0
 
     def files(self, folder: str, pattern: str) -> list[Path]:
@@ -170,22 +171,28 @@ def w2s(bench: Bench) -> Iterator[Table]:
 
 
 def renders(bench: Bench) -> Iterator[Table]:
-    """Path-traced frames through the photograph weights: colour alone, logarithm."""
+    """Path-traced frames: colour alone, and with noisy albedo and normal."""
     scores: dict[tuple[str, int], list[float]] = {}
     for reference in bench.files("renders", "*/ref.exr"):
         clean, meta = read(reference, sequence=False)
         for spp in references.SPP:
             path = reference.with_name(f"noisy_{spp}spp.exr")
-            noisy = np.asarray(read(path, sequence=False)[0])
-            output, _ = denoise(bench.photo, noisy, meta.axes, mapping="log")
-            scores.setdefault(("noisy", spp), []).append(display_psnr(clean, noisy))
-            scores.setdefault(("this", spp), []).append(display_psnr(clean, output))
+            noisy, meta = read(path, sequence=False)
+            noisy = np.asarray(noisy)
+            features = {role: np.asarray(a) for role, a in meta.features.items()}
+            output, _ = denoise(bench.render, noisy, meta.axes)
+            guided, _ = denoise(bench.render, noisy, meta.axes, features=features)
+            for name, image in (("noisy", noisy), ("this", output), ("guided", guided)):
+                scores.setdefault((name, spp), []).append(display_psnr(clean, image))
+                change = float(image.mean() / clean.mean() - 1) * 100
+                scores.setdefault((f"{name} mean", spp), []).append(abs(change))
     means = {key: float(np.mean(values)) for key, values in scores.items()}
     rows = [
         ("noisy", *(_db(means["noisy", s]) for s in references.SPP)),
+        ("**this, colour only**", *(_db(means["this", s]) for s in references.SPP)),
         (
-            "**this, photograph weights, colour only**",
-            *(_db(means["this", s]) for s in references.SPP),
+            "**this, and noisy albedo and normal**",
+            *(_db(means["guided", s]) for s in references.SPP),
         ),
         *((name, *map(_db, values)) for name, values in references.RENDERS.items()),
     ]
@@ -197,10 +204,14 @@ def renders(bench: Bench) -> Iterator[Table]:
     judged += (
         " Above the noisy frame: "
         + ", ".join(f"{means['this', s] - means['noisy', s]:+.2f} dB" for s in references.SPP)
-        + "."
+        + ". Mean radiance, mean distance to the reference's, limit 2 %: "
+        + ", ".join(f"{means['this mean', s]:.1f} %" for s in references.SPP)
+        + " (noisy: "
+        + ", ".join(f"{means['noisy mean', s]:.1f} %" for s in references.SPP)
+        + ")."
     )
     header = ("PSNR as shown, dB", *(f"{s} spp" for s in references.SPP))
-    yield Table("renders", header, tuple(rows), (judged, bench.note(bench.photo)))
+    yield Table("renders", header, tuple(rows), (judged, bench.note(bench.render)))
 
 
 def stacks(bench: Bench) -> Iterator[Table]:
@@ -260,6 +271,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--weights-photo", default="photo", help="name or path")
     parser.add_argument("--weights-microscopy", default="microscopy", help="name or path")
+    parser.add_argument("--weights-render", default="render", help="name or path")
     parser.add_argument("--only", default=",".join(SECTIONS), help="of " + ",".join(SECTIONS))
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--limit", type=int, default=0, help="first images of each set; 0: all")
@@ -270,11 +282,11 @@ def main(argv: list[str] | None = None) -> None:
         parser.error(f"--only {','.join(sorted(unknown))}: choose from {','.join(SECTIONS)}")
     if chosen.markdown and chosen.limit:
         parser.error("--markdown takes figures of whole sets: leave --limit out")
-    photo, microscopy = (
+    photo, microscopy, render = (
         Denoiser.load(name, precision=chosen.precision)
-        for name in (chosen.weights_photo, chosen.weights_microscopy)
+        for name in (chosen.weights_photo, chosen.weights_microscopy, chosen.weights_render)
     )
-    bench = Bench(chosen.data, photo, microscopy, chosen.limit)
+    bench = Bench(chosen.data, photo, microscopy, render, chosen.limit)
     show((table for name in names for table in SECTIONS[name](bench)), chosen.markdown)
 
 

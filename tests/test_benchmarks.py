@@ -118,7 +118,7 @@ def test_quality_measures_a_photograph(
     folder.mkdir(parents=True)
     picture = np.random.default_rng(0).integers(0, 256, (8, 8)).repeat(4, 0).repeat(4, 1)
     iio.imwrite(folder / "01.png", picture.astype(np.uint8))
-    weights = [f"--weights-{name}={gray}" for name in ("photo", "microscopy")]
+    weights = [f"--weights-{name}={gray}" for name in ("photo", "microscopy", "render")]
     quality.main([f"--data={tmp_path}", *weights, "--only=set12"])
     printed = capsys.readouterr().out
     assert "| noisy | 24." in printed

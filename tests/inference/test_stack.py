@@ -5,7 +5,7 @@ import zarr
 
 from _networks import write_tiny_weights
 from napari_denoise import Denoiser, NoiseModel
-from napari_denoise.inference import channels as channels_module
+from napari_denoise.core import samples as samples_module
 from napari_denoise.inference import stack as stack_module
 from napari_denoise.inference.engine import TorchEngine
 from napari_denoise.models.catalogue import find_weights
@@ -289,7 +289,7 @@ def test_strength_blends_in_the_units_of_the_data(gray):
 def test_strength_and_tile_change_without_measuring_again(gray, monkeypatch):
     image = noisy((100, 70), np.float32)
     job = gray.prepare(image, tile=64)
-    monkeypatch.setattr(channels_module, "estimate_noise", None)  # calling it would fail
+    monkeypatch.setattr(samples_module, "estimate_noise", None)  # calling it would fail
     half = job.adjusted(strength=0.5, tile=128)
     assert half.noise == job.noise
     assert (half.cost().tile, job.cost().tile) == (128, 64)

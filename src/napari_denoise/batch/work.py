@@ -20,6 +20,7 @@ from napari_denoise.io.errors import FileError, ReadWarning, WriteWarning
 from napari_denoise.io.metadata import ImageMeta
 from napari_denoise.io.readers import read
 from napari_denoise.io.writers import check_output, write
+from napari_denoise.models.catalogue import choose_weights, find_weights
 
 if TYPE_CHECKING:
     from napari_denoise.inference.denoiser import Denoiser
@@ -150,9 +151,18 @@ def prepare(denoiser: Denoiser, array: Any, meta: ImageMeta, settings: DenoiseSe
         Data and settings do not fit each other.
     """
     if settings.mapping == "auto" and is_linear_colour(array, meta):
-        if denoiser.info is None or denoiser.info.card.mapping == "affine":
+        if denoiser.info is None:
+            info = find_weights(choose_weights(meta.axes, radiance=True))
+            denoiser = replace(denoiser, info=info)
+        elif denoiser.info.card.mapping == "affine":
             settings = replace(settings, mapping="log")
-    return denoiser.prepare(array, meta.axes, meta.features, settings)
+    return denoiser.prepare(array, meta.axes, usable_features(array, meta), settings)
+
+
+def usable_features(array: Any, meta: ImageMeta) -> dict[str, Any]:
+    """Return the albedo and normal of a file that have three samples at the colour's size."""
+    wanted = (*array.shape[:-1], 3)
+    return {role: a for role, a in meta.features.items() if tuple(a.shape) == wanted}
 
 
 def is_linear_colour(array: Any, meta: ImageMeta) -> bool:

@@ -76,7 +76,7 @@ def describe(source: Sequence, axes: str | None = None) -> dict[str, Any]:
         "sequence": _sequence(source),
         "linear_light": is_linear_colour(array, meta),
         "noise": noise,
-        "weights": choose_weights(meta.axes),
+        "weights": choose_weights(meta.axes, radiance=is_linear_colour(array, meta)),
         "denoised": meta.extra.get("napari_denoise"),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,9 +51,25 @@ class Samples:
         """Measure darkest and brightest intensity, on means of 4x4 so that noise adds little."""
         return robust_range([_block_means(frame) for frame in self.frames])
 
+    def mean(self) -> float:
+        """Mean intensity."""
+        return float(np.mean([frame.mean(dtype=np.float64) for frame in self.frames]))
+
     def noise(self) -> NoiseModel:
         """Estimate the noise in the units of the frames."""
         return estimate_noise(self.frames, self.pairs)
+
+
+def is_radiance(frames: Sequence[NDArray[Any]]) -> bool:
+    """Tell linear HDR from a photograph in floating point.
+
+    Only radiance is never negative, above 1 in highlights, and yet does not count to 255.
+    """
+    if not frames or frames[0].dtype.kind != "f":
+        return False
+    least = min(float(frame.min()) for frame in frames)
+    most = max(float(frame.max()) for frame in frames)
+    return least >= 0 and most > 1 and robust_range(frames)[1] < 64
 
 
 def color_samples(frame: NDArray[Any], layout: Layout) -> tuple[NDArray[Any], NDArray[Any] | None]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,17 +15,14 @@ from napari_denoise.core.intensity import (
     LogMapping,
     Mapping,
     fit_mapping,
-    replace_nonfinite,
-    robust_range,
 )
 from napari_denoise.core.noise import LARGEST, NoiseModel
-from napari_denoise.core.noise_estimation import estimate_noise, roughness
+from napari_denoise.core.noise_estimation import roughness
+from napari_denoise.core.samples import Samples, is_radiance
 from napari_denoise.core.settings import ChannelNoise, DenoiseSettings
 from napari_denoise.inference.engine import NetworkScale
 from napari_denoise.models.card import WeightsCard
 
-MEASURED_FRAMES = 16
-"""At most this many frames of a channel are looked at."""
 HEAVY_TAILS = 1.75
 """Path-traced noise has fireflies; a denoiser made for Gaussian noise must be told more than
 its sd. Best of 1, 1.5, 2, 2.5, 3 is between 1.5 and 2, on random procedural scenes."""
@@ -60,47 +56,6 @@ class Channel:
             "network_sigma": self.scale.sigma,
             "network_factor": self.scale.factor,
         }
-
-
-class Samples:
-    """Some frames of one channel, read once: to measure range and noise from.
-
-    Parameters
-    ----------
-    array, layout
-        The stack.
-    channel
-        Position along C.
-    """
-
-    def __init__(self, array: Any, layout: Layout, channel: int) -> None:
-        series = layout.series(channel)
-        starts = [(i, layout.neighbour(i)) for i in series]
-        with_next = [(i, j) for i, j in starts if j is not None]
-        if with_next:
-            chosen = _spread(with_next, MEASURED_FRAMES // 2)
-            numbers = sorted({n for pair in chosen for n in pair})
-        else:
-            chosen, numbers = [], _spread(list(series), MEASURED_FRAMES)
-        raw = {n: np.asarray(array[layout.frames[n]]) for n in numbers}
-        self.extent = _extent(raw.values())
-        """Lowest and highest finite value; None without any."""
-        planes = {n: _planes(frame, layout) for n, frame in raw.items()}
-        self.frames = [plane for n in numbers for plane in planes[n]]
-        self.pairs = [pair for i, j in chosen for pair in zip(planes[i], planes[j], strict=True)]
-        """Adjacent frames of the stack; samples of a colour frame one by one."""
-
-    def range(self) -> tuple[float, float]:
-        """Measure darkest and brightest intensity, on means of 4x4 so that noise adds little."""
-        return robust_range([_block_means(frame) for frame in self.frames])
-
-    def mean(self) -> float:
-        """Mean intensity."""
-        return float(np.mean([frame.mean(dtype=np.float64) for frame in self.frames]))
-
-    def noise(self) -> NoiseModel:
-        """Estimate the noise in the units of the frames."""
-        return estimate_noise(self.frames, self.pairs)
 
 
 def prepare_channels(
@@ -215,18 +170,11 @@ def _kind(
     layout: Layout,
     frames: Sequence[NDArray[Any]],
 ) -> Literal["affine", "anscombe", "log"]:
-    """Follow the weights, except that linear HDR colour gets the logarithm.
-
-    HDR is told from a photograph in floating point by what only radiance does: never
-    negative, above 1 in highlights, yet not counting to 255.
-    """
+    """Follow the weights, except that linear HDR colour gets the logarithm."""
     if wanted != "auto":
         return wanted
-    if "S" in layout.axes and card.mapping == "affine" and frames[0].dtype.kind == "f":
-        least = min(float(frame.min()) for frame in frames)
-        most = max(float(frame.max()) for frame in frames)
-        if least >= 0 and most > 1 and robust_range(frames)[1] < 64:
-            return "log"
+    if "S" in layout.axes and card.mapping == "affine" and is_radiance(frames):
+        return "log"
     return card.mapping
 
 
@@ -234,47 +182,3 @@ def _typical_sd(noise: NoiseModel, frames: Sequence[NDArray[Any]]) -> float:
     """Root of the mean noise variance over the brightness of the frames."""
     values = np.concatenate([np.ravel(frame[::8, ::8]) for frame in frames])
     return float(np.sqrt(noise.variance(values).mean()))
-
-
-def _block_means(plane: NDArray[Any], size: int = 4) -> NDArray[Any]:
-    """Average (Y, X) over blocks; a plane smaller than a block is returned as it is."""
-    rows, columns = (length // size for length in plane.shape)
-    if not (rows and columns):
-        return plane
-    blocks = plane[: rows * size, : columns * size].reshape(rows, size, columns, size)
-    return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float32))
-
-
-def _extent(frames: Iterable[NDArray[Any]]) -> tuple[float, float] | None:
-    """Lowest and highest finite value of some frames; None without any."""
-    low, high = math.inf, -math.inf
-    for frame in frames:
-        values = frame[np.isfinite(frame)] if frame.dtype.kind == "f" else frame
-        if values.size:
-            low, high = min(low, float(values.min())), max(high, float(values.max()))
-    return (low, high) if low <= high else None
-
-
-def _planes(frame: Any, layout: Layout) -> list[NDArray[Any]]:
-    """Split a frame into finite (Y, X) planes, colour samples apart and alpha left out."""
-    samples = color_samples(np.asarray(frame), layout)[0]
-    return [replace_nonfinite(plane)[0] for plane in samples]
-
-
-def color_samples(frame: NDArray[Any], layout: Layout) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Turn a frame into (C, Y, X) colour samples, and (Y, X) alpha if it has any."""
-    axes = layout.frame_axes
-    order = [axes.index(letter) for letter in ("SYX" if "S" in axes else "YX")]
-    planes = frame.transpose(order)
-    if "S" not in axes:
-        return planes[None], None
-    if len(planes) in (2, 4):
-        return planes[:-1], planes[-1]
-    return planes, None
-
-
-def _spread(items: list[Any], count: int) -> list[Any]:
-    """Pick at most `count` items, evenly from first to last."""
-    if len(items) <= count:
-        return items
-    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, count).round().astype(int))]

@@ -19,9 +19,10 @@ from napari_denoise.core.intensity import (
     restore_dtype,
 )
 from napari_denoise.core.noise import NoiseModel
+from napari_denoise.core.samples import color_samples
 from napari_denoise.core.settings import DenoiseSettings
 from napari_denoise.core.tiles import Tile, Window, plan_tiles, recompute_factor
-from napari_denoise.inference.channels import Channel, color_samples
+from napari_denoise.inference.channels import Channel
 from napari_denoise.inference.engine import TorchEngine
 from napari_denoise.inference.features import Features
 from napari_denoise.models.catalogue import WeightsInfo

@@ -79,9 +79,19 @@ def find_weights(name_or_path: str | Path) -> WeightsInfo:
     )
 
 
-def choose_weights(axes: str) -> str:
-    """Name the bundled weights that fit data with these axes: S means colour."""
-    return "photo" if "S" in axes else "microscopy"
+def choose_weights(axes: str, *, radiance: bool = False) -> str:
+    """Name the bundled weights that fit data.
+
+    Parameters
+    ----------
+    axes
+        S among them means colour.
+    radiance
+        The colour is linear HDR, see `core.samples.is_radiance`.
+    """
+    if "S" not in axes:
+        return "microscopy"
+    return "render" if radiance else "photo"
 
 
 def read_info(path: Path) -> WeightsInfo:

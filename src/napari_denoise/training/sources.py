@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from napari_denoise.core.axes import Layout
 from napari_denoise.core.intensity import AnscombeMapping, Mapping, replace_nonfinite
 from napari_denoise.core.recipe import TrainSettings
+from napari_denoise.core.samples import color_samples
 from napari_denoise.core.settings import DenoiseSettings
-from napari_denoise.inference.channels import color_samples, prepare_channels
+from napari_denoise.inference.channels import prepare_channels
 from napari_denoise.io.readers import read
 from napari_denoise.models.card import WeightsCard
 from napari_denoise.training.pairs import Pairs, RealPairs, SyntheticPairs, load_images

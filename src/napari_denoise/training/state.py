@@ -166,13 +166,17 @@ _PLANES = {
 def grow_into(network: nn.Module, state: StateDict) -> None:
     """Load weights of the same architecture with at most as many planes in and out.
 
-    What the network has beyond them starts at zero, so that it gives the same images.
+    What the network has beyond them starts at zero, so that it gives the same images; the layers
+    that state its error, if only they are new, keep their random start.
 
     Raises
     ------
     ValueError
         The weights are of another network.
     """
+    if not any(name.startswith("error.") for name in state):
+        fresh = {n: v for n, v in network.state_dict().items() if n.startswith("error.")}
+        state = {**state, **fresh}
     own = {name: torch.zeros_like(value) for name, value in network.state_dict().items()}
     foreign = [name for name in state if name not in own and not name.startswith("error.")]
     wrong = [n for n in own if n not in state or not _fits(n, state[n].shape, own[n].shape)]

@@ -548,8 +548,10 @@ architecture = "two-scale"
 config = { channels = 1, widths = [8, 8], blocks = [1, 1, 1] }
 batch = 2
 patch = 16
-steps = 6
 save_every = 3
+
+[distortion]
+steps = 6
 warmup = 2
 
 [[training_data]]
@@ -586,7 +588,7 @@ def test_training_ends_in_weights_with_a_full_card(training):
     with (training / "run/log.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert row["step"] == "6"
-    assert 0 < float(row["loss"]) < 1
+    assert 0 < float(row["pixel"]) < 1
     source = save(training / "raw.ome.tif", photons(24, 40), "YX")
     weights = training / "run/small.safetensors"
     assert run("denoise", source, "-o", training / "x.npy", "-w", weights).exit_code == 0
@@ -621,7 +623,7 @@ def test_export_writes_weights_of_the_checkpoint_without_training(training):
 def test_a_bad_recipe_names_the_file_and_the_field(training):
     recipe = training / "small.toml"
     for text, message in [
-        (RECIPE.replace("steps = 6", "steps = 0"), "steps = 0"),
+        (RECIPE.replace("steps = 6", "steps = 0"), "distortion.steps = 0"),
         (RECIPE.replace("batch = 2", "bach = 2"), "bach"),
         ("name = ", "not a TOML file"),
         (RECIPE.replace("patch = 16", "patch = 64"), "2 of 2 images are smaller than the patch"),

@@ -1,7 +1,8 @@
 import pytest
 
 from napari_denoise.core.noise import NoiseModel
-from napari_denoise.core.settings import DenoiseSettings, TrainSettings
+from napari_denoise.core.recipe import TrainSettings
+from napari_denoise.core.settings import DenoiseSettings
 
 
 def test_settings_survive_json():
@@ -48,9 +49,11 @@ def test_a_wrong_field_is_said_in_one_line(field, value, message):
 
 
 def test_a_recipe_with_a_misspelt_setting_is_refused():
-    recipe = {"name": "x", "domain": "photo", "architecture": "a", "config": {}, "steps": 1}
-    assert TrainSettings.parse(recipe).steps == 1
-    with pytest.raises(ValueError, match="step_size"):
-        TrainSettings.parse({**recipe, "step_size": 2})
-    with pytest.raises(ValueError, match="low <= high"):
-        TrainSettings.parse({**recipe, "sigma": (0.5, 0.1)})
+    stage = {"steps": 1}
+    recipe = {"name": "x", "domain": "photo", "architecture": "two-scale"}
+    recipe["config"] = {"channels": 1}
+    assert TrainSettings.parse({**recipe, "distortion": stage}).steps == 1
+    with pytest.raises(ValueError, match=r"distortion\.step_size: Unexpected"):
+        TrainSettings.parse({**recipe, "distortion": {**stage, "step_size": 2}})
+    with pytest.raises(ValueError, match=r"noise: sigma .*low <= high"):
+        TrainSettings.parse({**recipe, "distortion": stage, "noise": {"sigma": (0.5, 0.1)}})

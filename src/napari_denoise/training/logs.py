@@ -34,12 +34,19 @@ class RunLog:
         Step the run goes on from: later rows of an older log are dropped.
     every
         Steps per row.
+    last
+        The step that the run ends with, which has a row as well.
     """
 
     def __init__(
-        self, folder: Path, columns: Sequence[str], first: int = 0, every: int = LOG_EVERY
+        self,
+        folder: Path,
+        columns: Sequence[str],
+        first: int = 0,
+        every: int = LOG_EVERY,
+        last: int | None = None,
     ) -> None:
-        self.folder, self.columns, self.every = folder, tuple(columns), every
+        self.folder, self.columns, self.every, self.last = folder, tuple(columns), every, last
         self._before = _rows_until(folder / "log.csv", first)
         self._elapsed = float(self._before[-1]["seconds"]) if self._before else 0.0
         self._recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=every))
@@ -78,7 +85,8 @@ class RunLog:
             self._recent[name].append(value)
         if report.validation is not None:
             save_figure(report.validation, self.folder / "validation" / f"{report.step:06}.png")
-        if report.step % self.every == 0 or report.validation is not None:
+        due = report.step % self.every == 0 or report.step == self.last
+        if due or report.validation is not None:
             self._write(report)
 
     def mean(self, name: str) -> float:

@@ -133,7 +133,9 @@ class Run:
         if processes > 1 and rank_zero_only.rank:  # type: ignore[attr-defined]
             yield from (RunReport(report, report.terms.get("pixel", math.nan)) for report in steps)
             return
-        with RunLog(self.folder, log_columns(self.settings), first) as log:
+        with RunLog(
+            self.folder, log_columns(self.settings), first, last=self.settings.steps
+        ) as log:
             for report in steps:
                 log.add(report)
                 yield RunReport(report, log.mean("pixel"))

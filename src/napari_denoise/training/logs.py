@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,7 +49,8 @@ class RunLog:
         self.folder, self.columns, self.every, self.last = folder, tuple(columns), every, last
         self._before = _rows_until(folder / "log.csv", first)
         self._elapsed = float(self._before[-1]["seconds"]) if self._before else 0.0
-        self._recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=every))
+        self._recent: deque[Mapping[str, float]] = deque(maxlen=every)
+        self._stage = ""
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -81,8 +82,10 @@ class RunLog:
         """
         if not all(report.finite.values()):
             return
-        for name, value in report.terms.items():
-            self._recent[name].append(value)
+        if report.stage != self._stage:  # what its terms mean is another matter
+            self._stage = report.stage
+            self._recent.clear()
+        self._recent.append(report.terms)
         if report.validation is not None:
             save_figure(report.validation, self.folder / "validation" / f"{report.step:06}.png")
         due = report.step % self.every == 0 or report.step == self.last
@@ -90,15 +93,17 @@ class RunLog:
             self._write(report)
 
     def mean(self, name: str) -> float:
-        """Mean of a term over the last steps; NaN before the first."""
-        return float(np.mean(self._recent[name])) if self._recent[name] else float("nan")
+        """Mean of a term over those of the last steps that have it; NaN without any."""
+        values = [terms[name] for terms in self._recent if name in terms]
+        return float(np.mean(values)) if values else float("nan")
 
     def _writer(self, file: TextIO) -> csv.DictWriter[str]:
         names = [*FIRST_COLUMNS, *self.columns]
         return csv.DictWriter(file, names, restval="", extrasaction="ignore")
 
     def _write(self, report: StepReport) -> None:
-        values = {name: self.mean(name) for name in report.terms}
+        names = {name: None for terms in self._recent for name in terms}
+        values = {name: self.mean(name) for name in names}
         values |= _figures(report.validation)
         row = {
             "step": report.step,

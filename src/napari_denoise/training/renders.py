@@ -81,7 +81,8 @@ class RenderPairs:
     Raises
     ------
     ValueError
-        Nothing to aim at, or a loss that noisy targets would bias.
+        Nothing to aim at, a loss that noisy targets would bias, or a network that takes other
+        features.
     """
 
     def __init__(
@@ -89,6 +90,11 @@ class RenderPairs:
     ) -> None:
         if noisy_target:
             check_unbiased(settings)
+        if settings.config.get("features", 0) not in (0, FEATURES):
+            raise ValueError(
+                f"config.features = {settings.config['features']}: renders give {FEATURES} planes, "
+                f"albedo, normal and their masks; set {FEATURES}, or 0 to leave them out"
+            )
         for number, view in enumerate(views):
             if (len(view.noisy) < 2) if noisy_target else view.reference is None:
                 needed = "two noisy renderings" if noisy_target else "a reference"

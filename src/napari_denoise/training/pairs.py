@@ -134,6 +134,8 @@ class RealPairs:
         The recipe.
     noisy_target
         The targets are second shots of the same scene; either image may serve as the input.
+    log_width
+        Of all images, see `Batch`.
 
     Raises
     ------
@@ -149,6 +151,7 @@ class RealPairs:
         settings: TrainSettings,
         *,
         noisy_target: bool = False,
+        log_width: float | None = None,
     ) -> None:
         for number, (one, other) in enumerate(zip(noisy, targets, strict=True)):
             if one.shape != other.shape:
@@ -157,8 +160,9 @@ class RealPairs:
                     "crop them to the same field"
                 )
         if noisy_target:
-            check_unbiased(settings)
+            check_unbiased(settings, radiance=log_width is not None)
         self.settings, self.noisy_target, self.sigmas = settings, noisy_target, sigmas
+        self.log_width = log_width
         self.stacked = [np.concatenate(pair, axis=-1) for pair in zip(noisy, targets, strict=True)]
         self._shares = area_shares(self.stacked)
 
@@ -171,11 +175,19 @@ class RealPairs:
         if self.noisy_target and rng.random() < 0.5:
             noisy, target = target, noisy
         sigma = sigma_map([self.sigmas[i] for i in picks], self.settings.patch)
-        return Batch(np.ascontiguousarray(noisy), np.ascontiguousarray(target), sigma)
+        noisy, target = (np.ascontiguousarray(image) for image in (noisy, target))
+        return Batch(noisy, target, sigma, log_width=self.log_width)
 
 
-def check_unbiased(settings: TrainSettings) -> None:
+def check_unbiased(settings: TrainSettings, *, radiance: bool = False) -> None:
     """Refuse losses that noisy targets would pull away from the mean.
+
+    Parameters
+    ----------
+    settings
+        The recipe.
+    radiance
+        Whether the network sees logarithms, whose mean is not that of the radiance.
 
     Raises
     ------
@@ -198,6 +210,11 @@ def check_unbiased(settings: TrainSettings) -> None:
         raise ValueError(
             f"distortion.spread = {stage.spread:g} with noisy targets: the error it learnt would "
             "hold their noise as well; set it to 0, and config.spread to false"
+        )
+    if radiance and used != {"relative"}:
+        raise ValueError(
+            "loss 'l2' with noisy targets aims at the mean of their logarithms, which is darker "
+            "than that of the radiance: set distortion.loss (and final_loss) to 'relative'"
         )
 
 

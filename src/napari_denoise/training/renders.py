@@ -89,7 +89,7 @@ class RenderPairs:
         self, views: Sequence[View], settings: TrainSettings, *, noisy_target: bool = False
     ) -> None:
         if noisy_target:
-            check_unbiased(settings)
+            check_unbiased(settings, radiance=True)
         if settings.config.get("features", 0) not in (0, FEATURES):
             raise ValueError(
                 f"config.features = {settings.config['features']}: renders give {FEATURES} planes, "

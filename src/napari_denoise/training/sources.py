@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_denoise.core.axes import Layout
-from napari_denoise.core.intensity import AnscombeMapping, Mapping, replace_nonfinite
+from napari_denoise.core.intensity import AnscombeMapping, LogMapping, Mapping, replace_nonfinite
 from napari_denoise.core.recipe import TrainSettings
 from napari_denoise.core.samples import color_samples
 from napari_denoise.core.settings import DenoiseSettings
@@ -92,21 +92,29 @@ def _real_pairs(folder: Path, settings: TrainSettings, card: WeightsCard) -> Rea
             f"{folder}: real pairs need files in {NOISY}/ and their partners, of equal names, in "
             f"{CLEAN}/ or {SECOND}/"
         )
-    noisy, wanted, sigmas = [], [], []
+    noisy, wanted, sigmas, widths = [], [], [], set()
     for path in files:
         if not (targets / path.name).is_file():
             raise FileNotFoundError(f"{targets / path.name}: {path} has no partner of its name")
-        for one, other, sigma in _mapped(path, targets / path.name, card, second):
-            noisy.append(one)
-            wanted.append(other)
-            sigmas.append(sigma)
+        for frame in _mapped(path, targets / path.name, card, second):
+            noisy.append(frame.noisy)
+            wanted.append(frame.target)
+            sigmas.append(frame.sigma)
+            widths.add(frame.log_width)
+    if len(widths) > 1:
+        raise ValueError(f"{folder}: linear HDR among other images; train on one kind at a time")
     _check_sizes(folder, noisy, settings.patch)
-    return RealPairs(noisy, wanted, sigmas, settings, noisy_target=second)
+    return RealPairs(noisy, wanted, sigmas, settings, noisy_target=second, log_width=widths.pop())
 
 
-def _mapped(
-    path: Path, target: Path, card: WeightsCard, second: bool
-) -> list[tuple[NDArray[np.float32], NDArray[np.float32], float]]:
+class _Frame(NamedTuple):
+    noisy: NDArray[np.float32]
+    target: NDArray[np.float32]
+    sigma: float
+    log_width: float | None
+
+
+def _mapped(path: Path, target: Path, card: WeightsCard, second: bool) -> list[_Frame]:
     """Bring every frame of a pair of files to network units, as inference would."""
     (noisy, meta), (clean, _) = read(path), read(target)
     if noisy.shape != clean.shape:
@@ -124,8 +132,16 @@ def _mapped(
         mapped, target_planes = (
             np.moveaxis(_squeezed(planes, scale.factor), 0, -1) for planes in (forward(one), wanted)
         )
-        done.append((mapped, target_planes, scale.sigma * scale.factor))
+        width = _log_width(channel.mapping)
+        done.append(_Frame(mapped, target_planes, scale.sigma * scale.factor, width))
     return done
+
+
+def _log_width(mapping: Mapping) -> float | None:
+    """Return what the logarithm is divided by; None for other mappings."""
+    if not isinstance(mapping, LogMapping):
+        return None
+    return round(float(np.log1p(mapping.high / mapping.level)), 6)
 
 
 def _squeezed(planes: NDArray[np.float32], factor: float) -> NDArray[np.float32]:

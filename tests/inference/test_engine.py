@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -23,6 +25,16 @@ def test_integers_and_floats_of_the_same_value_map_alike(engine):
     expected = engine.run(codes.astype(np.float32), MAPPING, SCALE).mean
     for dtype in (np.uint8, np.uint16, ">u2", np.int32, np.float64):
         assert np.array_equal(engine.run(codes.astype(dtype), MAPPING, SCALE).mean, expected)
+
+
+def test_a_read_only_image_is_taken_without_a_warning(engine):
+    codes = np.random.default_rng(0).integers(0, 255, (1, 20, 24), dtype=np.uint8)
+    locked = codes.copy()
+    locked.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = engine.run(locked, MAPPING, SCALE).mean
+    assert np.array_equal(result, engine.run(codes, MAPPING, SCALE).mean)
 
 
 def test_16_bit_values_above_the_signed_range_keep_their_value(engine):

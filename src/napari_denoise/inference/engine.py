@@ -127,7 +127,8 @@ class TorchEngine:
         return self._transfer(mapping.forward(window))
 
     def _transfer(self, array: NDArray[np.generic]) -> Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        # Writable, which PyTorch wants even of what is only read: read-only windows are copied.
+        tensor = torch.from_numpy(np.require(array, requirements=("C", "W")))
         if self.device.type != "cuda":
             return tensor.to(self.device)
         return tensor.pin_memory().to(self.device, non_blocking=True)

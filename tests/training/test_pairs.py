@@ -1,0 +1,114 @@
+"""Batches: patches of every place alike, the same for the same step, with the told noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from _tiny import pictures, synthetic, tiny
+from PIL import Image
+
+from napari_denoise.training.pairs import (
+    RealPairs,
+    SyntheticPairs,
+    area_shares,
+    cut,
+    load_images,
+    vary_intensity,
+)
+
+
+def test_batches_hold_clean_patches_with_noise_of_the_told_level():
+    settings = tiny(noise={"sigma": (0.1, 0.1)}, patch=32, batch=64, intensity_augmentation=1.0)
+    batch = synthetic(settings).batch(5)
+    assert batch.noisy.shape == batch.target.shape == batch.sigma.shape == (64, 1, 32, 32)
+    assert {a.dtype for a in (batch.noisy, batch.target, batch.sigma)} == {np.dtype(np.float32)}
+    assert (batch.noisy - batch.target).std() == pytest.approx(0.1, rel=0.02)
+    assert set(batch.sigma.ravel()) == {np.float32(0.1)}
+    assert 0 <= batch.target.min() < 0.1
+    assert 0.6 < batch.target.max() <= 1
+    assert batch.features is None
+    assert batch.log_width is None
+
+
+def test_each_patch_is_told_its_own_level():
+    settings = tiny(noise={"sigma": (0.05, 0.2)}, patch=40, batch=8)
+    batch = SyntheticPairs([p[:40, :40] for p in pictures()], settings).batch(0)
+    for noisy, target, sigma in zip(batch.noisy, batch.target, batch.sigma, strict=True):
+        assert (noisy - target).std() == pytest.approx(sigma.mean(), rel=0.06)
+        assert sigma.std() < 1e-6
+
+
+def test_step_seed_and_process_decide_the_batch_and_nothing_else():
+    pairs = synthetic(tiny())
+    first = pairs.batch(3).noisy
+    pairs.batch(9)
+    assert np.array_equal(pairs.batch(3).noisy, first)
+    assert np.array_equal(synthetic(tiny()).batch(3).noisy, first)
+    others = [pairs.batch(4), pairs.batch(3, rank=1), synthetic(tiny(seed=1)).batch(3)]
+    assert not any(np.array_equal(other.noisy, first) for other in others)
+
+
+def test_every_place_is_drawn_alike_whatever_image_it_is_in():
+    small, large = np.zeros((16, 16, 1), np.uint8), np.full((48, 16, 1), 255, np.uint8)
+    assert area_shares([small, large]).tolist() == [0.25, 0.75]
+    settings = tiny(batch=400, patch=4, noise={"sigma": (0.0, 0.0)})
+    assert SyntheticPairs([small, large], settings).batch(0).target.mean() == pytest.approx(
+        0.75, abs=0.08
+    )
+
+
+def test_patches_are_turned_mirrored_and_cut_to_the_very_border():
+    image = np.arange(36).reshape(6, 6, 1)
+    rng = np.random.default_rng(0)
+    patches = [cut(image, 6, rng)[0] for _ in range(200)]
+    assert len({patch.tobytes() for patch in patches}) == 8
+    corners = {int(cut(image, 1, rng)[0, 0, 0]) for _ in range(1000)}
+    assert corners == set(range(36))
+
+
+def test_varied_intensities_stay_within_range_and_differ():
+    rng = np.random.default_rng(0)
+    patch = np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 8, 8)
+    varied = [vary_intensity(patch, rng) for _ in range(200)]
+    assert all(v.dtype == np.float32 and v.min() >= 0 and v.max() <= 1 for v in varied)
+    rising = sum(v[0, 7, 7] > v[0, 0, 0] for v in varied)
+    assert rising == pytest.approx(150, abs=25)  # one in four is inverted
+
+
+def test_colour_is_read_as_rgb_and_as_luminance(tmp_path):
+    picture = np.zeros((20, 24, 3), np.uint8)
+    picture[..., 0], picture[..., 1] = 200, 100
+    (tmp_path / "deep").mkdir()
+    Image.fromarray(picture).save(tmp_path / "deep" / "b.png")
+    Image.fromarray(picture[..., 0]).save(tmp_path / "a.PNG")
+    (tmp_path / "notes.txt").write_text("no picture")
+    gray, colour = load_images(tmp_path, 3)
+    assert gray.shape == colour.shape == (20, 24, 3)
+    assert np.array_equal(colour, picture)
+    assert (gray == 200).all()
+    (_, luminance) = load_images(tmp_path, 1)
+    assert luminance.shape == (20, 24, 1)
+    assert (luminance == round(0.299 * 200 + 0.587 * 100)).all()
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(FileNotFoundError, match=r"no training image found.*\.png"):
+        load_images(tmp_path, 1)
+
+
+def test_real_pairs_cut_the_same_patch_of_both_images():
+    y, x = np.mgrid[:40, :48].astype(np.float32)
+    place = (y * 100 + x)[..., None]
+    pairs = RealPairs([place], [place + 0.25], [0.125], tiny(batch=8))
+    batch = pairs.batch(0)
+    assert np.array_equal(batch.target, batch.noisy + 0.25)
+    assert set(batch.sigma.ravel()) == {0.125}
+    assert batch.noisy.flags.c_contiguous
+    assert len({p.tobytes() for p in batch.noisy}) == 8
+
+
+def test_real_pairs_of_different_shapes_are_refused():
+    one, other = np.zeros((20, 24, 1), np.float32), np.zeros((20, 20, 1), np.float32)
+    with pytest.raises(ValueError, match=r"pair 1: noisy \(20, 24, 1\) and target \(20, 20, 1\)"):
+        RealPairs([one, one], [one, other], [0.1, 0.1], tiny())

@@ -1,0 +1,154 @@
+"""Path-traced views: radiance through the logarithm, with features and masks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from _tiny import tiny, trained
+
+from napari_denoise.core.intensity import LOG_WIDTH
+from napari_denoise.core.noise_estimation import roughness
+from napari_denoise.training.renders import FEATURES, RenderPairs, View, load_views
+
+RENDER = {
+    "domain": "render",
+    "config": {"channels": 3, "widths": (8, 8), "blocks": (1, 1, 1), "features": FEATURES},
+    "noise": {"sigma": (0.0, 0.5)},
+}
+
+
+def view(factor=1.0, seed=0, size=(40, 48), count=2):
+    rng = np.random.default_rng(seed)
+    reference = np.float32(0.2 + rng.random((*size, 3)) ** 4)
+    noisy = [reference * rng.gamma(4, 0.25, (*size, 3)).astype(np.float32) for _ in range(count)]
+    albedo, normal = (rng.random((*size, 3)).astype(np.float32) + 0.1 for _ in range(2))
+    return View(tuple(n * factor for n in noisy), reference * factor, albedo, normal)
+
+
+def radiance(mapped):
+    return np.expm1(mapped * LOG_WIDTH)
+
+
+def test_batches_hold_colour_features_and_masks():
+    batch = RenderPairs([view()], tiny(**RENDER, batch=40)).batch(0)
+    assert batch.noisy.shape == batch.target.shape == (40, 3, 16, 16)
+    assert batch.features.shape == (40, 8, 16, 16)
+    assert batch.sigma.shape == (40, 1, 16, 16)
+    assert {a.dtype for a in (batch.noisy, batch.target, batch.sigma, batch.features)} == {
+        np.dtype(np.float32)
+    }
+    assert batch.log_width == pytest.approx(LOG_WIDTH)
+    albedo, normal, masks = np.split(batch.features, [3, 6], axis=1)
+    for planes, mask in ((albedo, masks[:, 0]), (normal, masks[:, 1])):
+        there = mask.reshape(40, -1).mean(axis=1)
+        assert set(there) == {0.0, 1.0}  # whole patches go without
+        assert 0.5 < there.mean() < 0.95
+        assert (planes[there == 1] > 0).all()
+        assert (planes[there == 0] == 0).all()
+    assert (masks[:, 0, 0, 0] != masks[:, 1, 0, 0]).any()
+
+
+def test_colour_features_and_target_are_of_the_same_place():
+    y, x = np.mgrid[:40, :48].astype(np.float32)
+    place = np.stack([y, x, y * x], axis=-1) / 100 + 0.01
+    pairs = RenderPairs([View((place,), place, place, -place)], tiny(**RENDER, batch=20))
+    batch = pairs.batch(0)
+    assert np.array_equal(batch.noisy, batch.target)
+    for colour, features in zip(batch.noisy, batch.features, strict=True):
+        level = 0.25 * place.mean()
+        if features[6].any():
+            assert np.allclose(radiance(colour) * level, features[:3], rtol=1e-3)
+        if features[7].any():
+            assert np.allclose(radiance(colour) * level, -features[3:6], rtol=1e-3)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 0.5, 1e4])
+def test_a_factor_on_the_radiance_changes_nothing_after_the_mapping(factor):
+    settings = tiny(**RENDER)
+    one = RenderPairs([view()], settings).batch(0)
+    other = RenderPairs([view(factor)], settings).batch(0)
+    for name in ("noisy", "target", "sigma", "features"):
+        assert np.allclose(getattr(one, name), getattr(other, name), atol=1e-5), name
+
+
+def test_exposure_is_varied_without_a_change_after_the_mapping():
+    still, varied = (
+        RenderPairs([view()], tiny(**RENDER, exposure_augmentation=stops)).batch(0)
+        for stops in (0.0, 3.0)
+    )
+    assert np.allclose(still.noisy, varied.noisy, atol=1e-5)
+
+
+def test_the_told_level_is_the_roughness_that_inference_measures():
+    views = [view()]
+    batch = RenderPairs(views, tiny(**RENDER)).batch(0)
+    levels = []
+    for frame in views[0].noisy:
+        mapped = np.log1p(frame / (0.25 * frame.mean())) / LOG_WIDTH
+        levels.append(roughness([np.moveaxis(mapped, -1, 0)]))
+    for told in batch.sigma[:, 0, 0, 0]:
+        assert min(abs(told - level) for level in levels) < 1e-4
+
+
+def test_noise2noise_draws_two_different_renderings():
+    settings = tiny(**RENDER, distortion={"loss": "relative"}, batch=12)
+    bare = replace(view(), reference=None)
+    pairs = RenderPairs([bare], settings, noisy_target=True)
+    assert pairs.noisy_target
+    batch = pairs.batch(0)
+    assert all((n != t).mean() > 0.9 for n, t in zip(batch.noisy, batch.target, strict=True))
+
+
+def test_what_is_missing_is_named():
+    settings = tiny(**RENDER, distortion={"loss": "relative"})
+    with pytest.raises(ValueError, match="view 1 needs a reference"):
+        RenderPairs([view(), replace(view(), reference=None)], settings)
+    with pytest.raises(ValueError, match="view 0 needs two noisy renderings"):
+        RenderPairs([view(count=1)], settings, noisy_target=True)
+
+
+def test_a_network_for_other_features_is_refused():
+    for count in (0, FEATURES):
+        RenderPairs([view()], tiny(**{**RENDER, "config": {"channels": 3, "features": count}}))
+    with pytest.raises(ValueError, match=r"config\.features = 6: renders give 8 planes"):
+        RenderPairs([view()], tiny(**{**RENDER, "config": {"channels": 3, "features": 6}}))
+
+
+def save(path, **changes):
+    noisy, other = view().noisy
+    arrays = {f"noisy_{s}": noisy for s in ("4", "8", "16")} | {"noisy_4b": other}
+    arrays |= {"ref": view().reference, "albedo_8": view().albedo, "normal_8": view().normal}
+    arrays = {k: v for k, v in (arrays | changes).items() if v is not None}
+    np.savez(path, **{k: v.astype(np.float16) for k, v in arrays.items()})
+
+
+def test_views_are_read_from_files(tmp_path):
+    (tmp_path / "deep").mkdir()
+    save(tmp_path / "b.npz")
+    save(tmp_path / "deep" / "c.npz")
+    views = load_views(tmp_path)
+    assert [len(v.noisy) for v in views] == [4, 4]
+    assert views[0].noisy[1].dtype == np.float32
+    assert np.allclose(views[0].noisy[1], view().noisy[1], rtol=1e-3)
+    assert np.allclose(views[0].albedo, view().albedo, rtol=1e-3)
+    assert [len(v.noisy) for v in load_views(tmp_path, ("4b",))] == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["noisy_4b", "ref", "albedo_8", "normal_8"])
+def test_an_array_that_a_file_lacks_is_named(name, tmp_path):
+    save(tmp_path / "a.npz", **{name: None})
+    with pytest.raises(ValueError, match=rf"a\.npz: the array '{name}' is missing; found \['noisy"):
+        load_views(tmp_path)
+
+
+def test_a_folder_without_views_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no view found; expected \.npz"):
+        load_views(tmp_path)
+
+
+def test_both_stages_train_on_renders(tmp_path):
+    settings = tiny(**RENDER, distortion={"loss": "relative"}, adversarial={"loss": "relative"})
+    reports = trained(settings, tmp_path / "c.pt", RenderPairs([view()], settings))
+    assert all(all(report.finite.values()) for report in reports)

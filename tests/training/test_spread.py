@@ -1,0 +1,148 @@
+"""The error that a network states: learnt without touching its image, and used without bias."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from _tiny import fresh, synthetic, tiny
+
+from napari_denoise.core.intensity import (
+    AffineMapping,
+    AnscombeMapping,
+    LogMapping,
+    inverse_mean,
+)
+from napari_denoise.models.network import VARIANCE_FLOOR
+from napari_denoise.training import losses
+from napari_denoise.training.stages import distortion_step
+
+STATING = {"channels": 1, "widths": (8, 8), "blocks": (1, 1, 1), "spread": True}
+
+
+def test_learning_the_error_gives_the_image_no_gradient():
+    settings = tiny(config=STATING, distortion={"spread": 0.1})
+    network = fresh(settings).network
+    noisy, target = torch.rand(2, 1, 16, 16), torch.rand(2, 1, 16, 16)
+    sigma = torch.full((2, 1, 16, 16), 0.1)
+    mean, variance = network.split(network(noisy, sigma))
+    losses.spread(mean, variance, target, sigma).backward()
+    for name, parameter in network.named_parameters():
+        touched = parameter.grad is not None and parameter.grad.abs().sum() > 0
+        assert touched == name.startswith("error."), name
+
+
+def test_training_with_and_without_a_stated_error_gives_the_same_image():
+    batch = synthetic(tiny()).batch(0)
+    after = []
+    for weight in (0.05, 1e-9):
+        settings = tiny(config=STATING, distortion={"spread": weight}, clip=1e9)
+        state = fresh(settings)
+        distortion_step(state, batch)
+        after.append(state.network.state_dict())
+    for name, value in after[0].items():
+        if not name.startswith("error."):
+            assert torch.equal(value, after[1][name]), name
+
+
+def test_the_variance_is_positive_and_starts_at_a_share_of_the_noise():
+    network = fresh(tiny(config=STATING, distortion={"spread": 0.1})).network
+    noisy = torch.rand(1, 1, 16, 16)
+    for level in (0.0, 0.1, 0.5):
+        sigma = torch.full((1, 1, 16, 16), level)
+        _, variance = network.split(network(noisy, sigma))
+        share = variance / (level**2 + VARIANCE_FLOOR)
+        assert (share > 0).all()
+        assert share.mean() == pytest.approx(0.13, abs=0.05)  # softplus(-2)
+
+
+def test_the_best_variance_is_the_expected_squared_error():
+    torch.manual_seed(0)
+    target = 0.1 * torch.randn(4, 1, 64, 64)
+    output, sigma = torch.zeros_like(target), torch.full((4, 1, 64, 64), 0.2)
+    variance = torch.tensor(0.05, requires_grad=True)
+    optimiser = torch.optim.LBFGS([variance], line_search_fn="strong_wolfe")
+
+    def closure():
+        optimiser.zero_grad()
+        loss = losses.spread(output, variance.expand_as(target), target, sigma)
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    assert variance.item() == pytest.approx(target.square().mean().item(), rel=1e-3)
+
+
+def test_a_network_learns_to_state_its_error():
+    settings = tiny(
+        config=STATING,
+        distortion={"steps": 150, "loss": "l2", "spread": 0.3, "learning_rate": 3e-3},
+        noise={"sigma": (0.2, 0.2)},
+        batch=4,
+    )
+    state, pairs = fresh(settings), synthetic(settings)
+    for _ in range(150):
+        distortion_step(state, pairs.batch(state.step))
+        state.step += 1
+    stated, squared = [], []
+    for step in range(1000, 1010):
+        batch = pairs.batch(step)
+        noisy, target, sigma = map(torch.from_numpy, (batch.noisy, batch.target, batch.sigma))
+        with torch.no_grad():
+            mean, variance = state.network.split(state.network(noisy, sigma))
+        stated.append(variance.mean().item())
+        squared.append((mean - target).square().mean().item())
+    assert np.mean(stated) == pytest.approx(np.mean(squared), rel=0.25)
+
+
+MIXTURES = [(0.5, 2.0, 20.0), (0.5, 0.2, 6.0), (0.3, 5.0, 30.0), (0.1, 1.0, 8.0)]
+ANSCOMBE = AnscombeMapping(gain=2.0, offset=100.0, read_noise=2.0, low=100.0, high=200.0)
+
+
+@pytest.mark.parametrize(("share", "dark", "bright"), MIXTURES)
+def test_a_known_variance_takes_the_bias_off_the_inverse_of_the_anscombe_transform(
+    share, dark, bright
+):
+    """A network that cannot tell two intensities apart gives the mean of what they map to."""
+    rng = np.random.default_rng(0)
+    intensities = np.float32(100 + 2 * np.where(rng.random(100_000) < share, bright, dark))
+    mapped = ANSCOMBE.forward_mean(intensities).astype(np.float64)
+    mean = np.float32([[mapped.mean()]])
+    variance = np.float32([[mapped.var()]])
+    wanted = intensities.mean() - 100
+    unbiased = float(inverse_mean(ANSCOMBE, mean, variance)) - 100
+    plain = float(inverse_mean(ANSCOMBE, mean, None)) - 100
+    assert unbiased == pytest.approx(wanted, rel=0.01)
+    assert plain < 0.97 * wanted
+
+
+def test_noisy_photons_averaged_after_the_transform_come_back_to_their_mean():
+    rng = np.random.default_rng(0)
+    photons = np.where(rng.random(400_000) < 0.5, 2.0, 20.0)
+    noisy = np.float32(2 * rng.poisson(photons) + 100 + rng.normal(0, 2, photons.shape))
+    mean = np.float32([ANSCOMBE.forward(noisy).mean(dtype=np.float64)])
+    variance = np.float32([ANSCOMBE.forward_mean(np.float32(100 + 2 * photons)).var()])
+    assert inverse_mean(ANSCOMBE, mean, variance)[0] - 100 == pytest.approx(22, rel=0.01)
+
+
+def test_radiance_comes_back_from_the_logarithm():
+    mapping = LogMapping.of_exposure(1.0)
+    dark, bright = mapping.forward(np.float32([0.2, 1.4]))
+    mean, variance = np.float32([(dark + bright) / 2]), np.float32([((bright - dark) / 2) ** 2])
+    assert inverse_mean(mapping, mean, variance)[0] == pytest.approx(0.8, rel=0.01)
+    assert inverse_mean(mapping, mean, None)[0] < 0.65
+
+
+@pytest.mark.parametrize("mapping", [ANSCOMBE, LogMapping.of_exposure(1.0)])
+def test_without_a_variance_the_inverse_is_the_plain_one(mapping):
+    mean = np.linspace(0, 1, 50, dtype=np.float32).reshape(1, 5, 10)
+    assert np.array_equal(inverse_mean(mapping, mean, None), mapping.inverse(mean))
+    certain = inverse_mean(mapping, mean, np.zeros_like(mean))
+    assert np.allclose(certain, mapping.inverse(mean), rtol=1e-6)
+
+
+def test_an_affine_mapping_needs_no_variance():
+    mapping = AffineMapping(10.0, 250.0)
+    mean = np.linspace(0, 1, 50, dtype=np.float32)
+    variance = np.full_like(mean, 0.3)
+    assert np.array_equal(inverse_mean(mapping, mean, variance), mapping.inverse(mean))

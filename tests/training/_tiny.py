@@ -23,7 +23,7 @@ TINY = TrainSettings(
     name="tiny",
     domain="microscopy",
     architecture="two-scale",
-    config={"channels": 1, "widths": (8, 8), "blocks": (1, 1, 1)},
+    config={"channels": 1, "widths": [8, 8], "blocks": [1, 1, 1]},
     distortion=DistortionStage(steps=4, warmup=2),
     batch=2,
     patch=16,

@@ -90,8 +90,34 @@ def test_the_target_is_the_mean_of_the_noisy_values_even_in_the_dark(photons, re
 def test_the_target_is_what_the_inverse_of_the_mapping_expects():
     recipe = NoiseRecipe(sigma=(0.0, 10.0), photons=(2.0, 2.0), read_noise=(1.0, 1.0))
     done = poisson_gaussian(GRAY, recipe, rng())
+    # The range that [0, 1] stands for is random: only differences in units of the noise are not.
     mapping = AnscombeMapping(1.0, 0.0, 1.0, 0.0, 2.0)
-    assert np.allclose(mapping.inverse(done.target), 2 * GRAY, atol=2e-3)
+    expected = mapping.forward_mean(2 * GRAY)
+    assert np.allclose(
+        np.ptp(done.target) / done.sigma, np.ptp(expected) / mapping.sigma, rtol=1e-4
+    )
+    assert np.allclose(
+        (done.target - done.target.min()) / done.sigma,
+        (expected - expected.min()) / mapping.sigma,
+        atol=1e-4,
+    )
+
+
+def test_dim_patches_of_a_bright_image_have_its_range():
+    recipe = NoiseRecipe(photons=(100.0, 100.0), read_noise=(1.0, 1.0), dimmest=0.01)
+    targets = [poisson_gaussian(GRAY, recipe, rng(n)).target for n in range(200)]
+    reached = np.array([np.ptp(target) for target in targets])
+    # The transform is about a root: a hundredth of the light is a tenth of the range.
+    assert reached.min() < 0.2
+    assert reached.max() > 0.7
+    assert np.median(reached) == pytest.approx(0.3, abs=0.1)
+
+
+def test_the_range_reaches_beyond_the_clean_values_as_that_of_a_noisy_image_does():
+    recipe = NoiseRecipe(photons=(1.0, 1.0), read_noise=(2.0, 2.0), sigma=(0.0, 10.0))
+    shares = [np.ptp(poisson_gaussian(GRAY, recipe, rng(n)).target) for n in range(100)]
+    assert min(shares) < 0.2
+    assert max(shares) > 0.7
 
 
 def test_more_noise_than_the_network_knows_is_squeezed_with_its_image():

@@ -41,7 +41,9 @@ class NoiseRecipe(Settings):
     poisson: Share = 0.0
     """Share of patches that count photons, seen after the Anscombe transform."""
     photons: Range = (0.3, 300.0)
-    """Photons at the brightest pixel of such a patch, drawn evenly in the logarithm."""
+    """Photons at the brightest pixel of the image it is cut from, evenly in the logarithm."""
+    dimmest: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Least part of that brightness that the patch itself reaches, evenly in the logarithm."""
     read_noise: Range = (0.0, 2.0)
     """Read noise of such a patch, in photons."""
     correlated: Share = 0.0

@@ -18,6 +18,8 @@ Patch = NDArray[np.float32]
 """(C, Y, X), about [0, 1]."""
 
 _GAMMA = 2.2
+_BEYOND = 3.0
+"""Noise standard deviations by which the range of an image may exceed that of the clean one."""
 _FULL_WELL = (100.0, 4000.0)
 """Photons at white of a simulated camera, dim light to daylight."""
 
@@ -57,12 +59,15 @@ def poisson_gaussian(clean: Patch, recipe: NoiseRecipe, rng: np.random.Generator
 
     The target is the mean of the transformed noisy values: what the mapping's inverse expects.
     """
-    least, most = recipe.photons
-    peak = float(np.exp(rng.uniform(np.log(max(least, 1e-3)), np.log(max(most, 1e-3)))))
+    peak = _evenly_in_logarithm(*recipe.photons, rng)
     read = round(4 * rng.uniform(*recipe.read_noise)) / 4  # few values: tables are cached
-    photons = clean * np.float32(peak)
+    # Most of a fluorescence image is far darker than its brightest spot, which sets the range.
+    photons = clean * np.float32(peak * _evenly_in_logarithm(recipe.dimmest, 1.0, rng))
     counts = rng.poisson(photons) + read * rng.standard_normal(clean.shape)
-    low, high = float(photons.min()), float(photons.max())
+    # Inference takes the range of noisy values: it reaches beyond that of the clean ones.
+    beyond = rng.uniform(0, _BEYOND)
+    dark = float(photons.min()) * rng.random()
+    low, high = (v + s * beyond * np.sqrt(v + read**2) for v, s in ((dark, -1), (peak, 1)))
     mapping = AnscombeMapping(1.0, 0.0, read, low, max(high, low + 1e-3 * peak))
     most_noise = recipe.sigma[1]
     if mapping.sigma > most_noise:  # nothing to be seen in it: as inference squeezes, so here
@@ -113,6 +118,10 @@ def draw_sigma(recipe: NoiseRecipe, rng: np.random.Generator) -> float:
         return float(rng.choice(recipe.levels))
     low, high = recipe.sigma
     return float(low + (high - low) * rng.random() ** recipe.sigma_power)
+
+
+def _evenly_in_logarithm(least: float, most: float, rng: np.random.Generator) -> float:
+    return float(np.exp(rng.uniform(np.log(max(least, 1e-3)), np.log(max(most, 1e-3)))))
 
 
 def _develop(linear: NDArray[np.floating], phase: tuple[int, int], quality: int | None) -> Patch:

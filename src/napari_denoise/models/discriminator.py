@@ -73,6 +73,9 @@ class PatchDiscriminator(nn.Module):
         before = config.channels
         for width, stride in zip(config.widths, config.strides, strict=True):
             conv = nn.Conv2d(before, width, config.kernel, stride, config.padding)
+            # PyTorch's own start shrinks the signal with every layer: scores of clean and
+            # denoised patches then differ too little to learn from.
+            nn.init.kaiming_normal_(conv.weight, SLOPE)
             layers += [spectral_norm(conv) if config.spectral_norm else conv, nn.LeakyReLU(SLOPE)]
             before = width
         self.layers = nn.Sequential(*layers[:-1])  # the scores are linear
@@ -90,5 +93,5 @@ class PatchDiscriminator(nn.Module):
                 f"image of {tuple(image.shape[-2:])} pixels: this discriminator needs at least "
                 f"{self.smallest} x {self.smallest}; train on larger patches"
             )
-        scores: Tensor = self.layers(image)
+        scores: Tensor = self.layers(2 * image - 1)
         return scores

@@ -16,9 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import references
-from benchmarks.fidelity import microscopy_row, microscopy_table, photo_table, stack_table
+from benchmarks.fidelity import (
+    MicroscopyRow,
+    microscopy_row,
+    microscopy_table,
+    photo_table,
+    stack_table,
+)
 from benchmarks.noise import fluorescence
-from benchmarks.protocol import add_noise, display_psnr, expose, match, to_bytes
+from benchmarks.protocol import add_noise, display_psnr, expose, match, multiply, to_bytes
 from benchmarks.tables import Table, environment, show, verdict
 from napari_denoise import Denoiser, NoiseModel, read
 from napari_denoise.core.metrics import psnr
@@ -82,6 +88,7 @@ def kodak(bench: Bench) -> Iterator[Table]:
     """Colour photographs with added noise."""
     files = bench.files("photos_val/Kodak24", "*.png")
     yield from _photographs("kodak", bench, bench.photo, files, references.KODAK24)
+    yield _little_noise("kodak-little-noise", bench, files)
 
 
 def set12(bench: Bench) -> Iterator[Table]:
@@ -97,7 +104,7 @@ def _photographs(
     files: Sequence[Path],
     others: Sequence[references.Row],
 ) -> Iterator[Table]:
-    """Measure PSNR at three sigmas, and at 25 without telling sigma; then the fidelity."""
+    """Measure PSNR at three sigmas, at 25 also without telling sigma; then the fidelity."""
     scores: dict[str, list[float]] = {}
     kept: list[tuple[Array, Array]] = []
     for path in files:
@@ -116,6 +123,38 @@ def _photographs(
     means = {key: float(np.mean(values)) for key, values in scores.items()}
     yield _photo_psnr(name, bench.note(denoiser), means, others)
     yield photo_table(f"{name}-fidelity", kept)
+
+
+def _little_noise(name: str, bench: Bench, files: Sequence[Path]) -> Table:
+    """Measure what is done to pictures that need next to nothing: sigma 5 and almost none.
+
+    Told that there is no noise at all, the engine hands back its input without asking the
+    network: it is told a tenth of a level instead.
+    """
+    measured: dict[str, list[float]] = {"noisy": [], "output": [], "same": []}
+    for path in files:
+        clean, meta = read(path, sequence=False)
+        clean = np.asarray(clean)
+        noisy = add_noise(clean, 5).astype(np.float32)
+        output, _ = denoise(bench.photo, noisy, meta.axes, noise=5.0)
+        same, _ = denoise(bench.photo, clean.astype(np.float32), meta.axes, noise=0.1)
+        images = zip(measured.values(), (noisy, to_bytes(output), same), strict=True)
+        for scores, image in images:
+            scores.append(psnr(clean, image, 255))
+    noisy_scores, scores, distances = map(np.asarray, measured.values())
+    gain = scores - noisy_scores
+    rows = (
+        ("sigma 5, noisy", _db(noisy_scores.mean()), _db(noisy_scores.min())),
+        ("sigma 5, **this**", _db(scores.mean()), _db(scores.min())),
+        ("sigma 5, gained", _db(gain.mean()), _db(gain.min())),
+        ("no noise, told 0.1, **this** to its input", _db(distances.mean()), _db(distances.min())),
+    )
+    notes = (
+        verdict("Least gain of a picture at sigma 5", float(gain.min()), 0.0),
+        verdict("No noise, least likeness to the input", float(distances.min()), 45.0),
+    )
+    header = ("PSNR, dB", "mean", "least of a picture")
+    return Table(name, header, rows, (" ".join(notes), bench.note(bench.photo)))
 
 
 def _photo_psnr(
@@ -230,9 +269,8 @@ def simulated(bench: Bench) -> Iterator[Table]:
     scene = fluorescence(1)
     rows, fidelity = [], []
     for photons in bench.some([0.3, 1, 3, 10, 30, 100]):
-        clean = CAMERA.offset + CAMERA.gain * photons * scene / scene.mean()
-        noisy = np.rint(expose((clean - CAMERA.offset) / CAMERA.gain, CAMERA))
-        noisy = np.clip(noisy, 0, 65535).astype(np.uint16)
+        mean = photons * scene / scene.mean()
+        clean, noisy = CAMERA.offset + CAMERA.gain * mean, _recorded(expose(mean, CAMERA))
         name, peak = f"{photons:g} photons", float(np.ptp(clean))
         output, job = denoise(bench.microscopy, noisy, "YX", noise="auto")
         given, _ = denoise(bench.microscopy, noisy, "YX", noise=CAMERA)
@@ -243,6 +281,22 @@ def simulated(bench: Bench) -> Iterator[Table]:
     about = f"True noise: {CAMERA.describe()}; data range: that of the truth."
     yield Table("simulated", header, tuple(rows), (about, bench.note(bench.microscopy)))
     yield microscopy_table("simulated-fidelity", fidelity)
+    yield microscopy_table("multiplied-fidelity", _multiplied(bench, scene))
+
+
+def _multiplied(bench: Bench, scene: Array) -> list[MicroscopyRow]:
+    """Measure what noise of another law, an electron-multiplying camera's, does to the mean."""
+    rows = []
+    for photons in bench.some([1, 3, 10, 30]):
+        mean = photons * scene / scene.mean()
+        clean, noisy = CAMERA.offset + CAMERA.gain * mean, _recorded(multiply(mean, CAMERA))
+        output, _ = denoise(bench.microscopy, noisy, "YX", noise="auto")
+        rows.append(microscopy_row(f"{photons:g} photons", clean, noisy, output, CAMERA.offset))
+    return rows
+
+
+def _recorded(signal: Array) -> Array:
+    return np.clip(np.rint(signal), 0, 65535).astype(np.uint16)
 
 
 SECTIONS: dict[str, Callable[[Bench], Iterator[Table]]] = {

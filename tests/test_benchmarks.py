@@ -150,3 +150,10 @@ def test_every_command_explains_itself(command: object, capsys: pytest.CaptureFi
     with pytest.raises(SystemExit, match="0"):
         command.main(["--help"])  # type: ignore[attr-defined]
     assert "--weights" in capsys.readouterr().out
+
+
+def test_a_multiplied_photon_has_twice_the_variance_of_a_counted_one() -> None:
+    camera = NoiseModel(gain=20.0, offset=100.0, read_noise=3.0)
+    image = protocol.multiply(np.full((500, 500), 2.0), camera)
+    assert image.mean() == pytest.approx(100 + 20 * 2, rel=0.005)
+    assert image.var() == pytest.approx(2 * 20**2 * 2 + 3**2, rel=0.02)

@@ -88,10 +88,6 @@ class Thomas2017(Network):
         self.up1 = nn.Conv2d(128, 64, 3, padding=1)
         self.up2 = nn.Conv2d(64, 32, 3, padding=1)
         self.tail = nn.Conv2d(32, config.channels, 9, padding=4)
-        # PyTorch's own start shrinks the signal with every layer: beside the skip nothing came
-        # through, and what was learnt stayed a linear filter.
-        for layer in (self.head, self.down1, self.down2, self.up1, self.up2):
-            nn.init.kaiming_normal_(layer.weight, SLOPE)
         with torch.no_grad():
             self.tail.weight.mul_(0.1)
 

@@ -154,6 +154,24 @@ def test_the_anscombe_inverse_is_unbiased(photons: float, read_noise: float) -> 
     assert float(found) == pytest.approx(offset + gain * photons, abs=5 * error)
 
 
+@pytest.mark.parametrize("read_noise", [0.0, 1.0])
+@pytest.mark.parametrize("photons", [0.1, 1.0, 10.0, 100.0])
+@pytest.mark.parametrize("shape", [1.0, 3.0])
+def test_the_inverse_is_unbiased_behind_an_amplifier_too(
+    photons: float, read_noise: float, shape: float
+) -> None:
+    gain, offset, count = 2.5, 100.0, 400_000
+    rng = np.random.default_rng(1)
+    electrons = rng.poisson(photons * (shape + 1) / shape, count)
+    light = rng.gamma(electrons * shape) / (shape + 1)
+    noisy = offset + gain * (light + rng.normal(0, read_noise, count))
+    model = NoiseModel(gain, offset, gain * read_noise, skewness=(shape + 2) / (shape + 1))
+    mapping = fit_mapping("anscombe", model, 100, 900)
+    found = mapping.inverse(mapping.forward(noisy).mean(dtype=np.float64))
+    error = gain * np.sqrt((photons + read_noise**2) / count)
+    assert float(found) == pytest.approx(offset + gain * photons, abs=5 * error)
+
+
 @pytest.mark.parametrize("photons", [5.0, 50.0, 1000.0])
 def test_the_noise_after_anscombe_has_the_stated_sigma(photons: float) -> None:
     rng = np.random.default_rng(2)

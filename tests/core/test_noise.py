@@ -62,6 +62,29 @@ def test_a_twentieth_of_a_photon_per_pixel_is_still_read() -> None:
     assert estimate_noise(frames).gain == pytest.approx(20, rel=0.25)
 
 
+def amplify(photons: Image, model: NoiseModel, seed: int) -> Image:
+    """Expose behind an electron multiplier: every electron's gain is exponentially distributed."""
+    rng = np.random.default_rng(seed)
+    electrons = rng.gamma(rng.poisson(2 * photons)) / 2
+    return model.offset + model.gain * electrons + rng.normal(0, model.read_noise, photons.shape)
+
+
+@pytest.mark.parametrize("photons", [1, 3, 10])
+def test_multiplied_electrons_are_told_from_counted_photons(photons: float) -> None:
+    model, image = NoiseModel(20.0, 100.0, 4.0), scene(size=512) * photons
+    counted = estimate_noise([expose(image, model, 1)])
+    multiplied = estimate_noise([amplify(image, model, 1)])
+    assert counted.skewness < 1.15
+    assert multiplied.skewness > 1.35
+    assert multiplied.offset == pytest.approx(100, abs=0.3 * 20)
+
+
+def test_without_light_to_tell_from_the_noise_is_taken_for_that_of_photons() -> None:
+    bright = expose(scene() * 3000, NoiseModel(1.0, 100.0, 4.0), 1)
+    assert estimate_noise([bright]).skewness < 1.2
+    assert estimate_noise([np.random.default_rng(0).normal(9, 3, (256, 256))]).skewness == 1
+
+
 def test_gaussian_noise_has_no_gain() -> None:
     noisy = 50 * scene() + np.random.default_rng(0).normal(0, 12, (256, 256))
     found = estimate_noise([noisy])
@@ -201,6 +224,7 @@ def test_the_model_describes_itself() -> None:
     rho = (0.63, 0.24)
     text = NoiseModel(2.31, 100, 3.2, rho, rho).describe()
     assert text == "gain 2.31, offset 100, read noise 3.2, correlated (0.63 / 0.24)"
+    assert NoiseModel(2, 100, 3, skewness=1.5).describe().endswith("read noise 3, skewness 1.50")
     assert "y 0.00 / 0.00, x 0.63 / 0.24" in NoiseModel(1, correlation_x=rho).describe()
 
 
@@ -212,6 +236,8 @@ def test_the_model_describes_itself() -> None:
         ("read_noise", -3.0),
         ("read_noise", math.inf),
         ("offset", -math.inf),
+        ("skewness", 0.9),
+        ("skewness", 2.0),
         ("correlation_y", (5.0, 5.0)),
         ("correlation_x", (math.nan, 0.0)),
     ],

@@ -12,7 +12,13 @@ from napari_denoise.core.intensity import AnscombeMapping
 from napari_denoise.core.noise import NoiseModel
 from napari_denoise.core.recipe import NoiseRecipe
 from napari_denoise.training import degrade
-from napari_denoise.training.degrade import camera, correlated, gaussian, poisson_gaussian
+from napari_denoise.training.degrade import (
+    camera,
+    correlated,
+    count,
+    gaussian,
+    poisson_gaussian,
+)
 
 KINDS = ("gaussian", "poisson_gaussian", "correlated", "camera")
 GRAY = np.tile(np.linspace(0, 1, 256, dtype=np.float32), (1, 256, 1))
@@ -101,6 +107,24 @@ def test_the_target_is_what_the_inverse_of_the_mapping_expects():
         (expected - expected.min()) / mapping.sigma,
         atol=1e-4,
     )
+
+
+@pytest.mark.parametrize("skewness", [1.0, 1.25, 1.5])
+def test_amplified_light_has_the_mean_variance_and_skewness_of_the_model(skewness):
+    light = count(np.full((1, 600, 600), 3, np.float32), skewness, rng())
+    centred = light - light.mean()
+    assert light.mean() == pytest.approx(3, rel=0.01)
+    assert (centred**2).mean() == pytest.approx(3, rel=0.02)
+    assert (centred**3).mean() == pytest.approx(3 * skewness, rel=0.05)
+
+
+def test_the_target_is_the_mean_behind_an_amplifier_too():
+    recipe = NoiseRecipe(photons=(0.5, 0.5), read_noise=(0.0, 0.0), skewness=(1.5, 1.5))
+    done = poisson_gaussian(np.ones((1, 400, 400), np.float32), recipe, rng())
+    noise = done.noisy - done.target
+    assert abs(noise.mean()) < 4 * noise.std() / 400
+    with pytest.raises(ValueError, match=r"skewness \(0.5, 1.0\): expected"):
+        NoiseRecipe(skewness=(0.5, 1.0))
 
 
 def test_dim_patches_of_a_bright_image_have_its_range():

@@ -193,6 +193,8 @@ class AnscombeMapping:
         As in `NoiseModel`; gain > 0.
     low, high
         Intensities, in data units, that become 0 and 1.
+    skewness
+        As in `NoiseModel`; only the inverse depends on it.
 
     References
     ----------
@@ -206,6 +208,7 @@ class AnscombeMapping:
     read_noise: float
     low: float
     high: float
+    skewness: float = 1.0
 
     @property
     def sigma(self) -> float:
@@ -226,7 +229,7 @@ class AnscombeMapping:
         t = np.array(y, np.float32)
         t *= np.float32(width)
         t += np.float32(start)
-        means, gap = jensen_gap(self.read_noise / self.gain, self._reach)
+        means, gap = self._gap
         t -= np.interp(t, means, gap).astype(np.float32)
         return self._unstabilise(t)
 
@@ -238,7 +241,7 @@ class AnscombeMapping:
         """
         start, width = self._bounds
         t = self._stabilise(to_float32(x))
-        means, gap = jensen_gap(self.read_noise / self.gain, self._reach)
+        means, gap = self._gap
         t += np.interp(t, means - gap, gap).astype(np.float32)
         t -= np.float32(start)
         t *= np.float32(1 / width)
@@ -265,6 +268,10 @@ class AnscombeMapping:
         """A t well above all of the data, where the table of the gap ends."""
         start, width = self._bounds
         return float(2 ** np.ceil(np.log2(max(abs(start) + 4 * width, 64.0))))
+
+    @property
+    def _gap(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return jensen_gap(self.read_noise / self.gain, self._reach, self.skewness)
 
     def _stabilise(self, x: NDArray[_Float]) -> NDArray[_Float]:
         above = np.array(x)
@@ -415,7 +422,9 @@ def fit_mapping(
         return AffineMapping(low, high, float(np.sqrt(noise.variance(middle))))
     if kind == "anscombe":
         if _shot_noise_matters(noise, high):
-            return AnscombeMapping(noise.gain, noise.offset, noise.read_noise, low, high)
+            return AnscombeMapping(
+                noise.gain, noise.offset, noise.read_noise, low, high, noise.skewness
+            )
         return AffineMapping(low, high, float(np.sqrt(noise.variance(middle))))
     if kind == "log":
         return _fit_log(noise, high)

@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 LARGEST = 1e30
 """Intensities above it come too near the end of float32, 3.4e38, to be computed with."""
+MOST_SKEWED = 1.5
+"""Skewness behind an electron multiplier, whose gains are exponentially distributed."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,10 @@ class NoiseModel:
         Standard deviation of an unexposed pixel.
     correlation_y, correlation_x
         Autocorrelation of the noise at lags 1 and 2 along each axis; zeros if white.
+    skewness
+        Third cumulant of the noise over ``gain**2 * (mean - offset)``: 1 for photons alone;
+        more where each electron is amplified by chance, up to 1.5 behind an electron
+        multiplier, photomultiplier tubes lie between. Matters to means at a few photons.
 
     Raises
     ------
@@ -39,6 +45,7 @@ class NoiseModel:
     read_noise: float = 0.0
     correlation_y: tuple[float, float] = (0.0, 0.0)
     correlation_x: tuple[float, float] = (0.0, 0.0)
+    skewness: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("gain", "offset", "read_noise"):
@@ -55,6 +62,11 @@ class NoiseModel:
                 raise ValueError(
                     f"{name} {lags} of the noise: expected two values of -1 to 1, at lags 1 and 2"
                 )
+        if not 1 <= self.skewness <= MOST_SKEWED:
+            raise ValueError(
+                f"skewness {self.skewness} of the noise: expected 1 (photons alone) to "
+                f"{MOST_SKEWED} (behind an electron multiplier)"
+            )
 
     @property
     def intercept(self) -> float:
@@ -91,6 +103,8 @@ class NoiseModel:
             text = (
                 f"gain {self.gain:.3g}, offset {self.offset:.4g}, read noise {self.read_noise:.3g}"
             )
+            if self.skewness > 1.005:
+                text += f", skewness {self.skewness:.2f}"
         elif self.read_noise > 0:
             text = f"Gaussian, sigma {self.read_noise:.3g}"
         else:

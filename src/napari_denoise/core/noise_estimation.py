@@ -9,13 +9,13 @@ where both are discrete and spiked.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_denoise.core.noise import NoiseModel
+from napari_denoise.core.noise import MOST_SKEWED, NoiseModel
 from napari_denoise.core.noise_blocks import (
     ORDER,
     Blocks,
@@ -54,6 +54,11 @@ FLATTEST = Selection(0.1, ORDER >= 3, ORDER >= 4, tilt=0.0)
 WHITE = Selection(0.1, ORDER >= 3, ORDER >= 8, tilt=0.0)
 EVERYTHING = Selection(1.0, ORDER >= 1, ORDER >= 1, tilt=0.5)
 
+_SKEWNESS_SPREAD = 0.25
+"""Of the skewness of cameras and photomultipliers."""
+_PIXELS_OF_A_BLOCK = 18
+"""Independent ones of the 36 inner pixels: blocks overlap."""
+
 _MOVED = 1.5
 """Coarse energy of differences, relative to that of noise, that means motion."""
 
@@ -67,11 +72,18 @@ class Bins:
     """(n, 8, 8) mean energies."""
     third: FloatArray
     count: FloatArray
+    half: FloatArray
+    """(n, 3) of the flatter half of the blocks: level, fine third moment and their number. The
+    very flattest have fewer outliers, which a third moment is made of."""
 
     @property
     def ratio(self) -> FloatArray:
         """(n,) mid over high energy; raised by texture."""
         return np.asarray(self.energy[:, _MID].mean(1) / self.energy[:, _HIGH].mean(1))
+
+    def take(self, chosen: NDArray[np.bool_]) -> Bins:
+        """Return the chosen bins."""
+        return Bins(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -252,7 +264,7 @@ def _fit_line(blocks: Blocks, selection: Selection) -> Fit | None:
     kept = bins.energy[:, _HIGH].mean(1) > 0
     if not kept.any():
         return None
-    bins = Bins(bins.level[kept], bins.energy[kept], bins.third[kept], bins.count[kept])
+    bins = bins.take(kept)
     relative = bins.energy / bins.energy[:, _HIGH].mean(1)[:, None, None]
     flat = _flattest(bins)
     spectrum = np.average(relative[flat], axis=0, weights=bins.count[flat])
@@ -297,15 +309,18 @@ def _bin(blocks: Blocks, share: float) -> Bins:
     )
     starts = _merge(edges, len(mean), least)
     low = blocks.energy[:, _LOW].sum(1)
-    chosen = []
+    chosen, half = [], []
     for part in np.split(order, starts):
         keep = max(round(share * len(part)), min(12, len(part)))
-        chosen.append(part[np.argpartition(low[part], keep - 1)[:keep]])
+        flattest = part[np.argsort(low[part])]
+        chosen.append(flattest[:keep])
+        half.append(flattest[: max(len(part) // 2, keep)])
     return Bins(
         level=np.array([blocks.mean[i].mean() for i in chosen]),
         energy=np.array([blocks.energy[i].mean(0) for i in chosen]),
         third=np.array([blocks.third[i].mean() for i in chosen]),
         count=np.array([len(i) for i in chosen], np.float64),
+        half=np.array([(blocks.mean[i].mean(), blocks.fine_third[i].mean(), len(i)) for i in half]),
     )
 
 
@@ -372,13 +387,37 @@ def _model(fit: Fit, single: Fit, extremes: Extremes) -> NoiseModel:
     rho = fit.correlation.rho_y, fit.correlation.rho_x
     if gain <= 0:
         return NoiseModel(0.0, 0.0, float(np.sqrt(max(intercept, 0.0))), *rho)
+    skewness = _skewness(single) if fit.correlation == Correlation() else 1.0
     dark = int(np.argmin(single.bins.level))
     level = float(single.bins.level[dark])
     variance = max(gain * level + intercept, 0.0)
     # An unexposed pixel's mean is not below the lowest value of all.
     most = min(variance, gain * max(level - extremes.low, 0.0))
-    shot = float(np.clip(single.bins.third[dark] / gain, 0.0, most))
-    return NoiseModel(gain, level - shot / gain, float(np.sqrt(variance - shot)), *rho)
+    shot = float(np.clip(single.bins.third[dark] / (skewness * gain), 0.0, most))
+    read_noise = float(np.sqrt(variance - shot))
+    return NoiseModel(gain, level - shot / gain, read_noise, *rho, skewness)
+
+
+def _skewness(fit: Fit) -> float:
+    """Slope of the third cumulant over the level, in units of the squared gain.
+
+    The offset is in the line's intercept and does not matter. Where little light or many
+    photons leave the slope uncertain, the result is drawn towards that of photons alone.
+    """
+    level, third, count = fit.bins.half.T
+    variance = fit.gain * level + fit.intercept
+    variance = np.maximum(variance, 0.1 * np.median(variance))
+    # The error of a third moment of normal noise; texture lies on top of it.
+    trust = np.minimum(1, np.median(fit.bins.ratio) / fit.bins.ratio) ** 4
+    weight = trust * count * _PIXELS_OF_A_BLOCK / (15 * variance**3)
+    level = (level - np.average(level, weights=weight)) * fit.gain**2
+    third = third - np.average(third, weights=weight)
+    spread = max(float((weight * level**2).sum()), 1e-300)
+    slope = float((weight * level * third).sum()) / spread
+    scatter = float((weight * (third - slope * level) ** 2).sum()) / max(len(level) - 2, 1)
+    error = max(scatter, 1.0) / spread
+    drawn = 1 + (slope - 1) * _SKEWNESS_SPREAD**2 / (_SKEWNESS_SPREAD**2 + error)
+    return float(np.clip(drawn, 1.0, MOST_SKEWED))
 
 
 def _without_rounding(fit: Fit, extremes: Extremes) -> float:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from napari_denoise.core.noise import MOST_SKEWED
 from napari_denoise.core.settings import STRICT, Settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -46,6 +47,8 @@ class NoiseRecipe(Settings):
     """Least part of that brightness that the patch itself reaches, evenly in the logarithm."""
     read_noise: Range = (0.0, 2.0)
     """Read noise of such a patch, in photons."""
+    skewness: Range = (1.0, 1.0)
+    """Of such a patch, as in `NoiseModel`: 1 for photons alone, 1.5 for multiplied electrons."""
     correlated: Share = 0.0
     """Share of patches whose Gaussian noise is blurred."""
     correlation: Range = (0.3, 1.1)
@@ -66,6 +69,10 @@ class NoiseRecipe(Settings):
             low, high = getattr(self, name)
             if not 0 <= low <= high:
                 raise ValueError(f"{name} {low, high}: expected 0 <= low <= high")
+        if not 1 <= self.skewness[0] <= self.skewness[1] <= MOST_SKEWED:
+            raise ValueError(
+                f"skewness {self.skewness}: expected 1 <= low <= high <= {MOST_SKEWED}"
+            )
         return self
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from scipy.ndimage import convolve, gaussian_filter
 
 from napari_denoise.core.intensity import AnscombeMapping
+from napari_denoise.core.jensen import amplifier_shape
 from napari_denoise.core.noise import NoiseModel
 from napari_denoise.core.recipe import NoiseRecipe
 
@@ -63,18 +64,28 @@ def poisson_gaussian(clean: Patch, recipe: NoiseRecipe, rng: np.random.Generator
     read = round(4 * rng.uniform(*recipe.read_noise)) / 4  # few values: tables are cached
     # Most of a fluorescence image is far darker than its brightest spot, which sets the range.
     photons = clean * np.float32(peak * _evenly_in_logarithm(recipe.dimmest, 1.0, rng))
-    counts = rng.poisson(photons) + read * rng.standard_normal(clean.shape)
+    skewness = round(4 * rng.uniform(*recipe.skewness)) / 4  # few values, as above
+    counts = count(photons, skewness, rng) + read * rng.standard_normal(clean.shape)
     # Inference takes the range of noisy values: it reaches beyond that of the clean ones.
     beyond = rng.uniform(0, _BEYOND)
     dark = float(photons.min()) * rng.random()
     low, high = (v + s * beyond * np.sqrt(v + read**2) for v, s in ((dark, -1), (peak, 1)))
-    mapping = AnscombeMapping(1.0, 0.0, read, low, max(high, low + 1e-3 * peak))
+    mapping = AnscombeMapping(1.0, 0.0, read, low, max(high, low + 1e-3 * peak), skewness)
     most_noise = recipe.sigma[1]
     if mapping.sigma > most_noise:  # nothing to be seen in it: as inference squeezes, so here
         squeeze = np.float32(most_noise / mapping.sigma)
         noisy, target = mapping.forward(counts), mapping.forward_mean(photons)
         return Degraded((noisy - 0.5) * squeeze + 0.5, (target - 0.5) * squeeze + 0.5, most_noise)
     return Degraded(mapping.forward(counts), mapping.forward_mean(photons), mapping.sigma)
+
+
+def count(photons: Patch, skewness: float, rng: np.random.Generator) -> NDArray[np.floating]:
+    """Draw Poisson counts, or the amplified light of electrons, of that mean and variance."""
+    shape = amplifier_shape(skewness)
+    if np.isinf(shape):
+        return np.asarray(rng.poisson(photons), np.float64)
+    electrons = rng.poisson(photons * np.float32((shape + 1) / shape))
+    return rng.gamma(electrons * shape) / (shape + 1)
 
 
 def correlated(clean: Patch, recipe: NoiseRecipe, rng: np.random.Generator) -> Degraded:

@@ -10,7 +10,7 @@ from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
-from napari_denoise.core.noise import NoiseModel
+from napari_denoise.core.noise import MOST_SKEWED, NoiseModel
 from napari_denoise.core.settings import ChannelNoise, DenoiseSettings
 from napari_denoise.models.catalogue import WeightsInfo, list_weights
 from napari_denoise.widgets.parts import (
@@ -105,10 +105,19 @@ class SettingsForm:
         self.gain = _figure("Data units per photo-electron; 0 for purely Gaussian noise.")
         self.offset = _figure("Mean of an unexposed pixel, in the data's units.", -_HUGE)
         self.read_noise = _figure("Standard deviation of an unexposed pixel, in the data's units.")
+        self.skewness = mg.FloatSpinBox(
+            value=1.0,
+            min=1.0,
+            max=MOST_SKEWED,
+            step=0.05,
+            tooltip="1 for photons alone, 1.5 behind an electron multiplier (EMCCD); "
+            "photomultipliers lie between. Matters to means at a few photons per pixel.",
+        )
         self._row("Sigma", self.sigma)
         self._row("Gain", self.gain)
         self._row("Offset", self.offset)
         self._row("Read noise", self.read_noise)
+        self._row("Skewness", self.skewness)
         self.noise_note = small_print()
         self._layout.addRow(self.noise_note)
         self.noise.changed.connect(self._show_noise_rows)
@@ -182,7 +191,12 @@ class SettingsForm:
         if self.noise.value == "sigma":
             return float(self.sigma.value)
         if self.noise.value == "model":
-            return NoiseModel(self.gain.value, self.offset.value, self.read_noise.value)
+            return NoiseModel(
+                self.gain.value,
+                self.offset.value,
+                self.read_noise.value,
+                skewness=self.skewness.value,
+            )
         return "auto"
 
     def suggest_noise(self, model: NoiseModel, sigma: float) -> None:
@@ -194,6 +208,7 @@ class SettingsForm:
             (self.gain, model.gain),
             (self.offset, model.offset),
             (self.read_noise, model.read_noise),
+            (self.skewness, model.skewness),
         )
         for widget, value in values:
             with widget.changed.blocked():
@@ -239,6 +254,7 @@ class SettingsForm:
             (self.gain, "model"),
             (self.offset, "model"),
             (self.read_noise, "model"),
+            (self.skewness, "model"),
         ):
             self._layout.setRowVisible(widget.native, self.noise.value == kind)
 

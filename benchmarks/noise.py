@@ -19,6 +19,7 @@ from scipy.ndimage import convolve1d, gaussian_filter
 from skimage import data
 from skimage.color import rgb2gray
 
+from napari_denoise.core.jensen import amplifier_shape
 from napari_denoise.core.noise import NoiseModel
 from napari_denoise.core.noise_estimation import estimate_noise
 
@@ -57,6 +58,8 @@ class Result:
     """|log(estimated / true sd)| at the darkest 10 %, the median and the 95 % level."""
     lag: float
     """Absolute error of the lag-1 correlation."""
+    skewness: float
+    """Absolute error."""
     seconds: float
     """Of CPU time."""
 
@@ -68,6 +71,10 @@ def cases() -> list[Case]:
         for p in (0.05, 0.2, 0.5, 1, 3, 10, 100, 1000)
     ]
     counted = [Case(f"{p:g} photons counted", p, NoiseModel(1.0)) for p in (0.2, 2)]
+    multiplied = [
+        Case(f"{p:g} photons, skewness {s:g}", p, NoiseModel(20.0, 100.0, 3.0, skewness=s))
+        for p, s in ((0.3, 1.5), (1, 1.5), (3, 1.5), (10, 1.5), (3, 1.25))
+    ]
     small = NoiseModel(2.0, 100.0, 8.0)
     shared = replace(small, read_noise=3.0)
     gauss = [Case(f"sigma {s:g}", 0, NoiseModel(read_noise=float(s))) for s in (2, 5, 15, 25, 50)]
@@ -106,7 +113,7 @@ def cases() -> list[Case]:
             frames=4,
         ),
     ]
-    return sparse + counted + gauss + clipped + blurred + other + stacks
+    return sparse + counted + multiplied + gauss + clipped + blurred + other + stacks
 
 
 def fluorescence(seed: int, size: int = 512) -> Image:
@@ -159,7 +166,7 @@ def _expose(clean: Image, case: Case, rng: np.random.Generator) -> NDArray[np.ge
         noisy = clean + sd * convolve1d(convolve1d(white, kernel, 0), kernel, 1)
     elif case.photons:
         model = case.noise
-        shot = model.gain * rng.poisson((clean - model.offset) / model.gain)
+        shot = model.gain * _amplified((clean - model.offset) / model.gain, model.skewness, rng)
         noisy = model.offset + shot + rng.normal(0, 1, clean.shape) * model.read_noise
     else:
         noisy = clean + sd * rng.normal(0, 1, clean.shape)
@@ -169,6 +176,14 @@ def _expose(clean: Image, case: Case, rng: np.random.Generator) -> NDArray[np.ge
         noisy = np.clip(np.rint(noisy), 0, case.top)
         return noisy.astype(np.uint8 if case.top < 256 else np.uint16)
     return noisy
+
+
+def _amplified(photons: Image, skewness: float, rng: np.random.Generator) -> Image:
+    """Count photons, or give every electron a random gain: of the same mean and variance."""
+    shape = amplifier_shape(skewness)
+    if np.isinf(shape):
+        return rng.poisson(photons).astype(np.float64)
+    return rng.gamma(shape * rng.poisson(photons * (shape + 1) / shape)) / (shape + 1)
 
 
 def measure(scene: Image, case: Case, seed: int) -> Result:
@@ -186,14 +201,18 @@ def measure(scene: Image, case: Case, seed: int) -> Result:
         gain=found.gain / case.noise.gain - 1 if case.noise.gain else np.nan,
         sd=tuple(np.log(sd / true)),
         lag=max(found.correlation_y[0] - rho, found.correlation_x[0] - rho, key=abs),
+        skewness=found.skewness - case.noise.skewness if case.photons else np.nan,
         seconds=seconds,
     )
 
 
 def table(scenes: Iterable[Image], chosen: Iterable[Case]) -> Iterator[str]:
     """Yield the lines of a Markdown table for one kind of scene."""
-    yield "| noise | gain error | sd error at 10 % | 50 % | 95 % | lag-1 error | CPU ms |"
-    yield "|---|---|---|---|---|---|---|"
+    yield (
+        "| noise | gain error | sd error at 10 % | 50 % | 95 % | lag-1 error | skewness error "
+        "| CPU ms |"
+    )
+    yield "|---|---|---|---|---|---|---|---|"
     scenes = list(scenes)
     for case in chosen:
         results = [measure(scene, case, seed) for seed, scene in enumerate(scenes)]
@@ -203,6 +222,7 @@ def table(scenes: Iterable[Image], chosen: Iterable[Case]) -> Iterator[str]:
             _cell([r.gain for r in results]) if case.noise.gain else "",
             *(_cell(list(column)) for column in sd.T),
             _cell([r.lag for r in results]),
+            _cell([r.skewness for r in results]) if case.photons else "",
             f"{1e3 * np.median([r.seconds for r in results]):.0f}",
         ]
         yield "| " + " | ".join(cells) + " |"

@@ -147,24 +147,28 @@ def cut_blocks(
     mean = values.mean(axis=(1, 2))
     centred = pixels - pixels.mean(axis=(1, 2), keepdims=True)
     scale = float(np.abs(centred).max(initial=0.0)) or 1.0
-    flat = (centred / scale).astype(np.float32).reshape(-1, SIZE**2)
-    energy = ((flat @ _BASIS_2D.T).astype(np.float64) * scale) ** 2  # float32 may overflow
+    unit = (centred / scale).astype(np.float32)  # the data's own units may overflow float32
+    energy = ((unit.reshape(-1, SIZE**2) @ _BASIS_2D.T).astype(np.float64) * scale) ** 2
     return Blocks(
         mean=mean,
         around=_around(frame if level is None else level, rows, columns, mean),
         energy=energy.reshape(-1, SIZE, SIZE),
-        third=(centred**3).mean(axis=(1, 2)),
-        fine_third=_fine_third(centred),
+        third=scale**3 * _third(unit),
+        fine_third=scale**3 * _third(_detail(unit)) / (1 - 8 / 8**3),
         dark=_too_many(raw, extremes.low) & extremes.piled_low,
         bright=_too_many(raw, extremes.high) & extremes.piled_high,
     )
 
 
-def _fine_third(centred: FloatArray) -> FloatArray:
-    rows = centred[:, :-2] + centred[:, 1:-1] + centred[:, 2:]
+def _detail(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Take from each inner pixel the mean of its eight neighbours."""
+    rows = blocks[:, :-2] + blocks[:, 1:-1] + blocks[:, 2:]
     nine = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
-    detail = (9 * centred[:, 1:-1, 1:-1] - nine) / 8
-    return np.asarray((detail**3).mean(axis=(1, 2)) / (1 - 8 / 8**3))
+    return np.asarray((9 * blocks[:, 1:-1, 1:-1] - nine) / 8)
+
+
+def _third(blocks: NDArray[np.float32]) -> FloatArray:
+    return np.asarray((blocks * blocks * blocks).mean(axis=(1, 2), dtype=np.float64))
 
 
 def _around(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_denoise.io.metadata import ImageMeta
     from napari_denoise.io.readers import read
     from napari_denoise.io.writers import write
+    from napari_denoise.training.finetune import finetune
 
 try:
     __version__ = version("napari-denoise")
@@ -28,11 +29,12 @@ _HOMES = {
     "DenoiseSettings": "napari_denoise.core.settings",
     "ImageMeta": "napari_denoise.io.metadata",
     "NoiseModel": "napari_denoise.core.noise",
+    "finetune": "napari_denoise.training.finetune",
     "read": "napari_denoise.io.readers",
     "write": "napari_denoise.io.writers",
 }
 
-__all__ = ["DenoiseSettings", "Denoiser", "ImageMeta", "NoiseModel", "read", "write"]
+__all__ = ["DenoiseSettings", "Denoiser", "ImageMeta", "NoiseModel", "finetune", "read", "write"]
 
 
 def __getattr__(name: str) -> Any:

@@ -62,7 +62,6 @@ BIASED = {
     "l1": ({"loss": "l1"}, None, "'l1' with noisy targets aims at their median"),
     "l1 at the end": ({"loss": "l2", "final_loss": "l1", "decay": 2}, None, "'l1' with noisy"),
     "an adversary": ({"loss": "l2"}, {}, "adversarial stage with noisy targets"),
-    "a stated error": ({"loss": "l2", "spread": 0.1}, None, "spread = 0.1 with noisy targets"),
 }
 
 
@@ -96,6 +95,18 @@ def test_unbiased_losses_are_accepted_for_noisy_targets():
     check_unbiased(tiny(distortion={"loss": "l2"}))
     check_unbiased(tiny(distortion={"loss": "l2", "final_loss": "relative", "decay": 2}))
     check_unbiased(tiny(distortion={"loss": "relative"}), radiance=True)
+
+
+def test_the_error_learnt_from_a_second_shot_is_that_of_the_output_alone():
+    torch.manual_seed(0)
+    clean, sigma = torch.zeros(4, 1, 128, 128), torch.full((4, 1, 128, 128), 0.2)
+    one, other, error = (s * torch.randn_like(clean) for s in (0.2, 0.2, 0.05))
+    best = (clean + error - other).square() - 0.5 * (one - other).square()
+    free = best.mean().clone().requires_grad_(True)
+    losses.spread(clean + error, free.expand_as(clean), other, sigma, one).backward()
+    assert abs(free.grad) < 1e-4  # it is where the loss is least
+    assert free.item() == pytest.approx(0.05**2, rel=0.15)
+    assert best.mean() < 0.1 * other.square().mean()  # without the other shot's noise
 
 
 def test_either_shot_serves_as_the_input():

@@ -9,6 +9,7 @@ import typer
 from napari_denoise.cli import weights
 from napari_denoise.cli.demo import demo
 from napari_denoise.cli.denoise import denoise
+from napari_denoise.cli.finetune import finetune
 from napari_denoise.cli.info import info
 from napari_denoise.cli.metrics import metrics
 from napari_denoise.cli.train import train
@@ -28,6 +29,7 @@ app.command("info")(info)
 app.add_typer(weights.app, name="weights")
 app.command("metrics")(metrics)
 app.command("demo")(demo)
+app.command("finetune")(finetune)
 app.command("train")(train)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -68,7 +69,8 @@ def train(
             from napari_denoise.models.catalogue import find_weights
             from napari_denoise.models.device import choose_device
 
-            run_module = _training_module()
+            with needs_training_packages():
+                run_module = import_module("napari_denoise.training.run")
         run = run_module.Run(run_module.read_recipe(recipe), folder)
         target = output or folder / f"{run.settings.name}.safetensors"
         if threads is not None:
@@ -89,10 +91,11 @@ def train(
         typer.echo(f"{info.path}: {info.path.stat().st_size / 1e6:.1f} MB, sha256 {info.sha256}")
 
 
-def _training_module() -> ModuleType:
-    """Import the training core, which an installation for denoising alone may lack."""
+@contextmanager
+def needs_training_packages() -> Iterator[None]:
+    """Name the remedy where an installation is for denoising alone."""
     try:
-        return import_module("napari_denoise.training.run")
+        yield
     except ModuleNotFoundError as error:
         if error.name != "lightning_fabric":
             raise

@@ -1,7 +1,8 @@
-"""`napari-denoise weights`: what is there, and the card of each."""
+"""`napari-denoise weights`: what is there, the card of each, and files in and out."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +12,12 @@ from napari_denoise.cli.console import Debug, Json, err, facts, out, print_json,
 if TYPE_CHECKING:
     from napari_denoise.models.catalogue import WeightsInfo
 
-app = typer.Typer(help="List the weights at hand, and read their cards.", no_args_is_help=True)
+app = typer.Typer(
+    help="List the weights at hand, read their cards, and look after your own.",
+    no_args_is_help=True,
+)
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what has that name.")]
 
 
 @app.command("list")
@@ -44,6 +50,64 @@ def show(
             print_json(_values(info))
         else:
             _print_card(info)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A .safetensors file of napari-denoise.")],
+    name: Annotated[
+        str | None, typer.Option("--name", help="What to call them; the file's name by default.")
+    ] = None,
+    overwrite: Overwrite = False,
+    debug: Debug = False,
+) -> None:
+    """Copy a weights file to your own, so that it is found by name."""
+    with reporting(debug):
+        from napari_denoise.models.catalogue import import_weights, read_info
+        from napari_denoise.models.weights import load_network
+
+        load_network(read_info(file))  # says what is wrong with tensors, before it is copied
+        info = import_weights(file, name, overwrite=overwrite)
+        typer.echo(f"{info.name}: {info.path}")
+
+
+@app.command("export")
+def export(
+    name: Annotated[str, typer.Argument(help="A name from the list.")],
+    target: Annotated[Path, typer.Argument(help="A .safetensors file, or a folder.")],
+    overwrite: Overwrite = False,
+    debug: Debug = False,
+) -> None:
+    """Copy weights to a file, to give them to somebody."""
+    with reporting(debug):
+        from napari_denoise.models.catalogue import export_weights
+
+        typer.echo(export_weights(name, target, overwrite=overwrite))
+
+
+@app.command("remove")
+def remove(
+    name: Annotated[str, typer.Argument(help="Your own weights.")], debug: Debug = False
+) -> None:
+    """Delete weights of your own."""
+    with reporting(debug):
+        from napari_denoise.models.catalogue import remove_weights
+
+        typer.echo(f"removed {remove_weights(name)}")
+
+
+@app.command("rename")
+def rename(
+    name: Annotated[str, typer.Argument(help="Your own weights.")],
+    new: Annotated[str, typer.Argument(help="Their new name.")],
+    debug: Debug = False,
+) -> None:
+    """Give weights of your own another name."""
+    with reporting(debug):
+        from napari_denoise.models.catalogue import rename_weights
+
+        info = rename_weights(name, new)
+        typer.echo(f"{info.name}: {info.path}")
 
 
 def _print_table(found: list[WeightsInfo]) -> None:
@@ -115,4 +179,12 @@ def _values(info: WeightsInfo) -> dict[str, Any]:
     }
 
 
-_ON_THE_CARD = {"title", "description", "training_data", "architecture", "config", "domain"}
+_ON_THE_CARD = {
+    "finetune",
+    "title",
+    "description",
+    "training_data",
+    "architecture",
+    "config",
+    "domain",
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -14,11 +15,13 @@ from typing import Any
 import platformdirs
 from safetensors import SafetensorError, safe_open
 
+from napari_denoise.io.atomic import check_absent, replacing
 from napari_denoise.models.card import WeightsCard
 
 CARD_KEY = "napari_denoise_card"
 BUNDLED = Path(__file__).parents[1] / "weights"
 SUFFIX = ".safetensors"
+_NAME = re.compile(r"[^\W_][\w .()-]{0,99}(?<![ .])")
 
 
 class WeightsError(ValueError):
@@ -44,6 +47,103 @@ class WeightsInfo:
 def user_folder() -> Path:
     """Where the user's own weights live; it need not exist."""
     return Path(platformdirs.user_data_path("napari-denoise", appauthor=False)) / "weights"
+
+
+def user_path(name: str) -> Path:
+    """Where weights of a name go; the file need not exist.
+
+    Raises
+    ------
+    WeightsError
+        The name is that of bundled weights, or cannot be a file's.
+    """
+    if not _NAME.fullmatch(name):
+        raise WeightsError(
+            f"name {name!r}: use letters, digits, blanks and . _ - ( ), beginning with a letter or "
+            "digit"
+        )
+    if (BUNDLED / f"{name}{SUFFIX}").is_file() or name == "auto":
+        raise WeightsError(f"name {name!r} is that of bundled weights: choose another")
+    return user_folder() / f"{name}{SUFFIX}"
+
+
+def import_weights(file: Path, name: str | None = None, *, overwrite: bool = False) -> WeightsInfo:
+    """Copy a weights file into the user's folder, from where it is found by name.
+
+    Raises
+    ------
+    WeightsError
+        It is not weights of this project, or the name cannot be used.
+    FileExists
+        The name is taken.
+    """
+    info = read_info(file)
+    target = user_path(name or info.name)
+    _copy(info.path, target, overwrite)
+    return read_info(target)
+
+
+def export_weights(name: str, target: Path, *, overwrite: bool = False) -> Path:
+    """Copy weights to a file elsewhere, or into a folder under their own name.
+
+    Raises
+    ------
+    WeightsError
+        Unknown weights, or a target of another ending.
+    FileExists
+        The target exists.
+    """
+    info = find_weights(name)
+    path = target / info.path.name if target.is_dir() else target
+    if path.suffix != SUFFIX:
+        raise WeightsError(f"{path}: a weights file must end in {SUFFIX}")
+    if path.resolve().parent == BUNDLED.resolve():
+        raise WeightsError(f"{path}: bundled weights are never replaced; choose another place")
+    _copy(info.path, path, overwrite)
+    return path
+
+
+def remove_weights(name: str) -> Path:
+    """Delete weights of the user's by name; say where they were.
+
+    Raises
+    ------
+    WeightsError
+        Bundled or unknown ones.
+    """
+    path = _own(name)
+    path.unlink()
+    return path
+
+
+def rename_weights(name: str, new: str) -> WeightsInfo:
+    """Give weights of the user's another name.
+
+    Raises
+    ------
+    WeightsError
+        Bundled or unknown ones, or a name that cannot be used.
+    FileExists
+        The new name is taken.
+    """
+    path, target = _own(name), user_path(new)
+    check_absent([target])
+    path.rename(target)
+    return read_info(target)
+
+
+def _own(name: str) -> Path:
+    path = user_path(name)  # refuses bundled names
+    if not path.is_file():
+        own = ", ".join(sorted(p.stem for p in user_folder().glob(f"*{SUFFIX}"))) or "none"
+        raise WeightsError(f"no weights of your own are called {name!r}; yours: {own}")
+    return path
+
+
+def _copy(source: Path, target: Path, overwrite: bool) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing([target], overwrite=overwrite) as (new,):
+        new.write_bytes(source.read_bytes())
 
 
 def list_weights() -> list[WeightsInfo]:

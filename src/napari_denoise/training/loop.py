@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,9 +22,11 @@ from napari_denoise.training.stages import (
     learning_rate,
 )
 from napari_denoise.training.state import StateDict, TrainingState
-from napari_denoise.training.validation import Validation, Validator
+from napari_denoise.training.validation import Validation
 
 Stage = Literal["distortion", "adversarial"]
+Validate = Callable[[TrainingState], Validation]
+"""Measures what there is by now; `validation.Validator`, or one of held-out real images."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def train(
     device: str = "cpu",
     processes: int = 1,
     base: StateDict | None = None,
-    validator: Validator | None = None,
+    validator: Validate | None = None,
 ) -> Iterator[StepReport]:
     """Train as a recipe says, yielding a report per step.
 
@@ -137,7 +139,7 @@ def _enter_stage(state: TrainingState) -> tuple[Stage, DistortionStage | Adversa
     return "adversarial", settings.adversarial
 
 
-def _validation(state: TrainingState, validator: Validator | None) -> Validation | None:
+def _validation(state: TrainingState, validator: Validate | None) -> Validation | None:
     due = state.step % state.settings.validate_every == 0 or state.step == state.settings.steps
     return validator(state) if validator is not None and due else None
 

@@ -38,14 +38,31 @@ def relative(output: Tensor, target: Tensor, log_width: float | None) -> Tensor:
     return ((output - target).square() / (output.detach().square() + SIGMA_FLOOR)).mean()
 
 
-def spread(output: Tensor, variance: Tensor, target: Tensor, sigma: Tensor) -> Tensor:
+def spread(
+    output: Tensor,
+    variance: Tensor,
+    target: Tensor,
+    sigma: Tensor,
+    noisy: Tensor | None = None,
+) -> Tensor:
     """Squared difference of the stated variance to the squared error, in noise variances.
 
     The error is detached: the term teaches the variance alone, whose best value is the
     expected squared error.
+
+    Parameters
+    ----------
+    output, variance, target, sigma
+        (N, C, Y, X), sigma (N, 1, Y, X).
+    noisy
+        The input, where the target is a second shot as noisy as it is. Half the squared
+        difference of two shots has the variance of one as its mean; that much of the squared
+        error is the target's, not the output's.
     """
     unit = sigma.square() + VARIANCE_FLOOR
     error = (output.detach() - target).square()
+    if noisy is not None:
+        error = error - 0.5 * (noisy - target).square()
     return ((variance - error) / unit).square().mean()
 
 

@@ -31,6 +31,8 @@ class Batch:
         (N, F, Y, X), albedo and normal of renders and masks of what there is; None elsewhere.
     log_width
         For radiance: values are log(1 + x) over this.
+    noisy_target
+        The targets are second noisy shots.
     """
 
     noisy: NDArray[np.float32]
@@ -38,6 +40,7 @@ class Batch:
     sigma: NDArray[np.float32]
     features: NDArray[np.float32] | None = None
     log_width: float | None = None
+    noisy_target: bool = False
 
 
 class Pairs(Protocol):
@@ -121,6 +124,35 @@ class SyntheticPairs:
         return np.ascontiguousarray(unit)
 
 
+class Corners:
+    """Where patches may begin: everywhere, or where they lie wholly in a mask.
+
+    Parameters
+    ----------
+    mask
+        (Y, X), pixels that a patch may hold.
+    size
+        Side of the patches.
+    """
+
+    def __init__(self, mask: NDArray[np.bool_], size: int) -> None:
+        self.allowed = np.zeros((0, 0), bool)
+        if min(mask.shape) >= size:
+            sums = np.pad(mask.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+            inside = sums[size:, size:] - sums[:-size, size:]
+            inside -= sums[size:, :-size] - sums[:-size, :-size]
+            self.allowed = inside == size * size
+        self._until = self.allowed.sum(axis=1).cumsum()
+        self.count = int(self._until[-1]) if len(self._until) else 0
+
+    def draw(self, rng: np.random.Generator) -> tuple[int, int]:
+        """Pick one, all alike: (y, x)."""
+        number = int(rng.integers(self.count))
+        y = int(np.searchsorted(self._until, number, side="right"))
+        before = int(self._until[y - 1]) if y else 0
+        return y, int(np.flatnonzero(self.allowed[y])[number - before])
+
+
 class RealPairs:
     """Images and what they should become: clean ones, or a second noisy shot.
 
@@ -136,11 +168,15 @@ class RealPairs:
         The targets are second shots of the same scene; either image may serve as the input.
     log_width
         Of all images, see `Batch`.
+    masks
+        (Y, X) for each, the pixels to train on; None for all. No patch holds any other.
+    features
+        (Y, X, F) for each, planes beside the image; None for networks without.
 
     Raises
     ------
     ValueError
-        Shapes differ, or the recipe's loss would be biased by noisy targets.
+        Shapes differ, no patch fits, or the recipe's loss would be biased by noisy targets.
     """
 
     def __init__(
@@ -152,6 +188,8 @@ class RealPairs:
         *,
         noisy_target: bool = False,
         log_width: float | None = None,
+        masks: Sequence[NDArray[np.bool_]] | None = None,
+        features: Sequence[NDArray[np.float32]] | None = None,
     ) -> None:
         for number, (one, other) in enumerate(zip(noisy, targets, strict=True)):
             if one.shape != other.shape:
@@ -163,20 +201,45 @@ class RealPairs:
             check_unbiased(settings, radiance=log_width is not None)
         self.settings, self.noisy_target, self.sigmas = settings, noisy_target, sigmas
         self.log_width = log_width
-        self.stacked = [np.concatenate(pair, axis=-1) for pair in zip(noisy, targets, strict=True)]
-        self._shares = area_shares(self.stacked)
+        self.channels = noisy[0].shape[-1] if noisy else 0
+        parts = (noisy, targets) if features is None else (noisy, targets, features)
+        self.stacked = [np.concatenate(planes, axis=-1) for planes in zip(*parts, strict=True)]
+        self.corners: list[Corners] | None = None
+        shares = area_shares(self.stacked)
+        if masks is not None:
+            self.corners = [Corners(mask, settings.patch) for mask in masks]
+            shares = _corner_shares(self.corners, settings.patch)
+        self._shares = shares
 
     def batch(self, step: int, rank: int = 0) -> Batch:
         """Draw the same patch of both images of a pair."""
         rng = generator(self.settings, step, rank)
         picks = rng.choice(len(self.stacked), size=self.settings.batch, p=self._shares)
-        both = np.stack([cut(self.stacked[i], self.settings.patch, rng) for i in picks])
-        noisy, target = np.split(both.astype(np.float32, copy=False), 2, axis=1)
+        drawn = np.stack([self._patch(i, rng) for i in picks]).astype(np.float32, copy=False)
+        ends = self.channels, 2 * self.channels
+        noisy, target, features = (np.ascontiguousarray(p) for p in np.split(drawn, ends, axis=1))
         if self.noisy_target and rng.random() < 0.5:
             noisy, target = target, noisy
         sigma = sigma_map([self.sigmas[i] for i in picks], self.settings.patch)
-        noisy, target = (np.ascontiguousarray(image) for image in (noisy, target))
-        return Batch(noisy, target, sigma, log_width=self.log_width)
+        guides = features if features.size else None
+        return Batch(noisy, target, sigma, guides, self.log_width, self.noisy_target)
+
+    def _patch(self, number: int, rng: np.random.Generator) -> NDArray[np.generic]:
+        size = self.settings.patch
+        if self.corners is None:
+            return cut(self.stacked[number], size, rng)
+        y, x = self.corners[number].draw(rng)
+        return cut(self.stacked[number][y : y + size, x : x + size], size, rng)
+
+
+def _corner_shares(corners: Sequence[Corners], patch: int) -> NDArray[np.float64]:
+    counts = np.array([entry.count for entry in corners], np.float64)
+    if not counts.sum():
+        raise ValueError(
+            f"no patch of {patch} x {patch} pixels lies wholly in a region to train on: draw "
+            "larger regions, hold less out, or lower patch"
+        )
+    return np.asarray(counts / counts.sum())
 
 
 def check_unbiased(settings: TrainSettings, *, radiance: bool = False) -> None:
@@ -205,11 +268,6 @@ def check_unbiased(settings: TrainSettings, *, radiance: bool = False) -> None:
         raise ValueError(
             "loss 'l1' with noisy targets aims at their median, not their mean: set "
             "distortion.loss (and final_loss) to 'l2', or 'relative' for radiance"
-        )
-    if stage.spread:
-        raise ValueError(
-            f"distortion.spread = {stage.spread:g} with noisy targets: the error it learnt would "
-            "hold their noise as well; set it to 0, and config.spread to false"
         )
     if radiance and used != {"relative"}:
         raise ValueError(

@@ -108,7 +108,14 @@ class RenderPairs:
         drawn = [self._draw(self.views[i], rng) for i in picks]
         noisy, target, features, sigmas = zip(*drawn, strict=True)
         level = sigma_map(sigmas, self.settings.patch)
-        return Batch(np.stack(noisy), np.stack(target), level, np.stack(features), LOG_WIDTH)
+        return Batch(
+            np.stack(noisy),
+            np.stack(target),
+            level,
+            np.stack(features),
+            LOG_WIDTH,
+            self.noisy_target,
+        )
 
     def _draw(
         self, view: View, rng: np.random.Generator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +21,8 @@ from napari_denoise.models.catalogue import WeightsInfo, read_info
 from napari_denoise.models.weights import load_network, save_weights
 from napari_denoise.training.checkpoints import load_checkpoint
 from napari_denoise.training.logs import RunLog
-from napari_denoise.training.loop import StepReport, train
+from napari_denoise.training.loop import StepReport, Validate, train
+from napari_denoise.training.pairs import Pairs
 from napari_denoise.training.sources import open_pairs
 from napari_denoise.training.state import TrainingState
 
@@ -30,7 +31,7 @@ _MAPPINGS: dict[str, Literal["affine", "anscombe", "log"]] = {
     "microscopy": "anscombe",
     "render": "log",
 }
-_LIBRARIES = ("napari-denoise", "torch", "numpy")
+LIBRARIES = ("napari-denoise", "torch", "numpy")
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,35 @@ class Run:
         NotFinite
             The loss diverged; the checkpoint holds the last good state.
         """
-        first = self._first_step(resume)
+        self._first_step(resume)
         pairs, validator = open_pairs(data, self.settings, make_card(self.settings, 0))
+        yield from self.train_on(
+            pairs, validator, resume=resume, device=device, processes=processes, base=base
+        )
+
+    def train_on(
+        self,
+        pairs: Pairs,
+        validator: Validate | None = None,
+        *,
+        resume: bool = False,
+        device: str = "cpu",
+        processes: int = 1,
+        base: WeightsInfo | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[RunReport]:
+        """Train as `train` does, on pairs that are there already.
+
+        Parameters
+        ----------
+        pairs, validator
+            See `loop.train`.
+        resume, device, processes, base
+            As for `train`.
+        columns
+            Of the log; those of `log_columns` if None.
+        """
+        first = self._first_step(resume)
         self.folder.mkdir(parents=True, exist_ok=True)
         parent = self._started()["parent"] if first else base and base.sha256
         started = {"settings": self.settings.to_json(), "parent": parent}
@@ -133,9 +161,8 @@ class Run:
         if processes > 1 and rank_zero_only.rank:  # type: ignore[attr-defined]
             yield from (RunReport(report, report.terms.get("pixel", math.nan)) for report in steps)
             return
-        with RunLog(
-            self.folder, log_columns(self.settings), first, last=self.settings.steps
-        ) as log:
+        names = log_columns(self.settings) if columns is None else columns
+        with RunLog(self.folder, names, first, last=self.settings.steps) as log:
             for report in steps:
                 log.add(report)
                 yield RunReport(report, log.mean("pixel"))
@@ -239,5 +266,5 @@ def make_card(settings: TrainSettings, steps: int, parent: str | None = None) ->
         training_data=tuple(TrainingData(d.name, d.licence) for d in settings.training_data),
         recipe={**settings.to_json(), "steps_done": steps},
         parent=parent,
-        libraries={name: version(name) for name in _LIBRARIES},
+        libraries={name: version(name) for name in LIBRARIES},
     )

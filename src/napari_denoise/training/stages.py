@@ -91,7 +91,8 @@ def distortion_step(state: TrainingState, batch: Batch) -> dict[str, float]:
     terms = {"pixel": pixel_loss(kind, mean, patches)}
     total = terms["pixel"]
     if stage.spread and variance is not None:
-        terms["spread"] = losses.spread(mean, variance, patches.target, patches.sigma)
+        shot = patches.noisy if batch.noisy_target else None
+        terms["spread"] = losses.spread(mean, variance, patches.target, patches.sigma, shot)
         total = total + stage.spread * terms["spread"]
     values = _checked(terms, state.step)
     rate = learning_rate(state.step, stage)

@@ -1,0 +1,82 @@
+"""What came out of a fine-tuning, in figures, and where it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_denoise.models.catalogue import BUNDLED, SUFFIX, WeightsError, user_folder, user_path
+from napari_denoise.training.held_out import Figures
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out, measured on everything that was held out.
+
+    Parameters
+    ----------
+    rows
+        Figures of "noisy", "base", "fine-tuned" and, where there is one, "realistic".
+    best_step
+        The step whose weights were kept; None if nothing was held out.
+    peak
+        What PSNR and SSIM relate to.
+    against
+        What the images are compared with.
+    """
+
+    rows: Mapping[str, Figures]
+    best_step: int | None
+    peak: str
+    against: str = "the clean image"
+
+    @property
+    def improved(self) -> bool | None:
+        """Whether the weights are better than the base; None where nothing was held out."""
+        if not self.rows:
+            return None
+        return self.rows["fine-tuned"].psnr > self.rows["base"].psnr
+
+    @property
+    def verdict(self) -> str:
+        """The same in words."""
+        if self.improved is None:
+            return "nothing was held out: whether the weights are better is not known"
+        gain = self.rows["fine-tuned"].psnr - self.rows["base"].psnr
+        if self.improved:
+            return f"{gain:+.2f} dB against the base on what was held out"
+        return (
+            f"NO better than the base ({gain:+.2f} dB) on what was held out: use the base, or give "
+            "more pairs or more time"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {**asdict(self), "improved": self.improved, "verdict": self.verdict}
+
+
+def target_path(target: str | Path) -> Path:
+    """Turn a name into a path in the user's catalogue; check one that is a file.
+
+    Raises
+    ------
+    WeightsError
+        A bundled name or folder, a wrong ending, or a name that cannot be a file's.
+    """
+    path = Path(target).expanduser()
+    if path.suffix == SUFFIX or path.parent != Path():
+        if path.suffix != SUFFIX:
+            raise WeightsError(f"{path}: a weights file must end in {SUFFIX}")
+        if path.resolve().parent == BUNDLED.resolve():
+            raise WeightsError(f"{path}: bundled weights are never replaced; choose another place")
+        return path
+    return user_path(str(target))
+
+
+def run_folder(target: Path) -> Path:
+    """Where checkpoint and log of the weights of a path are kept."""
+    if target.parent == user_folder():
+        return target.parent.parent / "finetuning" / target.stem
+    return target.with_suffix(".finetuning")

@@ -1,0 +1,303 @@
+"""Pairs, regions and checks -> what is trained on and what is held out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_denoise.core.axes import Layout
+from napari_denoise.core.finetune_settings import FineTuneSettings
+from napari_denoise.core.samples import color_samples
+from napari_denoise.core.settings import DenoiseSettings
+from napari_denoise.inference.channels import Channel, prepare_channels
+from napari_denoise.inference.features import Features
+from napari_denoise.models.card import WeightsCard
+from napari_denoise.training.mapped import MappedFrame, as_network_takes, common_width, map_frame
+from napari_denoise.training.pair_checks import Match, Verdict, Window, check_pair
+from napari_denoise.training.real_pairs import Pair
+from napari_denoise.training.regions import (
+    Mask,
+    Place,
+    Regions,
+    Split,
+    largest_rectangle,
+    split,
+)
+
+MOST_PIXELS = 2**26
+"""Pixels of all training frames together; of more frames, some are taken, evenly."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """A frame with pixels that are validated on."""
+
+    pair: Pair
+    frame: int
+    mask: Mask
+    target: NDArray[np.float32]
+    """(S, Y, X) in the units of the noisy image; NaN where there is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """All that a fine-tuning learns from and is measured on.
+
+    Parameters
+    ----------
+    frames, masks, features
+        In the network's units, the pixels of each that may be trained on, and planes beside
+        them, of networks that take such.
+    held_out
+        In the data's units.
+    verdicts
+        One per pair.
+    noisy_target
+        The targets are second noisy shots.
+    notes
+        What the user should know of trimming and choosing.
+    """
+
+    frames: tuple[MappedFrame, ...]
+    masks: tuple[Mask, ...]
+    features: tuple[NDArray[np.float32], ...] | None
+    held_out: tuple[HeldOut, ...]
+    verdicts: tuple[Verdict, ...]
+    noisy_target: bool
+    notes: tuple[str, ...]
+
+    @property
+    def log_width(self) -> float | None:
+        """See `Batch`."""
+        return common_width(self.frames)
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the training frames take, once more than they are stacked."""
+        return 2 * sum(frame.noisy.nbytes + frame.target.nbytes for frame in self.frames)
+
+
+def gather(
+    pairs: Sequence[Pair], regions: Regions, settings: FineTuneSettings, card: WeightsCard
+) -> Material:
+    """Check pairs, part their frames, and map what is trained on as inference would.
+
+    Neither the mapping, nor the noise that is told, nor the fit of a clean image to its noisy
+    one looks at a pixel that is held out.
+
+    Raises
+    ------
+    ValueError
+        No pairs, a pair that cannot be used, kinds that do not go together, or regions that
+        leave nothing.
+    """
+    _check_kinds(pairs)
+    for pair in pairs:  # before regions are laid over frames that there may not be
+        _refuse(check_pair(pair) if _is_broken(pair) else None)
+    splits = _splits(pairs, regions)
+    verdicts, frames, masks, planes, held = [], [], [], [], []
+    takes_features = bool(card.config.get("features", 0))
+    total = sum(int(s.train.sum() > 0) * s.train.size for parts in splits for s in parts)
+    every = max(1, -(-total // MOST_PIXELS))
+    for pair, parts in zip(pairs, splits, strict=True):
+        verdict = check_pair(pair, _open_window(parts))
+        _refuse(verdict)
+        verdicts.append(verdict)
+        targets = _Targets(pair, verdict, settings)
+        channels = _prepared(pair, parts, settings, card)
+        guides = Features(pair.features, pair.layout) if takes_features else None
+        used = [n for n, part in enumerate(parts) if part.train.any()][::every]
+        for number in used:
+            mapped, mask = _mapped(pair, number, channels, targets, parts[number], card)
+            frames += mapped
+            masks += [mask] * len(mapped)
+            if guides is not None:
+                planes += [_feature_planes(guides, pair, number)] * len(mapped)
+        held += [
+            HeldOut(pair, number, part.validate, targets.planes(number))
+            for number, part in enumerate(parts)
+            if part.validate.any()
+        ]
+    if not frames:
+        raise ValueError(
+            "nothing is left to train on: every frame is held out; draw a region to train on, or "
+            "hold less out"
+        )
+    return Material(
+        tuple(frames),
+        tuple(masks),
+        tuple(planes) if takes_features else None,
+        tuple(held),
+        tuple(verdicts),
+        pairs[0].noisy_target,
+        (*_trimming(pairs, splits), *_choosing(every)),
+    )
+
+
+class _Targets:
+    """What noisy frames should become, in their units: matched and aligned as was asked."""
+
+    def __init__(self, pair: Pair, verdict: Verdict, settings: FineTuneSettings) -> None:
+        wanted = settings.match == "always" or (settings.match == "auto" and verdict.differs)
+        self.pair = pair
+        self.matches = verdict.matches if wanted and not pair.noisy_target else None
+        self.shift = verdict.shift if settings.align else None
+
+    def planes(self, number: int) -> NDArray[np.float32]:
+        layout = self.pair.layout
+        frame = np.asarray(self.pair.target[layout.frames[number]])
+        planes = color_samples(frame, layout)[0].astype(np.float32)
+        if self.matches is not None:
+            match: Match = self.matches[layout.channel_of(number)]
+            planes = planes * np.float32(match.factor) + np.float32(match.offset)
+        return planes if self.shift is None else _moved(planes, self.shift)
+
+
+def _moved(planes: NDArray[np.float32], by: tuple[float, float]) -> NDArray[np.float32]:
+    """Shift (S, Y, X) by cubic splines; NaN where it brings nothing."""
+    from scipy.ndimage import shift
+
+    return np.stack([shift(p, by, order=3, mode="constant", cval=np.nan) for p in planes])
+
+
+def _check_kinds(pairs: Sequence[Pair]) -> None:
+    if not pairs:
+        raise ValueError("no pairs: give a noisy image and a clean one, or a second noisy shot")
+    if len({pair.noisy_target for pair in pairs}) > 1:
+        raise ValueError(
+            "clean images among second noisy shots: the losses differ; train on one kind at a time"
+        )
+    names = [pair.name for pair in pairs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"two pairs are called {twice[0]!r}: give each a name of its own")
+
+
+def _is_broken(pair: Pair) -> bool:
+    return pair.denoised or tuple(pair.noisy.shape) != tuple(pair.target.shape)
+
+
+def _refuse(verdict: Verdict | None) -> None:
+    if verdict is not None and not verdict.usable:
+        raise ValueError(f"{verdict.pair}: {verdict.findings[0]}")
+
+
+def _splits(pairs: Sequence[Pair], regions: Regions) -> list[list[Split]]:
+    places = []
+    for pair in pairs:
+        layout = pair.layout
+        shape = layout.size("Y"), layout.size("X")
+        places += [Place(pair.name, n, shape, pair.scene(n)) for n in range(len(layout.frames))]
+    done = iter(split(places, regions))
+    return [[next(done) for _ in pair.layout.frames] for pair in pairs]
+
+
+def _open_window(parts: Sequence[Split]) -> Window:
+    """Rows and columns in which no frame of a pair holds anything out.
+
+    Where that leaves nothing, some frames are held out as a whole: of the others.
+    """
+    shape = parts[0].train.shape
+    best, window = 0, (slice(0, shape[0]), slice(0, shape[1]))
+    for chosen in (parts, [part for part in parts if part.train.any()]):
+        blocked = np.zeros(shape, bool)
+        for part in chosen:
+            blocked |= part.validate
+        found = largest_rectangle(~blocked) if chosen else None
+        if found is not None and (area := _area(found) * len(chosen)) > best:
+            best, window = area, found
+    return window  # all of it where all is held out: nothing is learnt from the pair then
+
+
+def _area(window: Window) -> int:
+    rows, columns = window
+    return int((rows.stop - rows.start) * (columns.stop - columns.start))
+
+
+def _prepared(
+    pair: Pair, parts: Sequence[Split], settings: FineTuneSettings, card: WeightsCard
+) -> tuple[Channel, ...]:
+    """Fix noise and mapping from pixels that are not held out."""
+    layout = pair.layout
+    rows, columns = _open_window(parts)
+    asked = DenoiseSettings(noise=settings.noise)
+    whole = {n for n, part in enumerate(parts) if not part.validate[rows, columns].any()}
+    index = tuple({"Y": rows, "X": columns}.get(letter, slice(None)) for letter in layout.axes)
+    if len(whole) == len(parts) or not whole:
+        open_part = pair.noisy[index]
+        return prepare_channels(open_part, Layout(layout.axes, open_part.shape), card, asked)
+    done: list[Channel] = []
+    cut = tuple({"Y": rows, "X": columns}.get(a, slice(None)) for a in layout.frame_axes)
+    for channel in range(layout.size("C")):
+        numbers = [n for n in layout.series(channel) if n in whole]
+        if not numbers:
+            raise ValueError(
+                f"{pair.name}: every frame of channel {channel} is held out; use one of them to "
+                "train on, or leave the channel out"
+            )
+        stack = np.stack([np.asarray(pair.noisy[layout.frames[n]])[cut] for n in numbers])
+        noise = asked.noise
+        alone = replace(asked, noise=noise[channel]) if isinstance(noise, tuple) else asked
+        done += prepare_channels(stack, Layout("T" + layout.frame_axes, stack.shape), card, alone)
+    return tuple(done)
+
+
+def _mapped(
+    pair: Pair,
+    number: int,
+    channels: tuple[Channel, ...],
+    targets: _Targets,
+    part: Split,
+    card: WeightsCard,
+) -> tuple[list[MappedFrame], Mask]:
+    """Map a frame; without what is not to be trained on, or has no target."""
+    layout = pair.layout
+    channel = channels[layout.channel_of(number)]
+    noisy = color_samples(np.asarray(pair.noisy[layout.frames[number]]), layout)[0]
+    wanted = targets.planes(number)
+    mask = part.train & np.isfinite(wanted).all(axis=0) & np.isfinite(noisy).all(axis=0)
+    # What is held out is not merely left undrawn: it is not there.
+    noisy, wanted = (np.where(part.train, side, np.nan) for side in (noisy, wanted))
+    noisy, wanted = (
+        np.stack([_filled(plane) for plane in side]).astype(np.float32) for side in (noisy, wanted)
+    )
+    frames = [
+        map_frame(channel, one, other, noisy_target=pair.noisy_target)
+        for one, other in zip(
+            as_network_takes(noisy, card.channels),
+            as_network_takes(wanted, card.channels),
+            strict=True,
+        )
+    ]
+    return frames, mask
+
+
+def _filled(plane: NDArray[Any]) -> NDArray[Any]:
+    """Put something finite where no patch will be."""
+    finite = np.isfinite(plane)
+    return plane if finite.all() else np.where(finite, plane, np.median(plane[finite]))
+
+
+def _feature_planes(guides: Features, pair: Pair, number: int) -> NDArray[np.float32]:
+    return np.ascontiguousarray(np.moveaxis(guides.frame(pair.layout.frames[number]), 0, -1))
+
+
+def _trimming(pairs: Sequence[Pair], splits: Sequence[Sequence[Split]]) -> list[str]:
+    notes = []
+    for pair, parts in zip(pairs, splits, strict=True):
+        if count := sum(part.trimmed for part in parts):
+            notes.append(
+                f"{pair.name}: {count} pixels drawn to train on are held out, there or in a frame "
+                "of the same scene; they were left out of training"
+            )
+    return notes
+
+
+def _choosing(every: int) -> list[str]:
+    if every == 1:
+        return []
+    return [f"one of {every} frames is trained on: all would hold more than {MOST_PIXELS} pixels"]

@@ -1,13 +1,15 @@
-"""Draw the curves of docs/training.md from the logs beside the recipes.
+"""Draw the figures of docs/training.md: curves from the logs beside the recipes, and pictures.
 
-    python docs/make_curves.py
+    python docs/make_curves.py [RUN/thomas2017.safetensors RUN/iteapoy2018.safetensors]
 
-Needs matplotlib, which the plugin itself does not.
+Needs matplotlib. With the weights of the two older systems it also shows what they make of two
+of scikit-image's pictures (public domain: NASA; CC0: Stefan van der Walt).
 """
 
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,10 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
+from skimage import data
+
+from napari_denoise import Denoiser
+from napari_denoise.core.metrics import psnr
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
@@ -74,7 +80,39 @@ def draw(target: str, fill: Callable[[Any], None]) -> None:
     plt.close(figure)
 
 
+CROPS = (("astronaut", 10, 120), ("chelsea", 40, 80))
+SIDE, SIGMA = 180, 25.0
+
+
+def pictures(weights: list[str]) -> None:
+    """Show noisy, faithful, realistic and clean, one row per system and picture."""
+    figure, axes = plt.subplots(
+        len(weights) * len(CROPS), 4, figsize=(9, 4.6 * len(weights)), layout="constrained"
+    )
+    rows = [(path, *crop) for path in weights for crop in CROPS]
+    for row, (path, name, y, x) in zip(axes, rows, strict=True):
+        clean = getattr(data, name)()[y : y + SIDE, x : x + SIDE]
+        noise = SIGMA * np.random.default_rng(0).standard_normal(clean.shape)
+        noisy = (clean + noise).astype(np.float32)
+        shown = {"noisy": noisy}
+        for end, realism in (("faithful", 0.0), ("realistic", 1.0)):
+            denoiser = Denoiser.load(path)
+            shown[end] = denoiser(noisy, "YXS", noise=SIGMA, realism=realism)
+        shown["clean"] = clean
+        for axis, (label, image) in zip(row, shown.items(), strict=True):
+            bytes_ = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+            axis.imshow(bytes_, interpolation="nearest")
+            figure_of = "" if label == "clean" else f", {psnr(clean, image, 255):.1f} dB"
+            axis.set_title(f"{label}{figure_of}", fontsize=8)
+            axis.set(xticks=[], yticks=[])
+        row[0].set_ylabel(Path(path).stem, fontsize=8)
+    figure.savefig(IMAGES / "seeds.jpg", dpi=100, pil_kwargs={"quality": 88})
+    plt.close(figure)
+
+
 if __name__ == "__main__":
     plt.switch_backend("agg")
     draw("curves_bundled.png", bundled)
     draw("curves_seeds.png", seeds)
+    if sys.argv[1:]:
+        pictures(sys.argv[1:])

@@ -52,10 +52,15 @@ class Selection:
 
 FLATTEST = Selection(0.1, ORDER >= 3, ORDER >= 4, tilt=0.0)
 WHITE = Selection(0.1, ORDER >= 3, ORDER >= 8, tilt=0.0)
+SPARSE = Selection(1.0, ORDER >= 3, ORDER >= 8, tilt=0.0)
+"""For amplified light: its rare bright pixels raise the coarse detail of a block with the fine,
+so that the flattest blocks are those without; at so few photons texture is drowned."""
 EVERYTHING = Selection(1.0, ORDER >= 1, ORDER >= 1, tilt=0.5)
 
 _SKEWNESS_SPREAD = 0.25
 """Of the skewness of cameras and photomultipliers."""
+_SKEWED = 1.15
+"""Above it, light is taken for amplified."""
 _PIXELS_OF_A_BLOCK = 18
 """Independent ones of the 36 inner pixels: blocks overlap."""
 
@@ -99,6 +104,11 @@ class Fit:
     whole: bool
     """All blocks and cosines were used."""
 
+    @property
+    def white(self) -> bool:
+        """The noise is not correlated."""
+        return self.correlation == Correlation()
+
     def at(self, level: float) -> float:
         """Variance at a level, may be negative."""
         return self.gain * level + self.intercept
@@ -138,7 +148,7 @@ def estimate_noise(
         return NoiseModel()
     if min(frames[0].shape) < _SMALLEST:
         return NoiseModel(read_noise=_small_sigma(frames))
-    single = _fit_blocks(_pool(frames, extremes), extremes)
+    single = _fit_single(_pool(frames, extremes), extremes)
     paired = _fit_pairs(_pool_pairs(pairs, extremes), extremes) if len(pairs) else None
     fit = paired if paired and _is_noise(paired, single) else single
     if fit is None:
@@ -233,6 +243,13 @@ def _fit_pairs(blocks: Blocks, extremes: Extremes) -> Fit | None:
     return fit
 
 
+def _fit_single(blocks: Blocks, extremes: Extremes) -> Fit | None:
+    fit = _fit_blocks(blocks, extremes)
+    if fit is None or not fit.white or _skewness(fit) < _SKEWED:
+        return fit
+    return _fit_blocks(blocks, extremes, SPARSE) or fit
+
+
 def _fit_blocks(blocks: Blocks, extremes: Extremes, selection: Selection = FLATTEST) -> Fit | None:
     """Leave out clipped blocks, unless what looks clipped are pixels without a photon."""
     unclipped = blocks.take(~blocks.bright)
@@ -270,6 +287,7 @@ def _fit_line(blocks: Blocks, selection: Selection) -> Fit | None:
     spectrum = np.average(relative[flat], axis=0, weights=bins.count[flat])
     if selection is FLATTEST and _is_level(spectrum, bins.count[flat].sum()):
         selection = WHITE
+    if selection is WHITE or selection is SPARSE:
         correlation = Correlation()
     else:
         correlation = fit_correlation(spectrum, selection.fit, selection.tilt)
@@ -314,7 +332,7 @@ def _bin(blocks: Blocks, share: float) -> Bins:
         keep = max(round(share * len(part)), min(12, len(part)))
         flattest = part[np.argsort(low[part])]
         chosen.append(flattest[:keep])
-        half.append(flattest[: max(len(part) // 2, keep)])
+        half.append(flattest[: max(len(part) // 2, min(12, len(part)))])
     return Bins(
         level=np.array([blocks.mean[i].mean() for i in chosen]),
         energy=np.array([blocks.energy[i].mean(0) for i in chosen]),
@@ -387,13 +405,15 @@ def _model(fit: Fit, single: Fit, extremes: Extremes) -> NoiseModel:
     rho = fit.correlation.rho_y, fit.correlation.rho_x
     if gain <= 0:
         return NoiseModel(0.0, 0.0, float(np.sqrt(max(intercept, 0.0))), *rho)
-    skewness = _skewness(single) if fit.correlation == Correlation() else 1.0
+    skewness = _skewness(single) if fit.white else 1.0
     dark = int(np.argmin(single.bins.level))
-    level = float(single.bins.level[dark])
+    level, third = float(single.bins.level[dark]), float(single.bins.third[dark])
+    if skewness > _SKEWED:  # all blocks were measured, those with structure too
+        level, third = (float(value) for value in single.bins.half[dark, :2])
     variance = max(gain * level + intercept, 0.0)
     # An unexposed pixel's mean is not below the lowest value of all.
     most = min(variance, gain * max(level - extremes.low, 0.0))
-    shot = float(np.clip(single.bins.third[dark] / (skewness * gain), 0.0, most))
+    shot = float(np.clip(third / (skewness * gain), 0.0, most))
     read_noise = float(np.sqrt(variance - shot))
     return NoiseModel(gain, level - shot / gain, read_noise, *rho, skewness)
 

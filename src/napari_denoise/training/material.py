@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
 
 from napari_denoise.core.axes import Layout
 from napari_denoise.core.finetune_settings import FineTuneSettings
@@ -28,6 +29,8 @@ from napari_denoise.training.regions import (
     split,
 )
 
+_SPLINE = 2
+"""Pixels that a cubic spline draws on directly."""
 MOST_PIXELS = 2**26
 """Pixels of all training frames together; of more frames, some are taken, evenly."""
 
@@ -104,11 +107,12 @@ def gather(
     total = sum(int(s.train.sum() > 0) * s.train.size for parts in splits for s in parts)
     every = max(1, -(-total // MOST_PIXELS))
     for pair, parts in zip(pairs, splits, strict=True):
-        verdict = check_pair(pair, _open_window(parts))
+        open_part = _open_part(parts)
+        verdict = check_pair(pair, *open_part)
         _refuse(verdict)
         verdicts.append(verdict)
         targets = _Targets(pair, verdict, settings)
-        channels = _prepared(pair, parts, settings, card)
+        channels = _prepared(pair, open_part, settings, card)
         guides = Features(pair.features, pair.layout) if takes_features else None
         used = [n for n, part in enumerate(parts) if part.train.any()][::every]
         for number in used:
@@ -118,7 +122,7 @@ def gather(
             if guides is not None:
                 planes += [_feature_planes(guides, pair, number)] * len(mapped)
         held += [
-            HeldOut(pair, number, part.validate, targets.planes(number))
+            HeldOut(pair, number, part.validate, targets.to_measure(number))
             for number, part in enumerate(parts)
             if part.validate.any()
         ]
@@ -134,27 +138,52 @@ def gather(
         tuple(held),
         tuple(verdicts),
         pairs[0].noisy_target,
-        (*_trimming(pairs, splits), *_choosing(every)),
+        (*_trimming(pairs, splits), *_choosing(every), *_doubles(pairs)),
     )
 
 
 class _Targets:
-    """What noisy frames should become, in their units: matched and aligned as was asked."""
+    """What noisy frames should become, in their units: matched and aligned as was asked.
+
+    A clean average is seldom exactly as bright as one shot of it: lamps flicker and dyes bleach.
+    That is no noise, and a network that learnt it would change mean intensities; so in training
+    clean images are always scaled to their noisy ones, unless that is forbidden. Figures are
+    of the clean image as it is, unless it is clearly in other units.
+    """
 
     def __init__(self, pair: Pair, verdict: Verdict, settings: FineTuneSettings) -> None:
-        wanted = settings.match == "always" or (settings.match == "auto" and verdict.differs)
         self.pair = pair
-        self.matches = verdict.matches if wanted and not pair.noisy_target else None
+        fit = not pair.noisy_target and settings.match != "never"
+        asked = settings.match == "always" or verdict.differs
+        self.trained = tuple(
+            match if fit and (asked or match.certain) else Match() for match in verdict.matches
+        )
+        self.measured = verdict.matches if fit and asked else (Match(),) * len(verdict.matches)
         self.shift = verdict.shift if settings.align else None
 
-    def planes(self, number: int) -> NDArray[np.float32]:
+    def to_measure(self, number: int) -> NDArray[np.float32]:
+        """(S, Y, X); NaN where a shift brings nothing."""
+        planes = self._planes(number, self.measured)
+        return planes if self.shift is None else _moved(planes, self.shift)
+
+    def to_train(self, number: int, closed: Mask) -> NDArray[np.float32]:
+        """(S, Y, X); NaN also where a shift would bring in what is closed."""
+        planes = self._planes(number, self.trained)
+        if self.shift is None:
+            return planes
+        reach = int(np.ceil(max(map(abs, self.shift)))) + _SPLINE
+        near = binary_dilation(closed, np.ones((2 * reach + 1, 2 * reach + 1)))
+        # A spline depends on every pixel: what is closed must not be there at all.
+        opened = np.where(closed, np.nan, planes)
+        moved = _moved(np.stack([_filled(plane) for plane in opened]), self.shift)
+        return np.where(near, np.float32(np.nan), moved)
+
+    def _planes(self, number: int, matches: tuple[Match, ...]) -> NDArray[np.float32]:
         layout = self.pair.layout
         frame = np.asarray(self.pair.target[layout.frames[number]])
         planes = color_samples(frame, layout)[0].astype(np.float32)
-        if self.matches is not None:
-            match: Match = self.matches[layout.channel_of(number)]
-            planes = planes * np.float32(match.factor) + np.float32(match.offset)
-        return planes if self.shift is None else _moved(planes, self.shift)
+        match = matches[layout.channel_of(number)]
+        return planes * np.float32(match.factor) + np.float32(match.offset)
 
 
 def _moved(planes: NDArray[np.float32], by: tuple[float, float]) -> NDArray[np.float32]:
@@ -196,21 +225,30 @@ def _splits(pairs: Sequence[Pair], regions: Regions) -> list[list[Split]]:
     return [[next(done) for _ in pair.layout.frames] for pair in pairs]
 
 
-def _open_window(parts: Sequence[Split]) -> Window:
-    """Rows and columns in which no frame of a pair holds anything out.
+class _Open(NamedTuple):
+    """Rows and columns, and numbers of frames, of which nothing is held out in that window."""
 
-    Where that leaves nothing, some frames are held out as a whole: of the others.
+    window: Window
+    frames: tuple[int, ...]
+
+
+def _open_part(parts: Sequence[Split]) -> _Open:
+    """Find what may be looked at; all, where all is held out and nothing is learnt from it.
+
+    Where some frames are held out as a whole, the window is that of the others.
     """
     shape = parts[0].train.shape
-    best, window = 0, (slice(0, shape[0]), slice(0, shape[1]))
+    best = 0
+    window = slice(0, shape[0]), slice(0, shape[1])
     for chosen in (parts, [part for part in parts if part.train.any()]):
         blocked = np.zeros(shape, bool)
         for part in chosen:
-            blocked |= part.validate
+            blocked |= part.closed
         found = largest_rectangle(~blocked) if chosen else None
         if found is not None and (area := _area(found) * len(chosen)) > best:
             best, window = area, found
-    return window  # all of it where all is held out: nothing is learnt from the pair then
+    frames = tuple(n for n, part in enumerate(parts) if not part.closed[window].any())
+    return _Open(window, frames or tuple(range(len(parts))))
 
 
 def _area(window: Window) -> int:
@@ -219,27 +257,26 @@ def _area(window: Window) -> int:
 
 
 def _prepared(
-    pair: Pair, parts: Sequence[Split], settings: FineTuneSettings, card: WeightsCard
+    pair: Pair, open_part: _Open, settings: FineTuneSettings, card: WeightsCard
 ) -> tuple[Channel, ...]:
     """Fix noise and mapping from pixels that are not held out."""
     layout = pair.layout
-    rows, columns = _open_window(parts)
     asked = DenoiseSettings(noise=settings.noise)
-    whole = {n for n, part in enumerate(parts) if not part.validate[rows, columns].any()}
-    index = tuple({"Y": rows, "X": columns}.get(letter, slice(None)) for letter in layout.axes)
-    if len(whole) == len(parts) or not whole:
-        open_part = pair.noisy[index]
-        return prepare_channels(open_part, Layout(layout.axes, open_part.shape), card, asked)
+    cut = dict(zip("YX", open_part.window, strict=True))
+    if len(open_part.frames) == len(layout.frames):
+        array = pair.noisy[tuple(cut.get(letter, slice(None)) for letter in layout.axes)]
+        return prepare_channels(array, Layout(layout.axes, array.shape), card, asked)
     done: list[Channel] = []
-    cut = tuple({"Y": rows, "X": columns}.get(a, slice(None)) for a in layout.frame_axes)
+    rows_and_columns = tuple(cut.get(letter, slice(None)) for letter in layout.frame_axes)
     for channel in range(layout.size("C")):
-        numbers = [n for n in layout.series(channel) if n in whole]
+        numbers = [n for n in layout.series(channel) if n in open_part.frames]
         if not numbers:
             raise ValueError(
                 f"{pair.name}: every frame of channel {channel} is held out; use one of them to "
                 "train on, or leave the channel out"
             )
-        stack = np.stack([np.asarray(pair.noisy[layout.frames[n]])[cut] for n in numbers])
+        frames = [np.asarray(pair.noisy[layout.frames[n]])[rows_and_columns] for n in numbers]
+        stack = np.stack(frames)
         noise = asked.noise
         alone = replace(asked, noise=noise[channel]) if isinstance(noise, tuple) else asked
         done += prepare_channels(stack, Layout("T" + layout.frame_axes, stack.shape), card, alone)
@@ -258,7 +295,7 @@ def _mapped(
     layout = pair.layout
     channel = channels[layout.channel_of(number)]
     noisy = color_samples(np.asarray(pair.noisy[layout.frames[number]]), layout)[0]
-    wanted = targets.planes(number)
+    wanted = targets.to_train(number, part.closed)
     mask = part.train & np.isfinite(wanted).all(axis=0) & np.isfinite(noisy).all(axis=0)
     # What is held out is not merely left undrawn: it is not there.
     noisy, wanted = (np.where(part.train, side, np.nan) for side in (noisy, wanted))
@@ -301,3 +338,14 @@ def _choosing(every: int) -> list[str]:
     if every == 1:
         return []
     return [f"one of {every} frames is trained on: all would hold more than {MOST_PIXELS} pixels"]
+
+
+def _doubles(pairs: Sequence[Pair]) -> list[str]:
+    names: dict[str, list[str]] = {}
+    for pair in pairs:
+        names.setdefault(pair.sha256, []).append(pair.name)
+    return [
+        f"{' and '.join(same)} hold the very same images: one of them would do"
+        for same in names.values()
+        if len(same) > 1
+    ]

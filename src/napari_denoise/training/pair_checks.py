@@ -25,6 +25,8 @@ _SEEN = 0.05
 """A factor this far from 1, or an offset of this share of the span, is worth a word."""
 _CLEAR = 0.25
 """So far, the images cannot be in the same units."""
+_SURE = 4.0
+"""Standard errors that noise does not reach."""
 _CLIPPED_TOP, _CLIPPED_BOTTOM = 0.005, 0.2
 _ALIKE = 0.5
 """Least correlation of block means; less is not the same scene."""
@@ -50,6 +52,8 @@ class Match(NamedTuple):
 
     factor: float = 1.0
     offset: float = 0.0
+    certain: bool = False
+    """Whether it differs from no change by more than the noise explains."""
 
 
 @dataclass(frozen=True)
@@ -82,22 +86,26 @@ class Verdict:
         return all(finding.severity != "error" for finding in self.findings)
 
 
-def check_pair(pair: Pair, window: Window | None = None) -> Verdict:
+def check_pair(
+    pair: Pair, window: Window | None = None, frames: Sequence[int] | None = None
+) -> Verdict:
     """Look at shapes, intensities, alignment, clipping and provenance.
 
     Parameters
     ----------
     pair
         As it is given.
-    window
-        Rows and columns to look at, where others are held out; None for all.
+    window, frames
+        Rows and columns, and numbers of frames, to look at where others are held out; None for
+        all.
     """
     failed = _unusable(pair)
     if failed is not None:
         return Verdict(pair.name, (failed,))
     layout = pair.layout
-    whole = (slice(None), slice(None))
-    shown = _planes(pair, layout, window or whole)
+    window = window or (slice(None), slice(None))
+    frames = range(len(layout.frames)) if frames is None else frames
+    shown = _planes(pair, layout, window, frames)
     same = all(np.array_equal(one, other) for one, other in shown)
     constant = [
         name
@@ -111,12 +119,12 @@ def check_pair(pair: Pair, window: Window | None = None) -> Verdict:
         text = "the noisy and the other image are identical"
         remedy = "nothing can be learnt from it: choose the other image"
         return Verdict(pair.name, (Finding("error", "identical", text, remedy),))
-    matches, span = _matches(pair, layout, window or whole)
-    off = 0.0 if pair.noisy_target else max(_distance(match, span) for match in matches)
-    differs = off > _CLEAR or (off > _SEEN and _fills_its_type(pair, window or whole))
     shift = _shift(shown)
+    matches, span = _matches(pair, layout, window, frames, shift)
+    off = 0.0 if pair.noisy_target else max(_distance(match, span) for match in matches)
+    differs = off > _CLEAR or (off > _SEEN and _fills_its_type(pair, window, frames[0]))
     findings = [
-        *_clipping(pair, window or whole),
+        *_clipping(pair, window, frames[0]),
         *_scene(shown),
         *(_intensity(matches[0], differs) if off > _SEEN else ()),
         *_alignment(shift),
@@ -143,9 +151,11 @@ def _unusable(pair: Pair) -> Finding | None:
     return None
 
 
-def _planes(pair: Pair, layout: Layout, window: Window) -> list[tuple[Plane, Plane]]:
+def _planes(
+    pair: Pair, layout: Layout, window: Window, frames: Sequence[int]
+) -> list[tuple[Plane, Plane]]:
     """Read some frames of both, colour averaged, bad pixels replaced."""
-    chosen = np.unique(np.linspace(0, len(layout.frames) - 1, _FRAMES).round().astype(int))
+    chosen = _spread(frames)
     return [
         (
             _gray(pair.noisy, layout.frames[n], layout, window),
@@ -161,18 +171,33 @@ def _gray(array: Any, index: Index, layout: Layout, window: Window) -> Plane:
     return replace_nonfinite(plane)[0]
 
 
-def _matches(pair: Pair, layout: Layout, window: Window) -> tuple[tuple[Match, ...], float]:
-    """Fit every channel by least squares; also the span of the noisy image."""
+def _spread(frames: Sequence[int]) -> list[int]:
+    places = np.unique(np.linspace(0, len(frames) - 1, _FRAMES).round().astype(int))
+    return [frames[place] for place in places]
+
+
+def _matches(
+    pair: Pair,
+    layout: Layout,
+    window: Window,
+    frames: Sequence[int],
+    shift: tuple[float, float],
+) -> tuple[tuple[Match, ...], float]:
+    """Fit every channel by least squares; also the span of the noisy image.
+
+    A target that is clearly off is moved first: what does not overlap lowers the factor.
+    """
+    moved = shift if np.hypot(*shift) > LARGEST_SHIFT else None
     matches, spans = [], []
     for channel in range(layout.size("C")):
-        numbers = layout.series(channel)
-        chosen = [
-            numbers[i]
-            for i in np.unique(np.linspace(0, len(numbers) - 1, _FRAMES).round()).astype(int)
-        ]
+        numbers = [n for n in frames if layout.channel_of(n) == channel]
+        if not numbers:
+            matches.append(Match())
+            continue
+        chosen = _spread(numbers)
         noisy, clean = (
-            np.concatenate([_values(a, layout.frames[n], layout, window) for n in chosen])
-            for a in (pair.noisy, pair.target)
+            np.concatenate([_values(a, layout.frames[n], layout, window, by) for n in chosen])
+            for a, by in ((pair.noisy, None), (pair.target, moved))
         )
         good = np.isfinite(noisy) & np.isfinite(clean)
         matches.append(least_squares(noisy[good], clean[good]))
@@ -181,38 +206,50 @@ def _matches(pair: Pair, layout: Layout, window: Window) -> tuple[tuple[Match, .
     return tuple(matches), max(spans)
 
 
-def _values(array: Any, index: Index, layout: Layout, window: Window) -> Plane:
-    return np.ravel(color_samples(np.asarray(array[index]), layout)[0][:, *window]).astype(float)
+def _values(
+    array: Any, index: Index, layout: Layout, window: Window, by: tuple[float, float] | None
+) -> Plane:
+    planes = color_samples(np.asarray(array[index]), layout)[0][:, *window].astype(float)
+    if by is not None:
+        from scipy.ndimage import shift
+
+        planes = shift(planes, (0, *by), order=1, mode="nearest")
+    return np.ravel(planes)
 
 
 def least_squares(noisy: Plane, clean: Plane) -> Match:
     """Scale a clean image to a noisy one; the noise stands in the fitted values alone."""
-    if clean.size < 2 or np.ptp(clean) == 0:
+    if clean.size < 3 or np.ptp(clean) == 0:
         return Match()
     mean_noisy, mean_clean = noisy.mean(), clean.mean()
     centred = clean - mean_clean
-    factor = float((centred * (noisy - mean_noisy)).sum() / np.square(centred).sum())
-    return Match(factor, float(mean_noisy - factor * mean_clean))
+    squares = float(np.square(centred).sum())
+    factor = float((centred * (noisy - mean_noisy)).sum() / squares)
+    rest = float(np.std(noisy - mean_noisy - factor * centred))
+    errors = rest / np.sqrt(squares), rest / np.sqrt(clean.size)
+    differences = abs(factor - 1), abs(mean_noisy - mean_clean)
+    certain = any(d > _SURE * e for d, e in zip(differences, errors, strict=True))
+    return Match(factor, float(mean_noisy - factor * mean_clean), certain)
 
 
 def _distance(match: Match, span: float) -> float:
     return max(abs(match.factor - 1), abs(match.offset) / max(span, 1e-30))
 
 
-def _fills_its_type(pair: Pair, window: Window) -> bool:
+def _fills_its_type(pair: Pair, window: Window, number: int) -> bool:
     """Whether both images reach from 0 to the largest integer: each was stretched to it."""
     layout = pair.layout
     for array in (pair.noisy, pair.target):
         if np.dtype(array.dtype).kind not in "iu":
             return False
-        frame = color_samples(np.asarray(array[layout.frames[0]]), layout)[0][:, *window]
+        frame = color_samples(np.asarray(array[layout.frames[number]]), layout)[0][:, *window]
         if frame.min() > 0 or frame.max() < np.iinfo(array.dtype).max:
             return False
     return True
 
 
 def _intensity(match: Match, differs: bool) -> Iterator[Finding]:
-    factor, offset = match
+    factor, offset, _ = match
     if factor <= 0.05:
         text = f"the clean image hardly follows the noisy one (factor {factor:.3g})"
         yield Finding("warning", "intensity", text, "check that both show the same scene")
@@ -222,7 +259,7 @@ def _intensity(match: Match, differs: bool) -> Iterator[Finding]:
     if differs:
         yield Finding("info", "intensity", text, "the clean image is scaled to the noisy one")
     else:
-        remedy = "taken as they are; match = 'always' scales the clean image to the noisy one"
+        remedy = "scaled for training, not for the figures; match = 'always' scales for both"
         yield Finding("info", "intensity", text, remedy)
 
 
@@ -265,9 +302,9 @@ def _alignment(shift: tuple[float, float]) -> Iterator[Finding]:
         yield Finding("warning", "shift", text, "align them, or the network learns to blur")
 
 
-def _clipping(pair: Pair, window: Window) -> Iterator[Finding]:
+def _clipping(pair: Pair, window: Window, number: int) -> Iterator[Finding]:
     layout = pair.layout
-    frame = color_samples(np.asarray(pair.noisy[layout.frames[0]]), layout)[0][:, *window]
+    frame = color_samples(np.asarray(pair.noisy[layout.frames[number]]), layout)[0][:, *window]
     for name, value, most in (
         ("highest", frame.max(), _CLIPPED_TOP),
         ("lowest", frame.min(), _CLIPPED_BOTTOM),

@@ -137,12 +137,22 @@ class Place:
 
 @plain_dataclass(frozen=True)
 class Split:
-    """Pixels of a frame to train on and to validate on; none is both."""
+    """Pixels of a frame to train on and to validate on; none is both.
+
+    Parameters
+    ----------
+    train, validate
+        What they say.
+    closed
+        Held out here or in another frame of the same scene: nothing may be learnt of it.
+    trimmed
+        Pixels drawn as training that were left out because they are closed.
+    """
 
     train: Mask
     validate: Mask
+    closed: Mask
     trimmed: int = 0
-    """Pixels drawn as training that were left out because they are held out."""
 
 
 def split(places: Sequence[Place], regions: Regions) -> list[Split]:
@@ -173,8 +183,8 @@ def split(places: Sequence[Place], regions: Regions) -> list[Split]:
     explicit = drawn and any(region.kind == "validate" for region in regions.regions)
     for place, wanted, own in zip(places, train, validate, strict=True):
         kept = scenes[place.scene, place.shape]
-        trimmed = int((wanted & kept).sum()) if explicit else 0
-        done.append(Split(wanted & ~kept, own, trimmed))
+        trimmed = int((wanted & kept).sum()) if explicit else 0  # else nobody drew it to train on
+        done.append(Split(wanted & ~kept, own, kept, trimmed))
     return done
 
 

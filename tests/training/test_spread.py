@@ -86,6 +86,11 @@ def test_a_network_learns_to_state_its_error():
     for _ in range(150):
         distortion_step(state, pairs.batch(state.step))
         state.step += 1
+    stated, squared = stated_and_squared_error(state, pairs)
+    assert stated == pytest.approx(squared, rel=0.25)
+
+
+def stated_and_squared_error(state, pairs):
     stated, squared = [], []
     for step in range(1000, 1010):
         batch = pairs.batch(step)
@@ -94,7 +99,46 @@ def test_a_network_learns_to_state_its_error():
             mean, variance = state.network.split(state.network(noisy, sigma))
         stated.append(variance.mean().item())
         squared.append((mean - target).square().mean().item())
-    assert np.mean(stated) == pytest.approx(np.mean(squared), rel=0.25)
+    return np.mean(stated), np.mean(squared)
+
+
+def test_settling_changes_the_variance_alone_and_towards_the_error():
+    settings = tiny(
+        config=STATING,
+        distortion={"steps": 151, "settle": 150, "spread": 0.1, "learning_rate": 1e-2},
+        noise={"sigma": (0.2, 0.2)},
+        batch=4,
+    )
+    state, pairs = fresh(settings), synthetic(settings)
+    state.step = 1
+    torch.nn.init.constant_(state.network.error[-1].bias, 8)  # far too much at first
+    before = {name: value.clone() for name, value in state.network.state_dict().items()}
+    for step in range(1, 151):
+        distortion_step(state, pairs.batch(step))
+        state.step += 1
+    changed = {n for n, v in state.network.state_dict().items() if not torch.equal(v, before[n])}
+    assert changed and all(name.startswith("error.") for name in changed)
+    stated, squared = stated_and_squared_error(state, pairs)
+    assert stated == pytest.approx(squared, rel=0.25)
+
+
+def test_the_best_variance_by_deviance_is_the_expected_squared_error_too():
+    torch.manual_seed(0)
+    target = 0.1 * torch.randn(4, 1, 64, 64)
+    output, sigma = torch.zeros_like(target), torch.full((4, 1, 64, 64), 0.2)
+    guesses = torch.linspace(0.5, 2, 31) * target.square().mean()
+    found = [
+        losses.spread_deviance(guess.expand_as(target), output, target, sigma).item()
+        for guess in guesses
+    ]
+    best = guesses[int(np.argmin(found))].item()
+    assert best == pytest.approx(target.square().mean().item(), rel=0.03)
+
+
+def test_settling_needs_a_stated_variance_and_some_steps_before_it():
+    for wrong in ({"steps": 5, "settle": 5, "spread": 0.1}, {"steps": 5, "settle": 2}):
+        with pytest.raises(ValueError, match=r"settle = \d of steps = 5.*expected"):
+            tiny(config=STATING, distortion=wrong)
 
 
 EVEN, SKEWED = 0.01, 0.02  # two points stand for the law, which is exact to second order

@@ -90,6 +90,17 @@ class DistortionStage(Settings):
     warmup: Count = 200
     decay: Count = 0
     """Steps at the end over which the learning rate falls to zero."""
+    settle: Count = 0
+    """Steps after that, of `steps`, in which the image stays and only its variance learns."""
+
+    @model_validator(mode="after")
+    def _settling_is_a_part(self) -> Self:
+        if self.settle and not (self.spread and self.settle < self.steps):
+            raise ValueError(
+                f"settle = {self.settle} of steps = {self.steps}, spread = {self.spread:g}: expected "
+                "fewer than all steps, and spread > 0, which says that a variance is stated"
+            )
+        return self
 
     @model_validator(mode="after")
     def _final_loss_has_its_time(self) -> Self:

@@ -66,6 +66,17 @@ def spread(
     return ((variance - error) / unit).square().mean()
 
 
+def spread_deviance(variance: Tensor, output: Tensor, target: Tensor, sigma: Tensor) -> Tensor:
+    """Poisson deviance of the stated variance from the squared error, in noise variances.
+
+    Least where the variance is the expected squared error, as `spread`, but small variances
+    count as much as large ones. Too steep to share a network with the image.
+    """
+    unit = sigma.square() + VARIANCE_FLOOR
+    stated, error = variance / unit, (output.detach() - target).square() / unit
+    return (stated - error * torch.log(stated + VARIANCE_FLOOR)).mean()
+
+
 def smoothness(output: Tensor) -> Tensor:
     """Mean squared difference to the image shifted by one pixel left and down."""
     across = (output[..., 1:] - output[..., :-1]).square().mean()

@@ -67,9 +67,17 @@ def on_device(batch: Batch, state: TrainingState) -> Patches:
 
 
 def learning_rate(step: int, stage: DistortionStage | AdversarialStage) -> float:
-    """Linear warm-up, constant, then a cosine to zero over the last `decay` steps of a stage."""
+    """Linear warm-up, constant, then a cosine to zero over the last `decay` steps of a stage.
+
+    Another cosine from the top where only the variance settles.
+    """
     rise = min(1.0, (step + 1) / max(1, stage.warmup))
-    done = (step - (stage.steps - stage.decay)) / max(1, stage.decay)
+    settle = stage.settle if isinstance(stage, DistortionStage) else 0
+    last = stage.steps - settle
+    if settle and step >= last:
+        done = (step - last) / settle
+    else:
+        done = (step - (last - stage.decay)) / max(1, stage.decay)
     fall = 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, done))))
     return stage.learning_rate * rise * fall
 
@@ -86,7 +94,7 @@ def distortion_step(state: TrainingState, batch: Batch) -> dict[str, float]:
     patches = on_device(batch, state)
     output = state.model(patches.noisy, patches.sigma, patches.features).float()
     mean, variance = state.network.split(output)
-    falling = state.step >= stage.steps - stage.decay
+    falling = state.step >= stage.steps - stage.settle - stage.decay
     kind = stage.final_loss if stage.final_loss and falling else stage.loss
     terms = {"pixel": pixel_loss(kind, mean, patches)}
     total = terms["pixel"]
@@ -94,6 +102,8 @@ def distortion_step(state: TrainingState, batch: Batch) -> dict[str, float]:
         shot = patches.noisy if batch.noisy_target else None
         terms["spread"] = losses.spread(mean, variance, patches.target, patches.sigma, shot)
         total = total + stage.spread * terms["spread"]
+        if state.step >= stage.steps - stage.settle:
+            total = losses.spread_deviance(variance, mean, patches.target, patches.sigma)
     values = _checked(terms, state.step)
     rate = learning_rate(state.step, stage)
     norm = _update(state, state.model, state.optimiser, total, rate)

@@ -55,7 +55,10 @@ def _stretch(stage: _Stage, steps: int) -> _Stage:
         return min(max(round(length * steps / stage.steps), least), steps)
 
     decay = part(stage.decay, 1) if stage.decay else 0
-    return replace(stage, steps=steps, warmup=part(stage.warmup, 0), decay=decay)
+    values: dict[str, int] = {"steps": steps, "warmup": part(stage.warmup, 0), "decay": decay}
+    if isinstance(stage, DistortionStage):
+        values["settle"] = min(part(stage.settle, 0), steps - 1)
+    return replace(stage, **values)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -135,7 +135,9 @@ def training_settings(
     rate = asked.learning_rate or first.learning_rate
     ratio = rate / first.learning_rate
     stated = bool(card.config.get("spread"))
-    first = replace(first, learning_rate=rate, spread=first.spread or 0.05 if stated else 0.0)
+    if not stated or noisy_target:  # settling knows no noise of the targets
+        first = replace(first, settle=0)
+    first = replace(first, learning_rate=rate, spread=(first.spread or 0.05) if stated else 0.0)
     if noisy_target:
         first = replace(first, loss="relative" if radiance else "l2", final_loss=None)
     if second is not None:

@@ -1,6 +1,7 @@
 """Tiny generators with random weights, for tests that need a network but not quality."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -10,10 +11,14 @@ from napari_denoise.models.weights import save_weights
 
 
 def write_tiny_weights(
-    path: Path, channels: int = 1, seed: int = 0, *, spread: bool = False
+    path: Path, channels: int = 1, seed: int = 0, *, spread: bool = False, features: int = 0
 ) -> Path:
-    """Write weights that change an image visibly and depend on every input pixel in reach."""
-    config = {"channels": channels, "widths": [8, 8], "blocks": [1, 1, 1], "spread": spread}
+    """Write weights that change an image visibly and depend on every input pixel in reach.
+
+    With `features` (8: albedo and normal) they are weights for renders.
+    """
+    config: dict[str, Any] = {"channels": channels, "widths": [8, 8], "blocks": [1, 1, 1]}
+    config |= {"spread": spread, "features": features}
     torch.manual_seed(seed)
     network = build("two-scale", config)
     with torch.no_grad():
@@ -24,9 +29,9 @@ def write_tiny_weights(
         description="Random weights for tests",
         architecture="two-scale",
         config=config,
-        domain="microscopy" if channels == 1 else "photo",
+        domain="render" if features else "microscopy" if channels == 1 else "photo",
         channels=channels,
-        mapping="anscombe" if channels == 1 else "affine",
+        mapping="log" if features else "anscombe" if channels == 1 else "affine",
         noise_range=(0.0, 0.35),
     )
     save_weights(path, card, network.state_dict())

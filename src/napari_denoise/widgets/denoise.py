@@ -19,6 +19,7 @@ from qtpy.QtWidgets import QWidget
 from napari_denoise.widgets.actions import Actions
 from napari_denoise.widgets.compare import Compare, show_residual
 from napari_denoise.widgets.form import SettingsForm
+from napari_denoise.widgets.guides import Guiding
 from napari_denoise.widgets.history import History
 from napari_denoise.widgets.jobs import Found, Jobs, Measured, discover, measure
 from napari_denoise.widgets.layers import (
@@ -80,7 +81,9 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         self.runner = Runner(viewer, self._jobs, self.history)
         self.undo = Undo(viewer, self.history)
         self.compare = Compare(self.history)
+        self._guiding = Guiding(viewer.layers)
         self._sources: list[Source] = []
+        self._watched: list[Image] = []
         self._made: list[tuple[Source, Image]] = []
         self._measuring: Task | None = None
         self._closed = False
@@ -138,6 +141,7 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         self.actions.compare.native.pressed.connect(self._start_comparing)
         self.actions.compare.native.released.connect(self._stop_comparing)
         self.form.changed.connect(self._settings_changed)
+        self.form.guides.chosen.connect(self._guide_chosen)
         for part in (self.preview, self.runner, self.undo):
             part.said.connect(self._say)
             part.failed.connect(self._fail)
@@ -187,19 +191,34 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
                 sources.append(Source.of(layer))
             except ValueError as error:
                 self._problem = f"“{layer.name}”: {error}"
-        if not _same(sources, self._sources):
-            self._watch(sources)
-            self.form.noise_note.say("")
-            self.actions.status.withdraw_remedy()
-            self._settle.start()
+        self._take(self._guiding.attach(sources))
+        self._watch(self._guiding.watched(sources))
+        self.form.guides.offer(self._guiding.offer(self._sources))
         self._update()
 
-    def _watch(self, sources: list[Source]) -> None:
-        for source in self._sources:
-            source.layer.events.data.disconnect(self._select)
+    def _take(self, sources: list[Source]) -> None:
+        """Work with these from now on; nothing is measured anew where they are the same."""
+        if _same(sources, self._sources):
+            return
+        others = [s.layer for s in sources] != [s.layer for s in self._sources]
+        if others and self.form.weights.value == "auto":
+            self.form.guides.weights(None)  # unknown until measured
         self._sources = sources
-        for source in sources:
-            source.layer.events.data.connect(self._select)
+        self.form.noise_note.say("")
+        self.actions.status.withdraw_remedy()
+        self._settle.start()
+
+    def _watch(self, layers: list[Image]) -> None:
+        """Follow new data of these layers, and of no others."""
+        for layer in self._watched:
+            layer.events.data.disconnect(self._select)
+        self._watched = layers
+        for layer in layers:
+            layer.events.data.connect(self._select)
+
+    def _guide_chosen(self, role: str, choice: str) -> None:
+        self._guiding.choose(self._sources[0].layer, role, choice)
+        self._select()
 
     def _removed(self, event: Any) -> None:
         if self._closed:
@@ -458,13 +477,7 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
 
 
 def _same(a: Sequence[Source], b: Sequence[Source]) -> bool:
-    return len(a) == len(b) and all(
-        x.layer is y.layer
-        and x.axes == y.axes
-        and len(x.levels) == len(y.levels)
-        and all(p is q for p, q in zip(x.levels, y.levels, strict=True))
-        for x, y in zip(a, b, strict=True)
-    )
+    return len(a) == len(b) and all(x.same_as(y) for x, y in zip(a, b, strict=True))
 
 
 def _closer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 from napari_denoise.core.noise import MOST_SKEWED, NoiseModel
 from napari_denoise.core.settings import ChannelNoise, DenoiseSettings
 from napari_denoise.models.catalogue import WeightsInfo, list_weights
+from napari_denoise.widgets.guide_rows import GuideRows
 from napari_denoise.widgets.parts import (
     Section,
     beside,
@@ -86,6 +88,7 @@ class SettingsForm:
         )
         self._layout.addRow(self.picked)
         self._layout.addRow(self.card_section)
+        self.guides = GuideRows(self._layout)
         self.weights.changed.connect(self._show_card)
         self.fill_weights(list_weights())
 
@@ -217,8 +220,7 @@ class SettingsForm:
     def fill_weights(self, found: Sequence[WeightsInfo]) -> None:
         """Offer these weights besides "Auto"."""
         self._catalogue = {info.name: info for info in found}
-        choices = [("Auto", "auto"), *((info.card.title, info.name) for info in found)]
-        _offer(self.weights, choices)
+        _offer(self.weights, [("Auto", "auto"), *_weights_choices(found)])
         self._show_card()
 
     def fill_devices(self, devices: Sequence[str]) -> None:
@@ -237,6 +239,7 @@ class SettingsForm:
         info = self._catalogue.get(name or "") or self._catalogue.get(self.weights.value)
         if self.weights.value != "auto":
             self.picked.say("")
+        self.guides.weights(info)
         self.card_section.setVisible(info is not None)
         self.card.setText(card_text(info) if info else "")
         self.weights.tooltip = (
@@ -257,6 +260,14 @@ class SettingsForm:
             (self.skewness, "model"),
         ):
             self._layout.setRowVisible(widget.native, self.noise.value == kind)
+
+
+def _weights_choices(found: Sequence[WeightsInfo]) -> list[tuple[str, str]]:
+    """Label weights by their titles, and by their names too where titles repeat."""
+    count = Counter(info.card.title for info in found)
+    repeated = {title for title, times in count.items() if times > 1}
+    titles = [(info.card.title, info.name) for info in found]
+    return [(f"{t} ({name})" if t in repeated else t, name) for t, name in titles]
 
 
 def _form_layout(widget: QWidget) -> QFormLayout:

@@ -15,9 +15,11 @@ import numpy as np
 
 from napari_denoise.core.axes import Layout
 from napari_denoise.core.settings import DenoiseSettings
+from napari_denoise.io.metadata import ImageMeta
+from napari_denoise.layer_data import FILE
 from napari_denoise.widgets.apply import rebuild_levels
 from napari_denoise.widgets.history import Entry
-from napari_denoise.widgets.layers import Box, Source, sample_hash
+from napari_denoise.widgets.layers import Box, Source
 from napari_denoise.widgets.preview import Piece
 from napari_denoise.widgets.storage import allocate, copy_frames, temporary_store
 
@@ -30,25 +32,27 @@ class Jobs:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[int, tuple[Source, DenoiseSettings, int, StackJob]] = {}
+        self._kept: dict[int, tuple[Source, DenoiseSettings, tuple[int, ...], StackJob]] = {}
 
     def prepare(self, source: Source, settings: DenoiseSettings) -> StackJob:
         """Load the weights and measure the noise, unless that was done (worker threads)."""
         with self._lock:
-            sample = sample_hash(source.array)
-            kept = self._find(source, settings, sample)
+            samples = source.samples
+            kept = self._find(source, settings, samples)
             if kept is None:
                 kept = _prepare(source, settings)
-                self._kept[id(source.layer)] = (source, settings, sample, kept)
+                self._kept[id(source.layer)] = (source, settings, samples, kept)
             return kept
 
-    def _find(self, source: Source, settings: DenoiseSettings, sample: int) -> StackJob | None:
+    def _find(
+        self, source: Source, settings: DenoiseSettings, samples: tuple[int, ...]
+    ) -> StackJob | None:
         old = self._kept.get(id(source.layer))
-        if old is None or old[0].array is not source.array or old[0].axes != source.axes:
+        if old is None or not old[0].same_as(source):
             return None
         _, asked, measured, job = old
         alike = replace(asked, strength=settings.strength, tile=settings.tile) == settings
-        if not alike or measured != sample:
+        if not alike or measured != samples:
             return None
         return (
             job
@@ -58,7 +62,9 @@ class Jobs:
 
     def forget(self, layer: Any) -> None:
         """Let go of a layer's data."""
-        self._kept.pop(id(layer), None)
+        for key, (source, *_) in list(self._kept.items()):
+            if layer is source.layer or any(layer is guide.layer for guide in source.guides):
+                self._kept.pop(key, None)
 
     def clear(self) -> None:
         """Let go of everything."""
@@ -66,10 +72,15 @@ class Jobs:
 
 
 def _prepare(source: Source, settings: DenoiseSettings) -> StackJob:
+    from napari_denoise.batch.work import prepare
     from napari_denoise.inference.denoiser import Denoiser
 
     denoiser = Denoiser.load(settings.weights, settings.device, settings.precision)
-    job = denoiser.prepare(source.array, source.axes, settings=settings)
+    extra = source.layer.metadata.get(FILE, {}).get("extra", {})
+    meta = ImageMeta(source.axes, features=source.features, extra=extra)
+    job = prepare(denoiser, source.array, meta, settings)
+    if not job.engine.features:
+        job.features = None  # the form says that they are of no use to these weights
     _ = job.info.sha256  # reads the file once, here rather than where the card is shown
     return job
 
@@ -253,7 +264,15 @@ def _run_one(
             yield None
             levels = made or levels
     after = yield from _fingerprint(source)
-    yield Finished(work, levels, job.provenance(), job.warnings, before != after)
+    yield Finished(work, levels, _note(source, job), job.warnings, before != after)
+
+
+def _note(source: Source, job: StackJob) -> dict[str, Any]:
+    """Provenance, with the names of the layers that albedo and normal came from."""
+    note = job.provenance()
+    if job.features is not None:
+        note["feature_layers"] = {guide.role: guide.layer.name for guide in source.guides}
+    return note
 
 
 def _place(work: Work, index: Any) -> Any:

@@ -27,11 +27,31 @@ _LETTERS = {
     "X": ("x", "col", "column", "columns", "width"),
 }
 _LETTER_OF = {word: letter for letter, words in _LETTERS.items() for word in words}
-_GUIDES = ("albedo", "normal")
+GUIDES = ("albedo", "normal")
+"""Roles of the layers that a renderer gives beside the colour."""
 _SAMPLE_BYTES = 1 << 16
 
 Box = tuple[slice, ...]
 """A range per dimension of a layer, without the colour samples."""
+
+
+@dataclass(frozen=True, eq=False)
+class Guide:
+    """The albedo or normal of a colour layer, as it is now.
+
+    Parameters
+    ----------
+    role
+        One of `GUIDES`.
+    layer
+        Where it comes from; it may leave the viewer, the array stays.
+    array
+        Its finest level, of the colour's shape with three samples.
+    """
+
+    role: str
+    layer: Image
+    array: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +66,14 @@ class Source:
         Its arrays, finest first; one where it is not multiscale.
     axes
         One letter per dimension, as in `Layout`.
+    guides
+        Albedo and normal that go with it; at most one of each.
     """
 
     layer: Image
     levels: tuple[Any, ...]
     axes: str
+    guides: tuple[Guide, ...] = ()
 
     @classmethod
     def of(cls, layer: Image) -> Source:
@@ -94,6 +117,28 @@ class Source:
     def current(self) -> bool:
         """Whether the layer still holds these very arrays."""
         return holds(self.layer, self.levels)
+
+    @property
+    def features(self) -> dict[str, Any]:
+        """The guides as the engine takes them: role and array."""
+        return {guide.role: guide.array for guide in self.guides}
+
+    @property
+    def samples(self) -> tuple[int, ...]:
+        """Hashes of thin samples of all arrays, see `sample_hash`."""
+        return tuple(sample_hash(a) for a in (self.array, *self.features.values()))
+
+    def same_as(self, other: Source) -> bool:
+        """Whether another one reads the very same arrays in the same way."""
+        mine = [*self.levels, *self.features.values()]
+        others = [*other.levels, *other.features.values()]
+        return (
+            self.layer is other.layer
+            and self.axes == other.axes
+            and [g.role for g in self.guides] == [g.role for g in other.guides]
+            and len(mine) == len(others)
+            and all(a is b for a, b in zip(mine, others, strict=True))
+        )
 
 
 def levels_of(layer: Image) -> tuple[Any, ...]:
@@ -165,13 +210,16 @@ def targets(layers: Any) -> list[Image]:
     images = [bare(x) for x in layers if isinstance(x, Image) and not is_helper(x)]
     chosen = [x for x in images if x in layers.selection]
     if len(chosen) > 1:
-        chosen = [x for x in chosen if _role(x) not in _GUIDES] or chosen
+        chosen = [x for x in chosen if group_of(x)[1] not in GUIDES] or chosen
     return chosen
 
 
-def _role(layer: Image) -> str:
+def group_of(layer: Any) -> tuple[str, str]:
+    """Return the id of the render that a layer belongs to, and its role in it."""
     group = layer.metadata.get(GROUP)
-    return str(group.get("role", "")) if isinstance(group, dict) else ""
+    if not isinstance(group, dict):
+        return "", ""
+    return str(group.get("id", "")), str(group.get("role", ""))
 
 
 def provenance(layer: Image) -> dict[str, Any] | None:

@@ -98,12 +98,11 @@ def percent_of(slider: mg.Slider) -> QLabel:
     return label
 
 
-def narrow(combo: mg.ComboBox) -> None:
+def narrow(combo: mg.ComboBox | QComboBox) -> None:
     """Let long choices be cut off rather than widen the dock."""
-    combo.native.setSizeAdjustPolicy(
-        QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-    )
-    combo.native.setMinimumContentsLength(8)
+    native = getattr(combo, "native", combo)
+    native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    native.setMinimumContentsLength(8)
 
 
 def flatten(choices: mg.RadioButtons) -> None:

@@ -108,7 +108,7 @@ class Preview:
         span = wanted_plane(source, plane, view)
         pieces = plan(source.layout, view)
         overlay = self._overlays.get(id(source.layer))
-        if overlay is None or overlay.plane != span or overlay.source.array is not source.array:
+        if overlay is None or overlay.plane != span or not overlay.source.same_as(source):
             return PreviewOrder(source, pieces, span)
         return PreviewOrder(source, [p for p in pieces if not overlay.has(p)], None)
 

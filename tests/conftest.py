@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -15,6 +16,16 @@ for _name in ("DATA", "CONFIG", "CACHE", "STATE"):
     os.environ[f"XDG_{_name}_HOME"] = str(_HOME / _name.lower())
 os.environ["NAPARI_CONFIG"] = str(_HOME / "napari" / "settings.yaml")
 os.environ.setdefault("QT_API", "pyside6")
+
+# Networks this small spend more time waiting for a second thread than computing, here and in the
+# processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Spare what was imported from every later collection: napari asks for one per viewer."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +55,6 @@ def as_napari(layers: list[Any]) -> list[Any]:
     from napari.layers import Layer
 
     return [Layer.create(*layer).as_layer_data_tuple() for layer in layers]
-
-
-def test_importing_this_loads_neither_torch_nor_napari_nor_qt() -> None:
-    code = (
-        "import sys, napari_denoise.contributions, napari_denoise.layer_data;"
-        "print([m for m in ('torch', 'napari', 'qtpy', 'magicgui') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 def test_folders_and_unknown_files_are_left_to_others(tmp_path: Path, cells: Path) -> None:

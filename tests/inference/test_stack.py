@@ -1,6 +1,7 @@
 import dask.array as da
 import numpy as np
 import pytest
+import torch
 import zarr
 
 from _networks import write_tiny_weights
@@ -43,6 +44,16 @@ def test_the_tile_size_does_not_change_the_result(gray, shape, mapping):
     assert np.abs(whole - image).max() > 1  # the network did something
     for result in tiled:
         assert np.abs(result - whole).max() <= 1e-5 * 200
+
+
+def test_more_threads_do_not_change_the_result(gray):
+    image, before = noisy((150, 170), np.float32), torch.get_num_threads()
+    results = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        results.append(gray(image, noise=NOISE, intensity_range=(50, 250)))
+    torch.set_num_threads(before)
+    assert np.abs(results[0] - results[1]).max() <= 1e-5 * 200
 
 
 @pytest.mark.parametrize(

@@ -2,36 +2,42 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from _writers import cut_off, held, stuck
 
+from _processes import CONTEXT
 from napari_denoise.io.atomic import replacing
 from napari_denoise.io.errors import FileError, FileExists
 from napari_denoise.io.metadata import ImageMeta
 from napari_denoise.io.readers import read
 from napari_denoise.io.writers import write
 
-SLOW_WRITER = """
-import sys, time
-import dask.array as da, numpy as np
-from napari_denoise.io.metadata import ImageMeta
-from napari_denoise.io.writers import write
 
-def slow(block, block_info):
-    if block_info[0]["chunk-location"][0] == 3:
-        print("writing", flush=True)
-        time.sleep(60)
-    return block
-
-zeros = da.zeros((6, 300, 300), chunks=(1, 300, 300), dtype="uint16")
-data = zeros.map_blocks(slow, dtype="uint16", meta=np.empty((0, 0, 0), "uint16"))
-write(sys.argv[1], data, ImageMeta("TYX"), overwrite=True)
-"""
+@contextmanager
+def writing(
+    how: Callable[..., None], path: Path, *more: Any
+) -> Iterator[tuple[BaseProcess, Connection]]:
+    """Write in another process, and be told by it; the process is gone afterwards."""
+    here, there = CONTEXT.Pipe()
+    writer = CONTEXT.Process(target=how, args=(path, there, *more))
+    writer.start()
+    there.close()
+    try:
+        yield writer, here
+        writer.join(60)
+    finally:
+        writer.kill()
+        writer.join()
+        here.close()
 
 
 @pytest.mark.parametrize("name", ["a.ome.tif", "a_#.png"])
@@ -39,35 +45,16 @@ def test_a_killed_writer_leaves_the_old_file_whole(tmp_path: Path, name: str) ->
     old = np.arange(6 * 300 * 300, dtype="uint32").reshape(6, 300, 300).astype("uint16")
     files = write(tmp_path / name, old, ImageMeta("TYX", extra={"napari_denoise": {"a": 1}}))
     before = {file: file.read_bytes() for file in files}
-    command = [sys.executable, "-c", SLOW_WRITER, str(tmp_path / name)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "writing\n"  # three of six planes are on the disk
+    with writing(stuck, tmp_path / name) as (writer, said):
+        assert said.recv() == "writing"  # three of six planes are on the disk
         time.sleep(0.1)
         os.kill(writer.pid, signal.SIGKILL)
-    assert writer.returncode == -signal.SIGKILL
+    assert writer.exitcode == -signal.SIGKILL
     assert {file: file.read_bytes() for file in files} == before
     assert any(file.suffix == ".tmp" for file in tmp_path.iterdir())  # it was at work
     array, meta = read(tmp_path if name == "a_#.png" else tmp_path / name)
     np.testing.assert_array_equal(array, old)
     assert meta.extra["napari_denoise"] == {"a": 1}
-
-
-FULL_DISK = """
-import resource, signal, sys
-import numpy as np
-from napari_denoise.io.metadata import ImageMeta
-from napari_denoise.io.writers import write
-
-# A write that the system cuts off, as a full disk or a quota does.
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-data = np.random.default_rng(0).integers(0, 65535, (6, 300, 300)).astype("uint16")
-try:
-    write(sys.argv[1], data, ImageMeta("TYX"), overwrite=True)
-except ValueError as error:
-    print(type(error).__name__, error)
-"""
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX resource limits")
@@ -77,9 +64,10 @@ def test_a_write_cut_off_by_the_system_leaves_nothing_half_written(
 ) -> None:
     files = write(tmp_path / name, np.ones((6, 30, 30), "uint16"), ImageMeta("TYX"))
     before = {file: file.read_bytes() for file in files}
-    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / name)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("FileError") and "could not be written" in done.stdout
+    with writing(cut_off, tmp_path / name) as (writer, said):
+        told = said.recv()
+    assert writer.exitcode == 0
+    assert told.startswith("FileError") and "could not be written" in told
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
@@ -126,46 +114,17 @@ def test_a_file_that_appears_meanwhile_is_kept(
     assert sorted(tmp_path.iterdir()) == targets
 
 
-WRITER = """
-import sys
-import dask.array as da, numpy as np
-from napari_denoise.io.errors import FileExists
-from napari_denoise.io.metadata import ImageMeta
-from napari_denoise.io.writers import write
-
-value, note = int(sys.argv[2]), {"napari_denoise": {"made by": sys.argv[2]}}
-
-def held(block, block_info):
-    if block_info[0]["chunk-location"][0] == 1:
-        print("writing", flush=True)
-        sys.stdin.readline()
-    return block + np.uint16(value)
-
-zeros = da.zeros((3, 30, 30), chunks=(1, 30, 30), dtype="uint16")
-data = zeros.map_blocks(held, dtype="uint16", meta=np.empty((0, 0, 0), "uint16"))
-try:
-    # Only one of the two leaves a sidecar.
-    meta = ImageMeta("TYX", extra=note if value == 1 else {})
-    write(sys.argv[1], data, meta, overwrite=sys.argv[3] == "overwrite")
-    print("done")
-except FileExists as error:
-    print(error)
-"""
-
-
 @pytest.mark.parametrize("overwrite", [True, False])
 @pytest.mark.parametrize("name", ["a.ome.tif", "a_#.png"])
 def test_of_two_writers_at_once_one_wins_whole(tmp_path: Path, name: str, overwrite: bool) -> None:
-    command = [sys.executable, "-c", WRITER, str(tmp_path / name)]
-    how = "overwrite" if overwrite else "never"
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    writers = [subprocess.Popen([*command, value, how], **pipes) for value in "12"]
-    for writer in writers:
-        assert writer.stdout.readline() == "writing\n"
-    for writer in writers:  # both are in the middle of it
-        writer.stdin.write("go\n")
-        writer.stdin.flush()
-    said = [writer.communicate(timeout=60)[0].strip() for writer in writers]
+    with (
+        writing(held, tmp_path / name, 1, overwrite) as (_, one),
+        writing(held, tmp_path / name, 2, overwrite) as (_, two),
+    ):
+        assert [one.recv(), two.recv()] == ["writing"] * 2
+        for writer in (one, two):  # both are in the middle of it
+            writer.send("go")
+        said = [one.recv(), two.recv()]
     failed = [text for text in said if text != "done"]
     assert len(failed) == (0 if overwrite else 1)
     assert all("it appeared while the result was computed" in text for text in failed)
@@ -178,10 +137,8 @@ def test_of_two_writers_at_once_one_wins_whole(tmp_path: Path, name: str, overwr
 
 
 def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", SLOW_WRITER, str(tmp_path / "a.ome.tif")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "writing\n"
+    with writing(stuck, tmp_path / "a.ome.tif") as (writer, said):
+        assert said.recv() == "writing"
         write(tmp_path / "a.ome.tif", np.ones((5, 7)), ImageMeta("YX"))
         alive = list(tmp_path.glob(".*"))
         os.kill(writer.pid, signal.SIGKILL)

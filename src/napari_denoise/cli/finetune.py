@@ -364,8 +364,8 @@ def _print_table(result: Result) -> None:
 
     if not result.rows:
         return
-    title = f"Held out, against {result.against}; {result.peak}"
-    table = Table(title=title, box=None, header_style="bold", title_justify="left")
+    out().print(f"Held out, against {result.against}; {result.peak}", soft_wrap=True)
+    table = Table(box=None, header_style="bold")
     for column in ("", "PSNR", "SSIM", "mean intensity"):
         table.add_column(column, justify="left" if not column else "right")
     for name, row in result.rows.items():

@@ -1,0 +1,168 @@
+"""`napari-denoise finetune` and `weights import|export|remove|rename`, as they are typed."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from _networks import write_tiny_weights
+from napari_denoise.cli import app
+from napari_denoise.models.catalogue import BUNDLED, find_weights, list_weights, user_folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Weights, and two noisy pictures of one scene with the clean one."""
+    folder = tmp_path_factory.mktemp("data")
+    write_tiny_weights(folder / "base.safetensors")
+    y, x = np.mgrid[:48, :80]
+    clean = 120 + 60 * np.sin(x / 9) * np.cos(y / 7)
+    rng = np.random.default_rng(0)
+    for name, image in (
+        ("clean", clean),
+        *((f"shot{n}", clean + rng.normal(0, 15, clean.shape)) for n in "ab"),
+    ):
+        Image.fromarray(np.uint8(np.clip(image, 0, 255))).save(folder / f"{name}.png")
+    return folder
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def tune(data, *arguments):
+    small = ("--base", data / "base.safetensors", "--patch", 16, "--batch", 2, "--device", "cpu")
+    return run("finetune", *small, *arguments)
+
+
+def test_a_pair_becomes_weights_a_table_and_a_curve(data, tmp_path):
+    target = tmp_path / "mine.safetensors"
+    pair = ("--noisy", data / "shota.png", "--clean", data / "clean.png")
+    done = tune(data, *pair, "--steps", 3, "-o", target)
+    assert done.exit_code == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines[2:5]] == ["noisy", "base", "fine-tuned"]
+    assert "against the base" in done.stdout or "NO better than the base" in done.stdout
+    assert find_weights(target).card.recipe["finetune"]["pairs"][0]["files"] == [
+        "shota.png",
+        "clean.png",
+    ]
+    folder = tmp_path / "mine.finetuning"
+    with (folder / "log.csv").open() as file:
+        assert list(csv.DictReader(file))[-1]["psnr_faithful"]
+    with Image.open(folder / "curve.png") as curve:
+        assert curve.size == (900, 640)
+    again = tune(data, *pair, "--steps", 3, "-o", target)
+    assert again.exit_code == 2 and "--overwrite" in again.stderr
+    target.unlink()
+    again = tune(data, *pair, "--steps", 3, "-o", target)
+    assert again.exit_code == 2 and "--resume" in again.stderr
+    over = tune(data, *pair, "--steps", 2, "-o", target, "--overwrite", "--json")
+    assert over.exit_code == 0, over.stderr
+    assert set(json.loads(over.stdout)["rows"]) == {"noisy", "base", "fine-tuned"}
+
+
+def test_one_clean_image_for_all_and_a_pair_held_out(data, tmp_path):
+    shots = ("--noisy", data / "shota.png", "--noisy", data / "shotb.png")
+    regions = tmp_path / "r.json"
+    regions.write_text(json.dumps({"regions": [
+        {"kind": "train", "pair": "shota", "rectangle": [0, 0, 48, 40]},
+        {"kind": "validate", "pair": "shotb", "rectangle": [0, 30, 48, 80]},
+    ]}))  # fmt: skip
+    options = (
+        *shots,
+        "--clean",
+        data / "clean.png",
+        "--steps",
+        2,
+        "-o",
+        tmp_path / "w.safetensors",
+    )
+    done = tune(data, *options, "--regions", regions)
+    assert done.exit_code == 0, done.stderr
+    assert "480 pixels drawn to train on are held out" in done.stderr.replace("\n", " ")
+    wrong = tune(data, *options, "--overwrite", "--hold-out", "other*")
+    assert wrong.exit_code == 2 and "no pair of that name" in wrong.stderr
+    whole = tune(data, *options, "--overwrite", "--hold-out", "*b")
+    assert whole.exit_code == 2  # they are one scene: nothing is left
+    assert "every frame is held out" in whole.stderr
+
+
+def test_a_dry_run_says_how_long_it_takes_and_writes_nothing(data, tmp_path):
+    pair = ("--noisy", data / "shota.png", "--second", data / "shotb.png")
+    done = tune(data, *pair, "--steps", 20, "-o", tmp_path / "w.safetensors", "--dry-run")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.startswith("20 steps of 2 patches of 16 px in about")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "no pairs: give --noisy"),
+        (("--noisy", "shota.png"), "1 --noisy and 0 --clean"),
+        (("--noisy", "shota.png", "--clean", "clean.png", "--second", "shotb.png"), "one of them"),
+        (("--noisy", "clean.png", "--clean", "clean.png"), "identical"),
+        (("--noisy", "shota.png", "--clean", "clean.png", "--minutes", "1"), "give one of them"),
+        (("--noisy", "shota.png", "--clean", "clean.png", "--recipe", "best"), "choose faithful"),
+    ],
+)
+def test_what_cannot_be_done_is_said_at_once(data, tmp_path, arguments, message):
+    given = [data / a if a.endswith(".png") else a for a in arguments]
+    done = tune(data, *given, "--steps", 2, "-o", tmp_path / "w.safetensors")
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_bundled_weights_are_never_overwritten(data, tmp_path):
+    pair = ("--noisy", data / "shota.png", "--clean", data / "clean.png", "--steps", 2)
+    for name in ("microscopy", BUNDLED / "new.safetensors"):
+        done = tune(data, *pair, "--overwrite", "-o", name)
+        assert done.exit_code == 2 and "bundled" in done.stderr
+
+
+def test_own_weights_come_in_go_out_change_names_and_go(data, tmp_path):
+    done = run("weights", "import", data / "base.safetensors", "--name", "one of mine")
+    assert done.exit_code == 0, done.stderr
+    assert "one of mine" in {info.name for info in list_weights()}
+    again = run("weights", "import", data / "base.safetensors", "--name", "one of mine")
+    assert again.exit_code == 2 and "--overwrite" in again.stderr
+    assert run("weights", "rename", "one of mine", "mine").exit_code == 0
+    assert not (user_folder() / "one of mine.safetensors").exists()
+    out = run("weights", "export", "mine", tmp_path)
+    assert out.exit_code == 0
+    exported = tmp_path / "mine.safetensors"
+    assert exported.read_bytes() == Path(data / "base.safetensors").read_bytes()
+    assert run("weights", "remove", "mine").exit_code == 0
+    assert not (user_folder() / "mine.safetensors").exists()
+    gone = run("weights", "remove", "mine")
+    assert gone.exit_code == 2 and "no weights of your own are called 'mine'" in gone.stderr
+
+
+def test_bundled_and_broken_weights_are_left_alone(data, tmp_path):
+    for command in (("remove", "microscopy"), ("rename", "microscopy", "x")):
+        done = run("weights", *command)
+        assert done.exit_code == 2 and "bundled" in done.stderr
+    taken = run("weights", "import", data / "base.safetensors", "--name", "photo")
+    assert taken.exit_code == 2 and "bundled" in taken.stderr
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes((data / "base.safetensors").read_bytes()[:-100])
+    assert run("weights", "import", broken).exit_code == 2
+    assert run("weights", "import", data / "base.safetensors", "--name", "../x").exit_code == 2

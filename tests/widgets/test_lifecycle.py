@@ -162,7 +162,7 @@ import napari
 from qtpy.QtTest import QTest
 viewer = napari.Viewer(show=False)
 _, widget = viewer.window.add_plugin_dock_widget("napari-denoise", "Denoise")
-for _ in range(600):
+for _ in range(6000):
     QTest.qWait(50)
     if widget.form.device.choices[1:]:
         break
@@ -170,5 +170,5 @@ assert "torch" in sys.modules
 print("fine")
 viewer.close()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert done.stdout.strip() == "fine", done.stderr

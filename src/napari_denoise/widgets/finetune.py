@@ -1,0 +1,471 @@
+"""The Fine-tune dock widget: from a user's own pairs to weights that are better on them."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import ErrorNotification, notification_manager
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QEvent, QSize, QTimer
+from qtpy.QtWidgets import QLabel, QWidget
+
+from napari_denoise.models.catalogue import list_weights
+from napari_denoise.widgets import finetune_kept
+from napari_denoise.widgets.denoise import DenoiseWidget
+from napari_denoise.widgets.finetune_drawing import Drawing
+from napari_denoise.widgets.finetune_entries import Entry, entry_again
+from napari_denoise.widgets.finetune_form import FineTuneForm
+from napari_denoise.widgets.finetune_looks import Look
+from napari_denoise.widgets.finetune_offer import Offer
+from napari_denoise.widgets.finetune_pairs import PairsTable
+from napari_denoise.widgets.finetune_result import SideBySide
+from napari_denoise.widgets.finetune_run import (
+    Asked,
+    Control,
+    Ended,
+    Happening,
+    Looked,
+    Phase,
+    Planned,
+    Saved,
+    Stepped,
+    estimate,
+    finetuning,
+    look_side_by_side,
+    save,
+)
+from napari_denoise.widgets.finetune_sight import Sight
+from napari_denoise.widgets.finetune_watch import WatchPage
+from napari_denoise.widgets.jobs import Found, discover
+from napari_denoise.widgets.parts import FittingScroll, Status, button, column, keep_height, row
+from napari_denoise.widgets.workers import Task
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+_WIDTH = 360
+_SETTLE_MS = 300
+
+
+class FineTuneWidget(QWidget):  # type: ignore[misc]  # Qt has no types
+    """Fine-tune weights on pairs, watch it, and save what is better.
+
+    Parameters
+    ----------
+    viewer
+        Where the layers are.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._closed = False
+        self._task: Task | None = None
+        self._small_tasks: list[Task] = []
+        self.control = Control()
+        self.asked: Asked | None = None
+        self._at_work: list[Entry] = []
+        self.ended: Ended | None = None
+        self._anyway = False
+        self.sight = Sight(viewer)
+        self.side = SideBySide(viewer)
+        self._build()
+        self._settle = QTimer(self)
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(_SETTLE_MS)
+        self._settle.timeout.connect(self._look_again)
+        self._connect()
+        self._do(discover, on_event=self._found)
+        self.offer.show_kept(finetune_kept.unfinished())
+        self._update()
+
+    # --- what it looks like -------------------------------------------------------------
+
+    def _build(self) -> None:
+        theme = get_theme(self._viewer.theme)
+        self.offer = Offer()
+        self.pairs = PairsTable(self._viewer)
+        self.drawing = Drawing(self._viewer)
+        self.form = FineTuneForm()
+        self.setup = QWidget()
+        rows = column(self.setup, 8)
+        for title, part in (
+            ("1  Pairs", self.pairs),
+            ("2  Regions (if you like)", self.drawing),
+            ("3  Training", self.form.native),
+        ):
+            heading = QLabel(title)
+            heading.setStyleSheet("QLabel { font-weight: bold; }")
+            rows.addWidget(heading)
+            rows.addWidget(part)
+        self.watch = WatchPage(theme.background.as_hex(), theme.text.as_hex())
+        both = QWidget()
+        pages = column(both)
+        pages.addWidget(self.setup)
+        pages.addWidget(self.watch)
+        self.estimate = button("How long?", "Check memory and say how many steps to expect.")
+        self.start = button("Start", "Check, say what to expect, and train.")
+        self.anyway = button("Start anyway", "Begin although memory seems short.")
+        self.status = Status(self.anyway)
+        self._scroll = FittingScroll(both)
+        layout = column(self, 8)
+        layout.setContentsMargins(8, 6, 8, 6)
+        layout.addWidget(self.offer)
+        layout.addWidget(self._scroll)
+        layout.addLayout(row(self.estimate, self.start))
+        layout.addWidget(self.status)
+        layout.addStretch()
+        keep_height(self.offer)
+        self._paint()
+
+    def _paint(self, _event: Any = None) -> None:
+        if self._closed:
+            return
+        theme = get_theme(self._viewer.theme)
+        style = f"QPushButton:enabled {{ background-color: {theme.current.as_hex()}; }}"
+        for main in (self.start, self.watch.result.save, self.offer.resume):
+            main.native.setStyleSheet(style)
+
+    def sizeHint(self) -> QSize:
+        """Return a width that every row fits."""
+        return QSize(_WIDTH, super().sizeHint().height())
+
+    # --- wiring -------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        self.pairs.changed.connect(self._pairs_changed)
+        self.pairs.selected.connect(self._pair_selected)
+        self.drawing.changed.connect(self._settle.start)
+        self.drawing.said.connect(self._say)
+        self.form.changed.connect(self._update)
+        self.start.changed.connect(self._start_clicked)
+        self.anyway.changed.connect(self._anyway_clicked)
+        self.estimate.changed.connect(self._estimate_clicked)
+        self.watch.pause.changed.connect(self._pause_clicked)
+        self.watch.stop.changed.connect(self._stop_clicked)
+        self.watch.again.changed.connect(self._back_clicked)
+        self.watch.result.save.changed.connect(self._save_clicked)
+        self.watch.result.side_by_side.changed.connect(self._side_clicked)
+        self.offer.resume.changed.connect(self._resume_clicked)
+        self.offer.discard.changed.connect(self._discard_clicked)
+        self.offer.later.changed.connect(lambda: self.offer.show_kept([]))
+        for emitter, callback in self._viewer_events():
+            emitter.connect(callback)
+        # The window may delete this widget while work is going on.
+        self.destroyed.connect(_closer(weakref.ref(self)))
+
+    def _viewer_events(self) -> list[tuple[Any, Callable[..., None]]]:
+        layers, camera = self._viewer.layers, self._viewer.scene.camera
+        return [
+            (layers.events.inserted, self._layers_changed),
+            (layers.events.removed, self._layers_changed),
+            (layers.events.renamed, self._layers_changed),
+            (layers.selection.events.changed, self._layers_changed),
+            (self._viewer.dims.events.current_step, self._moved),
+            (camera.events.center, self._moved),
+            (camera.events.zoom, self._moved),
+            (self._viewer.events.theme, self._paint),
+        ]
+
+    def _do(self, function: Callable[..., Any], *args: Any, **callbacks: Any) -> Task:
+        """Run something short off the GUI thread."""
+        callbacks.setdefault("on_error", self._fail)
+        self._small_tasks = [task for task in self._small_tasks if task.running]
+        task = Task(function, *args, **callbacks)
+        self._small_tasks.append(task)
+        return task
+
+    # --- pairs and regions --------------------------------------------------------------
+
+    def _layers_changed(self, _event: Any = None) -> None:
+        if self._closed or self.side.shown:
+            return
+        self.pairs.offer_layers()
+        self.drawing.forget_removed()
+        self._update()
+
+    def _pairs_changed(self) -> None:
+        self.drawing.set_entries(self.pairs.usable)
+        self._update()
+
+    def _pair_selected(self, entry: Entry | None) -> None:
+        self.drawing.choose(entry if entry is not None and entry.usable else None)
+
+    def _moved(self, _event: Any = None) -> None:
+        if not self._closed:
+            self._settle.start()
+
+    def _look_again(self) -> None:
+        """Follow where the user looks, once that has settled."""
+        if self._closed:
+            return
+        if self.busy and self.asked is not None:
+            self.control.view = self.sight.view(self._at_work)
+        elif not self.watch.isVisible():
+            self.drawing.refresh()
+
+    # --- running ------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Whether it trains, or is paused."""
+        return self._task is not None and self._task.running
+
+    @property
+    def paused(self) -> bool:
+        """Whether it is held."""
+        return self.busy and self.control.paused.is_set()
+
+    def _ask(self) -> Asked | None:
+        """Put together what is chosen; None, and a message, where something is wrong."""
+        pairs = tuple(entry.pair for entry in self.pairs.usable)
+        if not pairs:
+            self._say("warning", "Add a pair first: a noisy image and a clean one.")
+            return None
+        try:
+            settings = self.form.settings(align=self.pairs.aligned)
+            regions = self.drawing.regions()
+        except ValueError as error:
+            self._say("error", str(error))
+            return None
+        return Asked(pairs, settings, finetune_kept.new_folder(), regions, anyway=self._anyway)
+
+    def _start_clicked(self) -> None:
+        self._anyway = False
+        self._begin_asked()
+
+    def _anyway_clicked(self) -> None:
+        self._anyway = True
+        self._begin_asked()
+
+    def _begin_asked(self) -> None:
+        asked = self._ask()
+        if asked is not None:
+            entries = self.pairs.usable
+            if not any(entry.layer in self._viewer.layers for entry in entries):
+                entries[0] = self.drawing.shown(entries[0])  # something to watch
+            self.begin(asked, entries)
+
+    def begin(self, asked: Asked, entries: Sequence[Entry]) -> None:
+        """Train, in the background, on pairs that may be in the viewer."""
+        if self.busy:
+            return
+        self._at_work = list(entries)
+        self.asked, self.ended, self.control = asked, None, Control()
+        self.control.view = self.sight.view(self._at_work)
+        self.status.clear()
+        self.offer.show_kept([])
+        self.drawing.hide_parts()
+        self.watch.begin()
+        self._task = Task(
+            finetuning,
+            asked,
+            self.control,
+            on_event=self._happened,
+            on_error=self._failed,
+            on_end=self._update,
+        )
+        self._update()
+
+    def _estimate_clicked(self) -> None:
+        asked = self._ask()
+        if asked is not None:
+            self.estimate.enabled = False
+            self._do(estimate, asked, on_event=self._happened, on_end=self._update)
+
+    def _happened(self, event: Happening) -> None:
+        if self._closed or event is None:
+            return
+        if isinstance(event, Phase):
+            self.watch.show_phase(event.text)
+            if not self.busy:
+                self._say("info", event.text)
+        elif isinstance(event, Planned):
+            self._planned(event)
+        elif isinstance(event, Stepped):
+            self.watch.show_report(event.report)
+            if event.report.note:
+                self._say("warning", event.report.note)
+        elif isinstance(event, Looked):
+            self.sight.show(event.look, self._at_work)
+        else:
+            self._over(event)
+
+    def _planned(self, event: Planned) -> None:
+        text = event.plan.describe()
+        text = text[0].upper() + text[1:] + "."
+        self.watch.plan.say(text)
+        notes = " ".join(f"{note[0].upper()}{note[1:]}." for note in event.notes)
+        if event.refused or not event.plan.fits:
+            text += " That may not fit: choose a smaller batch or patch under Advanced."
+            self._say("warning", f"{text} {notes}", remedy=event.refused)
+        elif not self.busy:
+            self._say("info", f"{text} {notes}")
+        elif notes:
+            self._say("info", notes)
+
+    def _over(self, event: Ended) -> None:
+        self.ended = event
+        self.sight.remove()
+        if event.error is not None:
+            text = f"It stopped: {event.error} What was reached is kept."
+            self._say("error", text)
+            notification_manager.dispatch(ErrorNotification(event.error))
+        else:
+            self.status.clear()
+        title = event.tuning.pairs[0].name
+        self.watch.result.show_result(event.result, f"{title} fine-tuned")
+        self.watch.progress.say("")
+
+    def _failed(self, error: Exception) -> None:
+        """Show an error from before the first step; after it, `Ended` carries it."""
+        self._fail(error)
+        self.offer.show_kept(finetune_kept.unfinished())
+
+    def _pause_clicked(self) -> None:
+        paused = self.control.paused
+        if paused.is_set():
+            paused.clear()
+        else:
+            paused.set()
+        self._update()
+
+    def _stop_clicked(self) -> None:
+        self.control.stopped.set()
+        self.watch.progress.say("Stopping …")
+
+    def _back_clicked(self) -> None:
+        self.side.remove()
+        self.ended, self.asked = None, None
+        self.status.clear()
+        self.offer.show_kept(finetune_kept.unfinished())
+        self._layers_changed()
+        self._update()
+
+    # --- the result ---------------------------------------------------------------------
+
+    def _save_clicked(self) -> None:
+        if self.ended is None:
+            return
+        name = str(self.watch.result.name.value).strip()
+        self._do(save, self.ended.tuning, name, self.ended.result, on_event=self._saved)
+
+    def _saved(self, event: Saved) -> None:
+        if self.asked is not None:
+            finetune_kept.close(self.asked.folder)
+        self.watch.result.show_saved(event.info.name)
+        self.status.clear()
+        found = list_weights()
+        self.form.fill_base(found)
+        for widget in self._viewer.window.dock_widgets.values():
+            if isinstance(widget, DenoiseWidget):
+                widget.form.fill_weights(found)
+
+    def _side_clicked(self) -> None:
+        if self.side.shown:
+            self.side.remove()
+        elif self.ended is not None:
+            self.watch.result.side_by_side.enabled = False
+            self._do(
+                look_side_by_side,
+                self.ended.tuning,
+                self.control.view,
+                on_event=self._show_side,
+                on_end=self._update,
+            )
+
+    def _show_side(self, look: Look) -> None:
+        layers = [entry.layer for entry in self._at_work if entry.layer is not None]
+        self.side.show(look, layers[0].units[-2:] if layers else None)
+
+    # --- going on -----------------------------------------------------------------------
+
+    def _resume_clicked(self) -> None:
+        kept = self.offer.kept
+        if kept is None:
+            return
+        try:
+            pairs, regions = tuple(kept.pairs()), kept.regions
+        except (ValueError, OSError, KeyError) as error:
+            self._say("error", f"It cannot be gone on with: {error}")
+            return
+        entries = [self.drawing.shown(entry_again(pair, self._viewer.layers)) for pair in pairs[:1]]
+        self.begin(Asked(pairs, kept.settings, kept.folder, regions, resume=True), entries)
+
+    def _discard_clicked(self) -> None:
+        if self.offer.kept is not None:
+            finetune_kept.discard(self.offer.kept.folder)
+        self.offer.show_kept(finetune_kept.unfinished())
+
+    # --- showing the state --------------------------------------------------------------
+
+    def _update(self, _event: Any = None) -> None:
+        """Show and enable what makes sense now."""
+        if self._closed:
+            return
+        over = self.ended is not None and not self.busy
+        watching = self.busy or over
+        self.setup.setVisible(not watching)
+        self.watch.setVisible(watching)
+        for part in (self.start, self.estimate):
+            part.native.setVisible(not watching)
+            part.enabled = bool(self.pairs.usable)
+        self.watch.show_state(self.busy, self.paused, over)
+        self.watch.result.side_by_side.text = "Hide them" if self.side.shown else "Side by side"
+        self.watch.result.side_by_side.enabled = over
+
+    def _say(self, kind: str, text: str, remedy: bool = False) -> None:
+        if not self._closed:
+            self.status.say(kind, text, remedy=remedy)
+
+    def _fail(self, error: Exception) -> None:
+        if not isinstance(error, ValueError):  # which says what to change
+            notification_manager.dispatch(ErrorNotification(error))
+        self._say("error", str(error) or type(error).__name__)
+
+    def _found(self, found: Found) -> None:
+        self.form.fill_devices(found.devices)
+
+    # --- the end ------------------------------------------------------------------------
+
+    def event(self, event: QEvent) -> bool:
+        """Notice that the dock widget was closed: napari takes the parent away then."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.shut_down()
+        return bool(super().event(event))
+
+    def shut_down(self) -> None:
+        """Stop all work; it can be gone on with."""
+        if self._closed:
+            return
+        self._settle.stop()
+        self.watch.curves.stop()
+        for emitter, callback in self._viewer_events():
+            emitter.disconnect(callback)
+        self.stop_work()
+        self.sight.remove()
+        self.drawing.hide_parts()
+
+    def stop_work(self) -> None:
+        """Stop all work, touching nothing of Qt: the window may have deleted that."""
+        self._closed = True
+        self.control.paused.clear()
+        self.control.stopped.set()
+        for task in (self._task, *self._small_tasks):
+            if task is not None:
+                task.detach()
+        self.pairs.stop_work()
+        self.drawing.stop_work()
+
+
+def _closer(widget: weakref.ref[FineTuneWidget]) -> Callable[[], None]:
+    """Make what Qt calls when it deletes the widget; it must not keep the widget alive."""
+
+    def close() -> None:
+        alive = widget()
+        if alive is not None:
+            alive.stop_work()
+
+    return close

@@ -1,0 +1,203 @@
+"""How to fine-tune: base, recipe, time, device; what few people need is folded away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from magicgui import widgets as mg
+from psygnal import Signal
+from qtpy.QtWidgets import QFormLayout, QWidget
+
+from napari_denoise.core.finetune_settings import FineTuneSettings
+from napari_denoise.core.recipe import TermWeights
+from napari_denoise.models.catalogue import WeightsInfo, list_weights
+from napari_denoise.widgets.parts import Section, column, narrow, small_print
+
+RECIPES = (
+    ("Faithful", "faithful", "Comes near the clean image, pixel by pixel; for measurements."),
+    (
+        "Realistic (GAN)",
+        "realistic",
+        "First as Faithful, then against a discriminator, for texture; the weights get the "
+        "realism slider's two ends.",
+    ),
+    (
+        "ImageDenoisingGAN (2017)",
+        "thomas2017",
+        "The losses of thomasjlew/ImageDenoisingGAN's recipe, from your base.",
+    ),
+    (
+        "GANDenoising (2018)",
+        "iteapoy2018",
+        "The losses of iteapoy/GANDenoising's recipe, from your base.",
+    ),
+)
+_STEPS = "steps"
+_TIMES = (("2 minutes", 2.0), ("5 minutes", 5.0), ("20 minutes", 20.0), ("Steps …", _STEPS))
+
+
+class FineTuneForm:
+    """Controls for what `FineTuneSettings` holds.
+
+    Signals
+    -------
+    changed : ()
+        The settings are different now.
+    """
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        self.native = QWidget()
+        rows = column(self.native, 6)
+        self._layout = _form(rows)
+        self.base = mg.ComboBox(
+            choices=[("Auto", "auto")],
+            value="auto",
+            tooltip="Weights to start from. Auto takes those that Denoise would take.",
+        )
+        self.recipe = mg.ComboBox(
+            choices=[(title, name) for title, name, _ in RECIPES],
+            value="faithful",
+            tooltip="What the network is rewarded for.",
+        )
+        self.recipe_note = small_print()
+        self.time = mg.ComboBox(
+            choices=list(_TIMES), value=5.0, tooltip="How long to train; it can be stopped early."
+        )
+        self.steps = mg.SpinBox(value=500, min=1, max=10_000_000, tooltip="Steps of training.")
+        self.device = mg.ComboBox(choices=[("Auto", "auto")], value="auto", tooltip="Where.")
+        for label, widget in (("Start from", self.base), ("Recipe", self.recipe)):
+            self._row(label, widget, self._layout)
+        self._layout.addRow(self.recipe_note)
+        for label, widget in (
+            ("How long", self.time),
+            ("Steps", self.steps),
+            ("Device", self.device),
+        ):
+            self._row(label, widget, self._layout)
+        rows.addWidget(self._advanced())
+        self.recipe.changed.connect(self._show)
+        self.time.changed.connect(self._show)
+        self.fill_base(list_weights())
+        self._show()
+
+    def _advanced(self) -> Section:
+        body = QWidget()
+        layout = _form(column(body, 6))
+        self._advanced_layout = layout
+        self.patch = _optional(512, 4, "Side of a training patch, pixels.")
+        self.batch = _optional(256, 1, "Patches per step; fewer need less memory.")
+        self.rate = mg.LineEdit(value="", tooltip="Of the first stage; empty takes the recipe's.")
+        self.rate.native.setPlaceholderText("as in the recipe, such as 3e-4")
+        for label, widget in (
+            ("Patch", self.patch),
+            ("Batch", self.batch),
+            ("Learning rate", self.rate),
+        ):
+            self._row(label, widget, layout)
+        self.own_weights = mg.CheckBox(
+            value=False, text="Own loss weights", tooltip="In place of the recipe's."
+        )
+        self._row("", self.own_weights, layout)
+        self.terms: dict[str, mg.FloatSpinBox] = {}
+        for field in fields(TermWeights):
+            widget = mg.FloatSpinBox(
+                value=field.default, min=0, max=1000, step=0.01, tooltip="How much it counts."
+            )
+            widget.native.setDecimals(4)
+            self.terms[field.name] = widget
+            self._row(field.name.replace("_", " ").capitalize(), widget, layout)
+        self.own_weights.changed.connect(self._show)
+        self.section = Section("Advanced", body, "Patch, batch, learning rate, loss weights.")
+        return self.section
+
+    def _row(self, label: str, widget: Any, layout: QFormLayout) -> None:
+        if isinstance(widget, mg.ComboBox):
+            narrow(widget)
+        layout.addRow(label, widget.native)
+        widget.changed.connect(lambda _value: self.changed.emit())
+
+    def _show(self, _value: Any = None) -> None:
+        note = next(text for _, name, text in RECIPES if name == self.recipe.value)
+        self.recipe_note.say(note)
+        self._layout.setRowVisible(self.steps.native, self.time.value == _STEPS)
+        adversarial = self.recipe.value != "faithful"
+        self._advanced_layout.setRowVisible(self.own_weights.native, adversarial)
+        for widget in self.terms.values():
+            shown = adversarial and bool(self.own_weights.value)
+            self._advanced_layout.setRowVisible(widget.native, shown)
+
+    # --- values -------------------------------------------------------------------------
+
+    def settings(self, *, align: bool) -> FineTuneSettings:
+        """Return what is chosen.
+
+        Raises
+        ------
+        ValueError
+            Names the field that is wrong.
+        """
+        timed = self.time.value != _STEPS
+        adversarial = self.recipe.value != "faithful"
+        weights = {name: widget.value for name, widget in self.terms.items()}
+        return FineTuneSettings(
+            base=self.base.value,
+            recipe=self.recipe.value,
+            minutes=self.time.value if timed else None,
+            steps=None if timed else self.steps.value,
+            device=self.device.value,
+            batch=self.batch.value or None,
+            patch=_patch(self.patch.value),
+            learning_rate=_rate(self.rate.value),
+            weights=TermWeights(**weights) if adversarial and self.own_weights.value else None,
+            align=align,
+        )
+
+    def fill_base(self, found: Sequence[WeightsInfo]) -> None:
+        """Offer these weights besides "Auto"."""
+        kept = self.base.value
+        choices = [("Auto", "auto"), *((_label(info), info.name) for info in found)]
+        with self.base.changed.blocked():
+            self.base.choices = choices
+            if any(value == kept for _, value in choices):
+                self.base.value = kept
+
+    def fill_devices(self, devices: Sequence[str]) -> None:
+        """Offer these devices besides "Auto"."""
+        with self.device.changed.blocked():
+            self.device.choices = [("Auto", "auto"), *((name, name) for name in devices)]
+
+
+def _form(rows: Any) -> QFormLayout:
+    layout = QFormLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(6)
+    rows.addLayout(layout)
+    return layout
+
+
+def _optional(most: int, step: int, tip: str) -> Any:
+    """Make a spin box whose lowest value, 0, stands for the recipe's."""
+    widget = mg.SpinBox(value=0, min=0, max=most, step=step, tooltip=f"{tip} 0 takes the recipe's.")
+    widget.native.setSpecialValueText("as in the recipe")
+    return widget
+
+
+def _patch(side: int) -> int | None:
+    return None if not side else max(16, side // 4 * 4)
+
+
+def _rate(text: str) -> float | None:
+    if not text.strip():
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"learning rate {text!r}: expected a number, such as 3e-4") from None
+
+
+def _label(info: WeightsInfo) -> str:
+    return info.card.title if info.bundled else f"{info.name} (yours)"

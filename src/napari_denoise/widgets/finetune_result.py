@@ -1,0 +1,210 @@
+"""What came out: figures in a table, a name to save under, and a look side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from magicgui import widgets as mg
+from napari.experimental import link_layers
+from napari.layers import Image, Points
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+
+from napari_denoise.widgets.finetune_looks import Look
+from napari_denoise.widgets.layers import HELPER
+from napari_denoise.widgets.parts import STRIPES, Status, button, column, row, small_print
+
+if TYPE_CHECKING:
+    from napari_denoise.training.finetune_result import Result
+
+_HEADINGS = ("PSNR", "SSIM", "Mean error")
+_ROW = 26
+_LINKED = ("contrast_limits", "gamma", "colormap")
+_GAP, _CAPTION = 0.03, 0.1
+"""Between two images, in widths and heights of one."""
+
+
+class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
+    """Figures on held-out regions, and what can be done with the weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = _table()
+        self.against = small_print()
+        self.anyway = button("Save all the same", "They are no better than what you have.")
+        self.verdict = Status(self.anyway)
+        self.name = mg.LineEdit(value="", tooltip="Under this name they appear in Denoise.")
+        self.name.native.setPlaceholderText("Name of the weights")
+        self.save = button("Save", "Save the weights with their card; Denoise offers them at once.")
+        self.side_by_side = button(
+            "Side by side", "Show noisy, base, fine-tuned and clean of a held-out part in a grid."
+        )
+        rows = column(self, 6)
+        for part in (self.table, self.against, self.verdict, self.name.native):
+            rows.addWidget(part)
+        rows.addLayout(row(self.save, self.side_by_side))
+        self.anyway.changed.connect(self._insist)
+
+    def show_result(self, result: Result | None, name: str) -> None:
+        """Show figures and verdict; where they are not better, saving is not offered."""
+        self.table.setVisible(result is not None and bool(result.rows))
+        self.against.say("")
+        good = result is not None and result.improved is not False
+        self._offer(good)
+        self.side_by_side.enabled = result is not None and bool(result.rows)
+        if result is None:
+            self.verdict.say(
+                "warning", "There are no weights yet: let it train to its first validation."
+            )
+            return
+        if not self.name.value:
+            self.name.value = name
+        self._fill(result)
+        best = f"; the weights are those of step {result.best_step}" if result.best_step else ""
+        self.against.say(
+            f"Held out, against {result.against}; {result.peak}{best}." if result.rows else ""
+        )
+        kind = {True: "good", None: "warning", False: "warning"}[result.improved]
+        text = result.verdict[0].upper() + result.verdict[1:]
+        self.verdict.say(kind, text + ".", remedy=not good)
+
+    def show_saved(self, name: str) -> None:
+        """Say that it is done."""
+        self._offer(False)
+        self.verdict.say("good", f"Saved as “{name}”: choose it under Weights in Denoise.")
+
+    def _offer(self, on: bool) -> None:
+        self.name.native.setVisible(on)
+        self.save.native.setVisible(on)
+
+    def _insist(self) -> None:
+        self._offer(True)
+        self.verdict.say(self.verdict.kind, self.verdict.text)
+
+    def _fill(self, result: Result) -> None:
+        self.table.setRowCount(len(result.rows))
+        self.table.setVerticalHeaderLabels([name.capitalize() for name in result.rows])
+        base = result.rows.get("base")
+        for number, (name, found) in enumerate(result.rows.items()):
+            texts = (f"{found.psnr:.2f} dB", f"{found.ssim:.4f}", f"{found.mean_error:+.2f} %")
+            for place, text in enumerate(texts):
+                item = QTableWidgetItem(text)
+                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                if place == 0 and base is not None and name in ("fine-tuned", "realistic"):
+                    better = found.psnr > base.psnr
+                    item.setForeground(QColor(STRIPES["good" if better else "warning"]))
+                self.table.setItem(number, place, item)
+        self.table.setFixedHeight(_ROW * (len(result.rows) + 1) + 4)
+
+
+def _table() -> QTableWidget:
+    table = QTableWidget(0, len(_HEADINGS))
+    table.setHorizontalHeaderLabels(list(_HEADINGS))
+    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+    table.verticalHeader().setDefaultSectionSize(_ROW)
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+    return table
+
+
+class SideBySide:
+    """Linked layers of one window beside each other, named.
+
+    Parameters
+    ----------
+    viewer
+        Gets the layers; all others are hidden while these are there.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+        self._layers: list[Any] = []
+        self._hidden: list[Any] = []
+
+    @property
+    def shown(self) -> bool:
+        """Whether it is there."""
+        return any(layer in self._viewer.layers for layer in self._layers)
+
+    def show(self, look: Look, units: Any = None) -> None:
+        """Add a layer per image, two in a row, all with the contrast of the last one.
+
+        Parameters
+        ----------
+        look
+            The images.
+        units
+            Of the other layers' rows and columns.
+        """
+        self.remove()
+        self._hidden = [layer for layer in self._viewer.layers if layer.visible]
+        for layer in self._hidden:
+            layer.visible = False
+        last = np.asarray(list(look.images.values())[-1])
+        images = [
+            Image(
+                np.asarray(image),
+                name=f"{name} (held out)",
+                translate=place,
+                units=units,
+                metadata={HELPER: "side by side"},
+                **_display(last),
+            )
+            for (name, image), place in zip(
+                look.images.items(), _places(last.shape, len(look.images)), strict=True
+            )
+        ]
+        self._layers = [*images, _captions(list(look.images), last.shape, units)]
+        for layer in self._layers:
+            self._viewer.add_layer(layer)
+        link_layers(images, _LINKED)
+        self._viewer.layers.selection = {images[0]}
+        self._viewer.reset_view()
+
+    def remove(self) -> None:
+        """Take the layers away and show what was hidden for them."""
+        if not self._layers:
+            return
+        for layer in [x for x in self._layers if x in self._viewer.layers]:
+            self._viewer.layers.remove(layer)
+        for layer in [x for x in self._hidden if x in self._viewer.layers]:
+            layer.visible = True
+        self._layers, self._hidden = [], []
+        self._viewer.reset_view()
+
+
+def _places(shape: tuple[int, ...], count: int) -> list[tuple[float, float]]:
+    """Upper left corners of images, two in a row; the gaps have room for captions."""
+    down, across = shape[0] * (1 + _CAPTION), shape[1] * (1 + _GAP)
+    return [(number // 2 * down, number % 2 * across) for number in range(count)]
+
+
+def _captions(names: list[str], shape: tuple[int, ...], units: Any) -> Points:
+    above = np.array([-_CAPTION / 2 * shape[0], shape[1] / 2])
+    places = np.array(_places(shape, len(names))) + above
+    return Points(
+        places,
+        name="Names (held out)",
+        size=0,
+        units=units,
+        features={"name": names},
+        text={"string": "{name}", "size": 10, "color": "#c5c9d3"},
+        metadata={HELPER: "side by side"},
+    )
+
+
+def _display(image: Any) -> dict[str, Any]:
+    """Say how to show images like this one."""
+    if image.dtype == np.uint8 and image.ndim == 3:
+        return {"rgb": True}
+    values = image[np.isfinite(image)].astype(np.float32)
+    if image.ndim == 3:  # linear light
+        return {
+            "rgb": True,
+            "contrast_limits": (0.0, max(float(np.percentile(values, 99)), 1e-6)),
+            "gamma": 1 / 2.2,
+        }
+    low, high = (float(v) for v in np.percentile(values, [0.1, 99.9]))
+    return {"contrast_limits": (low, max(high, low + 1e-6))}

@@ -1,0 +1,69 @@
+"""The page that is seen while it trains: progress, curves, and in the end the result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from magicgui import widgets as mg
+from qtpy.QtWidgets import QWidget
+
+from napari_denoise.widgets.finetune_curves import Curves
+from napari_denoise.widgets.finetune_result import ResultPanel
+from napari_denoise.widgets.parts import button, column, row, small_print
+from napari_denoise.widgets.text import time_text
+
+if TYPE_CHECKING:
+    from napari_denoise.training.finetune import FineTuneReport
+
+
+class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
+    """Progress, curves, buttons, result."""
+
+    def __init__(self, background: str, foreground: str) -> None:
+        super().__init__()
+        self.plan = small_print()
+        self.bar = mg.ProgressBar(value=0, min=0, max=1000)
+        self.progress = small_print()
+        self.curves = Curves(background, foreground)
+        self.pause = button("Pause", "Hold on after this step; nothing is lost.")
+        self.stop = button("Stop, keep the best", "End here with the best weights so far.")
+        self.result = ResultPanel()
+        self.again = button("Back to the pairs", "Change pairs, regions or settings.")
+        rows = column(self, 6)
+        for part in (self.plan, self.bar.native, self.progress):
+            rows.addWidget(part)
+        rows.addLayout(row(self.pause, self.stop))
+        for part in (self.curves, self.result, self.again.native):
+            rows.addWidget(part)
+
+    def begin(self) -> None:
+        """Show a run that begins."""
+        self.curves.clear()
+        self.plan.say("")
+        self.progress.say("Starting …")
+        self.bar.native.setRange(0, 0)
+        self.result.name.value = ""
+
+    def show_phase(self, text: str) -> None:
+        """Say what is done before the first step and after the last."""
+        self.progress.say(text)
+        self.bar.native.setRange(0, 0)
+
+    def show_report(self, report: FineTuneReport) -> None:
+        """Show a step."""
+        self.bar.native.setRange(0, 1000)
+        self.bar.native.setValue(int(1000 * report.step / max(report.steps, 1)))
+        speed = f"{report.steps_per_second:.3g} steps/s" if report.steps_per_second else ""
+        left = f"{time_text(report.seconds_left)} left" if report.seconds_left else ""
+        step = f"step {report.step} of {report.steps}"
+        self.progress.say(" · ".join(part for part in (step, speed, left) if part))
+        self.curves.add(report.step, report.terms, report.figures)
+
+    def show_state(self, running: bool, paused: bool, finished: bool) -> None:
+        """Show what belongs to a run at work, held or over."""
+        for part in (self.pause, self.stop):
+            part.native.setVisible(running)
+        self.bar.native.setVisible(running)
+        self.pause.text = "Resume" if paused else "Pause"
+        self.result.setVisible(finished)
+        self.again.native.setVisible(not running)

@@ -110,6 +110,7 @@ def test_settling_changes_the_variance_alone_and_towards_the_error():
         batch=4,
     )
     state, pairs = fresh(settings), synthetic(settings)
+    distortion_step(state, pairs.batch(0))  # gives the optimiser momentum
     state.step = 1
     torch.nn.init.constant_(state.network.error[-1].bias, 8)  # far too much at first
     before = {name: value.clone() for name, value in state.network.state_dict().items()}

@@ -28,6 +28,14 @@ class Network(nn.Module):
     def forward(self, noisy: Tensor, sigma: Tensor, features: Tensor | None = None) -> Tensor:
         """(N, C, Y, X) and the noise sd (N, 1, Y, X) -> denoised (N, C or 2C, Y, X)."""
 
+    def learn_variance_alone(self, alone: bool) -> None:
+        """Withhold gradients from all but the stated variance, or give them to all again.
+
+        Zero gradients would not do: an optimiser still moves what has momentum.
+        """
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(not alone or name.startswith("error."))
+
     def split(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
         """Part an output into the denoised image and its variance, None without `spread`."""
         if not self.spread:

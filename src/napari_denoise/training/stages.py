@@ -91,6 +91,8 @@ def distortion_step(state: TrainingState, batch: Batch) -> dict[str, float]:
         Before the weights are touched, so that the state stays usable.
     """
     stage = state.settings.distortion
+    settling = state.step >= stage.steps - stage.settle
+    state.network.learn_variance_alone(settling)
     patches = on_device(batch, state)
     output = state.model(patches.noisy, patches.sigma, patches.features).float()
     mean, variance = state.network.split(output)
@@ -102,7 +104,7 @@ def distortion_step(state: TrainingState, batch: Batch) -> dict[str, float]:
         shot = patches.noisy if batch.noisy_target else None
         terms["spread"] = losses.spread(mean, variance, patches.target, patches.sigma, shot)
         total = total + stage.spread * terms["spread"]
-        if state.step >= stage.steps - stage.settle:
+        if settling:
             total = losses.spread_deviance(variance, mean, patches.target, patches.sigma)
     values = _checked(terms, state.step)
     rate = learning_rate(state.step, stage)
@@ -120,6 +122,7 @@ def adversarial_step(state: TrainingState, batch: Batch) -> dict[str, float]:
     """
     stage, adversary = state.settings.adversarial, state.adversary
     assert stage is not None and adversary is not None  # noqa: S101 - the loop entered the stage
+    state.network.learn_variance_alone(False)
     patches = on_device(batch, state)
     output = state.model(patches.noisy, patches.sigma, patches.features).float()
     fake, _ = state.network.split(output)

@@ -15,7 +15,7 @@ _MOST_POINTS = 400
 _HEIGHT = 330
 _LINES = {"noisy": "#8a8f9c", "base": "#f0b429"}
 _ENDS = {"faithful": "#4cc38a", "realistic": "#e5484d"}
-_NO_TERMS = ("gradient_norm",)
+_NO_TERMS = ("gradient_norm", "discriminator_gradient_norm")
 _TERMS = ("#5b8def", "#e5484d", "#4cc38a", "#f0b429", "#b07cf0", "#8a8f9c", "#4bc0c8")
 
 

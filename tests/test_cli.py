@@ -114,6 +114,7 @@ def test_every_setting_reaches_the_engine(tmp_path, tiny):
         "read_noise": 2.0,
         "correlation_y": [0.0, 0.0],
         "correlation_x": [0.0, 0.0],
+        "skewness": 1.0,
     }
     assert settings == settings | {
         "strength": 0.7,

@@ -33,12 +33,19 @@ def test_without_warm_up_and_decay_the_rate_is_constant(stage):
 
 def test_the_rate_falls_twice_where_the_variance_settles():
     plan = replace(
-        TINY.distortion, steps=100, settle=20, spread=0.1, warmup=0, decay=40, learning_rate=1.0
+        TINY.distortion,
+        steps=100,
+        settle=20,
+        settle_rate=2.0,
+        spread=0.1,
+        warmup=0,
+        decay=40,
+        learning_rate=1.0,
     )
     rates = [learning_rate(step, plan) for step in range(100)]
     assert set(rates[:41]) == {1.0}
-    assert rates[79] < 0.01 and rates[80] == 1.0
-    assert rates[90] == pytest.approx(0.5) and rates[99] < 0.01
+    assert rates[79] < 0.01 and rates[80] == 2.0
+    assert rates[90] == pytest.approx(1) and rates[99] < 0.02
 
 
 def test_both_stages_warm_up_and_decay_by_their_own_steps(tmp_path):

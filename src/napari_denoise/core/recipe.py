@@ -92,6 +92,8 @@ class DistortionStage(Settings):
     """Steps at the end over which the learning rate falls to zero."""
     settle: Count = 0
     """Steps after that, of `steps`, in which the image stays and only its variance learns."""
+    settle_rate: Annotated[float, Field(gt=0)] = 4e-3
+    """Learning rate at the start of these."""
 
     @model_validator(mode="after")
     def _settling_is_a_part(self) -> Self:

@@ -74,12 +74,13 @@ def learning_rate(step: int, stage: DistortionStage | AdversarialStage) -> float
     rise = min(1.0, (step + 1) / max(1, stage.warmup))
     settle = stage.settle if isinstance(stage, DistortionStage) else 0
     last = stage.steps - settle
-    if settle and step >= last:
-        done = (step - last) / settle
-    else:
-        done = (step - (last - stage.decay)) / max(1, stage.decay)
-    fall = 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, done))))
-    return stage.learning_rate * rise * fall
+    if isinstance(stage, DistortionStage) and settle and step >= last:
+        return stage.settle_rate * _fall((step - last) / settle)
+    return stage.learning_rate * rise * _fall((step - (last - stage.decay)) / max(1, stage.decay))
+
+
+def _fall(done: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, done))))
 
 
 def distortion_step(state: TrainingState, batch: Batch) -> dict[str, float]:

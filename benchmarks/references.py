@@ -48,3 +48,14 @@ RENDERS: dict[str, tuple[float, float, float, float]] = {
     "OIDN 2.5, and prefiltered albedo and normal": (32.84, 33.79, 34.63, 35.32),
     "OIDN 2.5 on tone-mapped input": (27.46, 30.20, 32.32, 33.83),
 }
+
+FINETUNE_FMD = 37.0
+"""Bar for fine-tuning on two half frames of FMD wide-field."""
+FINETUNE_FFDNET = 35.40
+"""Anscombe + FFDNet on the first wide-field frame of FMD, told what a correlated estimate gives."""
+FINETUNE_BM3D = 36.79
+"""Anscombe + BM3D (the package bm3d 4.0.3, told this project's noise estimate; inverse after
+Makitalo and Foi 2013), mean of W2S fields 033 to 040, channel 0, rounded to bytes."""
+FINETUNE_OIDN = {"textured": (26.54, 28.36, 30.33), "dof": (31.46, 32.78, 33.65)}
+FINETUNE_GUIDED = {"textured": (29.35, 31.15, 32.61), "dof": (31.74, 32.90, 33.74)}
+"""OIDN 2.5 on view 1 of each scene at 4, 8 and 16 spp: colour only; with noisy albedo, normal."""

@@ -169,6 +169,15 @@ def test_mean_intensity_counts_steps_of_one_in_255_squared():
     assert losses.mean_intensity(swapped, clean).item() == pytest.approx(0, abs=1e-6)
 
 
+def test_mean_intensity_leaves_out_what_the_end_of_a_patch_changes():
+    clean = images(2, channels=3, size=32)
+    output = clean + 1 / 255
+    output[..., :3, :] = 0
+    assert losses.mean_intensity(output, clean, 3).item() == pytest.approx(1, rel=1e-4)
+    assert losses.mean_intensity(output, clean, 55).item() == pytest.approx(1, rel=1e-4)
+    assert losses.mean_intensity(output, clean).item() > 2
+
+
 def test_smoothness_is_zero_for_a_flat_image_and_the_squared_step_of_a_ramp():
     assert losses.smoothness(torch.full((1, 1, 8, 8), 0.3)).item() == 0
     ramp = torch.arange(8.0).expand(1, 1, 8, 8)

@@ -99,7 +99,7 @@ class DistortionStage(Settings):
     def _settling_is_a_part(self) -> Self:
         if self.settle and not (self.spread and self.settle < self.steps):
             raise ValueError(
-                f"settle = {self.settle} of steps = {self.steps}, spread = {self.spread:g}: expected "
+                f"settle = {self.settle} of steps = {self.steps}, spread = {self.spread:g}: needs "
                 "fewer than all steps, and spread > 0, which says that a variance is stated"
             )
         return self

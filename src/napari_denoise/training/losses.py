@@ -84,9 +84,16 @@ def smoothness(output: Tensor) -> Tensor:
     return across + down
 
 
-def mean_intensity(output: Tensor, target: Tensor) -> Tensor:
-    """Squared error of the mean of each patch and channel, in units of 1/255."""
-    difference = (output - target).mean(dim=(-2, -1)) * 255
+def mean_intensity(output: Tensor, target: Tensor, margin: int = 0) -> Tensor:
+    """Squared error of the mean of each patch and channel, in units of 1/255.
+
+    Without a margin, of the width of the receptive field but at most a quarter of the patch:
+    what a network makes of the zeros around a patch is no part of a large image, and an error
+    of the opposite sign within would make up for it.
+    """
+    margin = min(margin, output.shape[-1] // 4, output.shape[-2] // 4)
+    inner = slice(margin, -margin or None)
+    difference = (output - target)[..., inner, inner].mean(dim=(-2, -1)) * 255
     return difference.square().mean()
 
 

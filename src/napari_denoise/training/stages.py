@@ -133,7 +133,7 @@ def adversarial_step(state: TrainingState, batch: Batch) -> dict[str, float]:
     adversary.network.requires_grad_(False)
     try:
         with parametrize.cached():  # one set of spectrally normalised weights for all scores
-            terms = _generator_terms(stage, adversary, patches, fake)
+            terms = _generator_terms(stage, adversary, patches, fake, state.network.radius)
         values |= _checked(terms, state.step)
         total = torch.stack([getattr(stage.weights, n) * t for n, t in terms.items()]).sum()
         rate = learning_rate(state.stage_step, stage)
@@ -198,7 +198,7 @@ def _penalty(
 
 
 def _generator_terms(
-    stage: AdversarialStage, adversary: Adversary, patches: Patches, fake: Tensor
+    stage: AdversarialStage, adversary: Adversary, patches: Patches, fake: Tensor, radius: int
 ) -> dict[str, Tensor]:
     """Every term that has a weight."""
     clean, weights = patches.target, stage.weights
@@ -217,7 +217,7 @@ def _generator_terms(
             case "smoothness":
                 terms[name] = losses.smoothness(fake)
             case "mean_intensity":
-                terms[name] = losses.mean_intensity(fake, clean)
+                terms[name] = losses.mean_intensity(fake, clean, radius)
             case "psnr":
                 terms[name] = losses.negative_psnr(fake, clean)
             case "ssim":

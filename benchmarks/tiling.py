@@ -159,11 +159,12 @@ def half_precision(options: Options) -> Iterator[Table]:
     rows, worst = [], 0.0
     for precision, photons in product(others, (1, 10, 100)):
         image = simulate((options.precision_size,) * 2, photons)
-        exact, error = _precision_error(options.denoiser, image, precision)
+        exact, used, error = _precision_error(options.denoiser, image, precision)
         worst = max(worst, float(error.max()))
         sizes = np.sqrt(np.mean(error**2)), np.percentile(error, 99.9), error.max()
         sigma = f"{exact.channels[0].scale.sigma:.3f}"
-        rows.append((precision, f"{photons}", sigma, *(f"{size:.1f} %" for size in sizes)))
+        named = precision if used == precision else f"{precision}, {used} used"
+        rows.append((named, f"{photons}", sigma, *(f"{size:.1f} %" for size in sizes)))
     note = limit_verdict("Largest error", worst, SIGMA_LIMIT, "% of sigma")
     about = f"{options.precision_size} x {options.precision_size} pixels, against float32."
     header = (
@@ -177,14 +178,16 @@ def half_precision(options: Options) -> Iterator[Table]:
     yield Table("precision", header, tuple(rows), (note, about, options.environment))
 
 
-def _precision_error(denoiser: Denoiser, image: Array, precision: str) -> tuple[StackJob, Array]:
-    """Difference from float32 in percent of the noise sigma, pixel by pixel."""
+def _precision_error(
+    denoiser: Denoiser, image: Array, precision: str
+) -> tuple[StackJob, str, Array]:
+    """Difference from float32 in percent of the noise sigma, pixel by pixel, and what was used."""
     assert denoiser.info is not None
     path, device = str(denoiser.info.path), denoiser.device
     exact = denoiser.prepare(image, "YX", noise=NOISE)
     other = Denoiser.load(path, device, precision).prepare(image, "YX", noise=NOISE)
     difference = _in_sigmas(exact, run(other)) - _in_sigmas(exact, run(exact))
-    return exact, 100 * np.abs(difference)
+    return exact, other.settings.precision, 100 * np.abs(difference)
 
 
 def _in_sigmas(job: StackJob, image: Array) -> Array:

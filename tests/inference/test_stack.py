@@ -405,14 +405,17 @@ def test_provenance_names_weights_noise_and_settings(gray):
     assert record["precision"] == "float32"
 
 
-def test_half_precision_is_left_where_the_noise_is_too_fine_for_it(folder):
+@pytest.mark.parametrize("automatic", [True, False])
+def test_half_precision_is_left_where_the_noise_is_too_fine_for_it(folder, automatic):
     path = write_tiny_weights(folder / "half.safetensors")
-    half = Denoiser(find_weights(path), "cpu", "bfloat16", automatic=True)
+    half = Denoiser(find_weights(path), "cpu", "bfloat16", automatic)
     image = noisy((24, 30), np.float32)
-    used = [half.prepare(image, noise=sigma).settings.precision for sigma in (1.0, 40.0)]
-    assert used == ["float32", "bfloat16"]
-    asked = Denoiser(find_weights(path), "cpu", "bfloat16")
-    assert asked.prepare(image, noise=1.0).settings.precision == "bfloat16"
+    fine, coarse = (half.prepare(image, noise=sigma) for sigma in (1.0, 40.0))
+    assert [job.settings.precision for job in (fine, coarse)] == ["float32", "bfloat16"]
+    assert fine.provenance()["precision"] == "float32"
+    told = "would round by more than 5 %" in " ".join(fine.warnings)
+    assert told is not automatic and not coarse.warnings
+    assert fine.adjusted(strength=0.5, tile=64).warnings == fine.warnings
 
 
 def test_progress_is_called_for_every_tile(gray):

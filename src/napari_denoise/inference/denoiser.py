@@ -34,8 +34,9 @@ class Denoiser:
     """None chooses bundled weights by the data."""
     device: str
     precision: str
+    """float32 takes its place where its rounding would be more than 5 % of the noise."""
     automatic: bool = False
-    """Whether to fall back to float32 where the noise is too fine for `precision`."""
+    """Whether `precision` was chosen for the user, who then is not told of that."""
 
     @classmethod
     def load(
@@ -104,12 +105,12 @@ class Denoiser:
         )
         engine = load_engine(info, resolved.realism, self.device, precision)
         guides = Features(features, layout) if features else None
-        return StackJob(array, layout, resolved, channels, engine, info, guides)
+        notes = () if self.automatic or precision == self.precision else (_rounds(self.precision),)
+        return StackJob(array, layout, resolved, channels, engine, info, guides, notes)
 
     def _precision_for(self, channels: tuple[Channel, ...]) -> str:
         least = min((c.scale.sigma for c in channels if c.scale.sigma), default=1.0)
-        too_fine = least < FINEST_SIGMA[self.precision]
-        return "float32" if self.automatic and too_fine else self.precision
+        return "float32" if least < FINEST_SIGMA[self.precision] else self.precision
 
     def frames(
         self,
@@ -191,3 +192,10 @@ def _merge(settings: DenoiseSettings | None, fields: dict[str, Any]) -> DenoiseS
     if settings is None:
         return DenoiseSettings.parse(fields)
     return DenoiseSettings.parse({**vars(settings), **fields}) if fields else settings
+
+
+def _rounds(precision: str) -> str:
+    return (
+        f"{precision} would round by more than 5 % of this noise: float32 was used; choose it, or "
+        "'auto', to see no such note"
+    )

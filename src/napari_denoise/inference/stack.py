@@ -80,6 +80,8 @@ class StackJob:
         The network, and the weights it came from.
     features
         Albedo and normal of renders, for weights that take them.
+    notes
+        What the user should know before any frame is done.
     """
 
     def __init__(
@@ -91,8 +93,9 @@ class StackJob:
         engine: TorchEngine,
         info: WeightsInfo,
         features: Features | None = None,
+        notes: tuple[str, ...] = (),
     ) -> None:
-        self.features = features
+        self.features, self._notes = features, notes
         self.array, self.layout, self.settings = array, layout, settings
         self.engine, self.info = engine, info
         self.dtype = np.dtype(array.dtype)
@@ -104,9 +107,8 @@ class StackJob:
     def adjusted(self, *, strength: float, tile: Literal["auto"] | int) -> StackJob:
         """Return the same job with another strength and tile size; nothing is measured anew."""
         settings = replace(self.settings, strength=strength, tile=tile)
-        return StackJob(
-            self.array, self.layout, settings, self.channels, self.engine, self.info, self.features
-        )
+        fixed = self.channels, self.engine, self.info, self.features, self._notes
+        return StackJob(self.array, self.layout, settings, *fixed)
 
     @property
     def frames(self) -> tuple[Index, ...]:
@@ -126,7 +128,7 @@ class StackJob:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the user should know about the frames done so far."""
-        found = []
+        found = list(self._notes)
         if count := sum(self._nonfinite.values()):
             found.append(
                 f"{count} pixel{'s were' if count > 1 else ' was'} NaN or infinite: replaced by "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,14 @@ app = typer.Typer(
     help="List the weights at hand, read their cards, and look after your own.",
     no_args_is_help=True,
 )
+
+
+class Format(StrEnum):
+    """What weights can be exported as."""
+
+    SAFETENSORS = "safetensors"
+    BIOIMAGEIO = "bioimageio"
+
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what has that name.")]
 
@@ -74,15 +83,56 @@ def import_(
 @app.command("export")
 def export(
     name: Annotated[str, typer.Argument(help="A name from the list.")],
-    target: Annotated[Path, typer.Argument(help="A .safetensors file, or a folder.")],
+    target: Annotated[
+        Path, typer.Argument(help="A .safetensors file, a bioimage.io package (.zip), or a folder.")
+    ],
+    file_format: Annotated[
+        Format | None, typer.Option("--format", help="Otherwise the ending of the target says it.")
+    ] = None,
+    realism: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="bioimage.io: 0 is the faithful end, 1 the realistic one."),
+    ] = None,
+    author: Annotated[
+        list[str] | None,
+        typer.Option(help="bioimage.io: a name to credit; repeat it for more."),
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option("--licence", "--license", help="bioimage.io: SPDX name, such as CC-BY-4.0."),
+    ] = None,
     overwrite: Overwrite = False,
     debug: Debug = False,
 ) -> None:
-    """Copy weights to a file, to give them to somebody."""
+    """Write weights to a file, to give them to somebody or to other programs."""
     with reporting(debug):
-        from napari_denoise.models.catalogue import export_weights
+        package = file_format == Format.BIOIMAGEIO if file_format else target.suffix == ".zip"
+        if package:
+            from napari_denoise.models.bioimage import export_bioimage
 
-        typer.echo(export_weights(name, target, overwrite=overwrite))
+            path = export_bioimage(
+                name,
+                target,
+                realism=realism or 0.0,
+                authors=author or (),
+                licence=licence,
+                overwrite=overwrite,
+            )
+        else:
+            _refuse_package_options(realism=realism, author=author, licence=licence)
+            from napari_denoise.models.catalogue import export_weights
+
+            path = export_weights(name, target, overwrite=overwrite)
+        typer.echo(path)
+
+
+def _refuse_package_options(**options: object) -> None:
+    given = [f"--{name}" for name, value in options.items() if value is not None and value != []]
+    if given:
+        raise ValueError(
+            f"{', '.join(given)}: only a bioimage.io package can say this; name a .zip file, "
+            "or pass --format bioimageio"
+        )
 
 
 @app.command("remove")

@@ -246,7 +246,7 @@ def test_an_existing_package_stays_unless_overwriting_is_asked_for(made, tmp_pat
         ("x.txt", ["--format", "bioimageio"], "must end in .zip"),
         ("x.zip", ["--format", "safetensors"], "must end in .safetensors"),
         ("x.safetensors", ["--author", "A. Uthor"], "--author: only a bioimage.io package"),
-        ("x.zip", ["--licence", "FREE-FOR-ALL"], "license"),
+        ("x.zip", ["--licence", "FREE-FOR-ALL"], "'FREE-FOR-ALL' is not an SPDX"),
         ("x.zip", ["--realism", "0.5"], "no realistic end"),
         ("absent/x.zip", [], "does not exist"),
     ],

@@ -99,6 +99,7 @@ def export_bioimage(
     if path.suffix.lower() != SUFFIX:
         raise WeightsError(f"{path}: a bioimage.io package must end in {SUFFIX}")
     check_targets([path], overwrite=overwrite)
+    _check_licence(licence)
     with TemporaryDirectory() as folder, _quiet():
         package = _package(info, realism, authors, licence, Path(folder))
         check_package(package)
@@ -114,6 +115,19 @@ def _require() -> None:
         raise WeightsError(
             f"a bioimage.io package needs bioimageio.spec, which cannot be loaded ({error}): "
             f"install it with `{INSTALL}`"
+        ) from error
+
+
+def _check_licence(licence: str | None) -> None:
+    from bioimageio.spec.generic.v0_3 import LicenseId
+    from pydantic import ValidationError
+
+    try:
+        _ = licence is None or LicenseId(licence)
+    except ValidationError as error:
+        raise WeightsError(
+            f"licence {licence!r} is not an SPDX identifier: choose one of "
+            "https://spdx.org/licenses, such as CC-BY-4.0 or BSD-3-Clause, or leave it out"
         ) from error
 
 
@@ -224,7 +238,7 @@ def _model(
             "type": "model",
             "name": _name(info),
             "description": describe(info),
-            "authors": [{"name": name} for name in authors],
+            "authors": [{"name": name} for name in authors if name.strip()],
             "license": licence,
             "tags": ["denoising", "image-restoration", "2d", "pytorch", info.card.domain],
             "documentation": {"source": folder / "README.md"},

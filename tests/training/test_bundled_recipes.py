@@ -56,7 +56,9 @@ def test_two_steps_of_every_stage_run(path, tmp_path):
         patch=32 if stage else 16,
         precision="32-true",
         save_every=100,
-        distortion=replace(settings.distortion, steps=2, decay=1),
+        distortion=replace(
+            settings.distortion, steps=2, decay=1, settle=min(settings.distortion.settle, 1)
+        ),
         adversarial=stage and replace(stage, steps=2, decay=1),
     )
     if stage is not None:

@@ -105,7 +105,13 @@ def stated_and_squared_error(state, pairs):
 def test_settling_changes_the_variance_alone_and_towards_the_error():
     settings = tiny(
         config=STATING,
-        distortion={"steps": 151, "settle": 150, "spread": 0.1, "learning_rate": 1e-2},
+        distortion={
+            "steps": 151,
+            "settle": 150,
+            "spread": 0.1,
+            "learning_rate": 1e-2,
+            "settle_rate": 1e-2,
+        },
         noise={"sigma": (0.2, 0.2)},
         batch=4,
     )
@@ -138,7 +144,7 @@ def test_the_best_variance_by_deviance_is_the_expected_squared_error_too():
 
 def test_settling_needs_a_stated_variance_and_some_steps_before_it():
     for wrong in ({"steps": 5, "settle": 5, "spread": 0.1}, {"steps": 5, "settle": 2}):
-        with pytest.raises(ValueError, match=r"settle = \d of steps = 5.*expected"):
+        with pytest.raises(ValueError, match=r"settle = \d of steps = 5.*needs fewer"):
             tiny(config=STATING, distortion=wrong)
 
 

@@ -132,12 +132,26 @@ def show_side_by_side(studio: Studio) -> None:
     viewer.layers.clear()
 
 
+def show_guides(studio: Studio) -> None:
+    """Show a render denoised with the albedo and normal that are tied to it."""
+    viewer, widget = studio.viewer, studio.widget
+    viewer.layers.clear()
+    viewer.open_sample("napari-denoise", "render")
+    viewer.reset_view()
+    studio.measured()
+    widget.run()
+    studio.finish()
+    studio.shoot("guides")
+    viewer.layers.clear()
+
+
 def main() -> None:
     """Take every picture."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else IMAGES
     folder.mkdir(parents=True, exist_ok=True)
     studio = Studio(folder)
     show_side_by_side(studio)
+    show_guides(studio)
     tell_a_story(studio)
     studio.viewer.close()
 

@@ -14,10 +14,12 @@ from superqt.utils import WorkerBase
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from _bench import PATIENCE_MS, Bench, noisy
+from _tuning import TuningBench
 
 from _networks import write_tiny_weights
 from napari_denoise.models import catalogue
 from napari_denoise.widgets.denoise import DenoiseWidget
+from napari_denoise.widgets.finetune import FineTuneWidget
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +45,23 @@ def bench(make_napari_viewer_proxy: Any, qtbot: Any) -> Iterator[Bench]:
     widget = DenoiseWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Denoise")
     yield Bench(viewer, widget, qtbot)
+    widget.shut_down()
+    WorkerBase.await_workers(PATIENCE_MS)
+
+
+@pytest.fixture
+def tuning(
+    make_napari_viewer_proxy: Any,
+    qtbot: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[TuningBench]:
+    """A viewer with the Fine-tune widget docked, and a folder for its weights alone."""
+    monkeypatch.setattr(catalogue, "user_folder", lambda: tmp_path / "home" / "weights")
+    viewer = make_napari_viewer_proxy()
+    widget = FineTuneWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Fine-tune")
+    yield TuningBench(viewer, widget, qtbot)
     widget.shut_down()
     WorkerBase.await_workers(PATIENCE_MS)
 

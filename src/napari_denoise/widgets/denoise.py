@@ -210,6 +210,8 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def _watch(self, layers: list[Image]) -> None:
         """Follow new data of these layers, and of no others."""
+        if layers == self._watched:
+            return
         for layer in self._watched:
             layer.events.data.disconnect(self._select)
         self._watched = layers

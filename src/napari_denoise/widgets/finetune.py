@@ -137,7 +137,7 @@ class FineTuneWidget(QWidget):  # type: ignore[misc]  # Qt has no types
     def _connect(self) -> None:
         self.pairs.changed.connect(self._pairs_changed)
         self.pairs.selected.connect(self._pair_selected)
-        self.drawing.changed.connect(self._settle.start)
+        self.drawing.changed.connect(self._moved)
         self.drawing.said.connect(self._say)
         self.form.changed.connect(self._update)
         self.start.changed.connect(self._start_clicked)

@@ -26,6 +26,17 @@ def _guarded(function: Callable[..., Iterator[Any]], *args: Any) -> Iterator[Any
         yield _Failed(error)
 
 
+class _ClosingWorker(GeneratorWorker):  # type: ignore[misc]  # Qt has no types
+    """Ends what it left unfinished in its own thread, not when somebody forgets the worker."""
+
+    def work(self) -> Any:
+        """Run the generator to its end or until it is cancelled."""
+        try:
+            return super().work()
+        finally:
+            self._gen.close()
+
+
 class Task:
     """One generator at work in a thread, with callbacks on the GUI thread.
 
@@ -65,6 +76,7 @@ class Task:
             *args,
             _connect={"yielded": self._yielded, "finished": self._finished},
             _start_thread=True,
+            _worker_class=_ClosingWorker,
         )
 
     def cancel(self) -> None:

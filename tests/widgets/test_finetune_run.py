@@ -1,0 +1,155 @@
+"""The Fine-tune widget at work: trained, held, stopped, saved, and gone on with."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from _tuning import TuningBench, kept_folders
+from torch import Tensor
+
+from napari_denoise.training import stages
+from napari_denoise.widgets import finetune_kept
+from napari_denoise.widgets.denoise import DenoiseWidget
+from napari_denoise.widgets.finetune import FineTuneWidget
+
+
+def test_pairs_become_weights_that_denoise_can_use_and_undo(tuning: TuningBench):
+    denoise = DenoiseWidget(tuning.viewer)
+    tuning.viewer.window.add_dock_widget(denoise, name="Denoise")
+    layer, _ = tuning.layers()
+    original = layer.data
+    tuning.add()
+    tuning.start()
+    watch = tuning.widget.watch
+    assert {"psnr_noisy", "psnr_base", "ssim_faithful"} <= set(tuning.figures)
+    tuning.until(lambda: tuning.widget.sight.layer is not None)
+
+    watch.pause.native.click()
+    tuning.qtbot.wait(300)
+    held = tuning.step
+    tuning.qtbot.wait(300)
+    assert tuning.step == held and tuning.widget.paused
+    watch.pause.native.click()
+    tuning.until(lambda: tuning.step > held)
+
+    tuning.stop()
+    assert tuning.widget.sight.layer is None
+    assert [watch.result.table.verticalHeaderItem(row).text() for row in range(3)] == [
+        "Noisy",
+        "Base",
+        "Fine-tuned",
+    ]
+    if watch.result.save.native.isHidden():  # a tiny network need not get better
+        watch.result.anyway.native.click()
+    watch.result.name.value = "mine"
+    watch.result.save.native.click()
+    tuning.until(lambda: "mine" in tuning.weights())
+    tuning.until(lambda: "mine" in denoise.form.weights.choices)
+    assert kept_folders(finetune_kept.home()) == []
+
+    tuning.viewer.layers.selection = {layer}
+    denoise.form.weights.value = "mine"
+    denoise.run()
+    tuning.until(lambda: not denoise.runner.busy)
+    assert layer.metadata["napari_denoise"]["weights"] == "mine"
+    denoise.undo.step()
+    tuning.until(lambda: not denoise.undo.busy)
+    assert layer.data is original
+    denoise.shut_down()
+
+
+def test_a_layer_deleted_during_training_changes_nothing(tuning: TuningBench):
+    layer, _ = tuning.layers()
+    tuning.add()
+    tuning.start()
+    tuning.viewer.layers.remove(layer)
+    reached = tuning.step
+    tuning.until(lambda: tuning.step > reached + 20)
+    tuning.stop()
+    assert tuning.widget.ended is not None and tuning.widget.ended.error is None
+    assert tuning.widget.ended.result is not None
+
+
+def test_a_closed_widget_offers_to_go_on_when_it_is_opened_again(tuning: TuningBench):
+    tuning.layers()
+    tuning.add()
+    tuning.start()
+    folder = tuning.widget.asked.folder
+    tuning.widget.shut_down()
+    tuning.until(lambda: not finetune_kept.at_work)
+
+    again = FineTuneWidget(tuning.viewer)
+    tuning.viewer.window.add_dock_widget(again, name="Again")
+    assert not again.offer.isHidden() and again.offer.kept.folder == folder
+    bench = TuningBench(tuning.viewer, again, tuning.qtbot)
+    again.offer.resume.native.click()
+    bench.until(lambda: "psnr_faithful" in bench.figures)
+    assert again.asked.resume and again.busy
+    bench.stop()
+    assert again.ended.error is None and again.ended.result is not None
+    again.watch.again.native.click()
+    assert again.offer.kept.folder == folder  # until it is saved or discarded
+    again.offer.discard.native.click()
+    assert not folder.exists() and again.offer.isHidden()
+    again.shut_down()
+
+
+def test_a_run_that_diverges_says_so_and_can_be_gone_on_with(
+    tuning: TuningBench, monkeypatch: pytest.MonkeyPatch
+):
+    tuning.layers()
+    tuning.add()
+    tuning.start()
+    checked = stages._checked
+
+    def diverged(terms: dict[str, Tensor], step: int) -> dict[str, float]:
+        return checked({**terms, "pixel": terms["pixel"] * torch.nan}, step)
+
+    monkeypatch.setattr(stages, "_checked", diverged)
+    tuning.end()
+    status, result = tuning.widget.status, tuning.widget.ended.result
+    assert status.kind == "error" and "must be finite" in status.text
+    assert "What was reached is kept" in status.text
+    assert set(result.rows) == {"noisy", "base", "fine-tuned"}
+    assert len(kept_folders(finetune_kept.home())) == 1
+
+
+def test_a_rate_beyond_reason_is_refused_before_it_begins(tuning: TuningBench):
+    tuning.layers()
+    tuning.add()
+    tuning.widget.form.rate.value = "1e30"
+    tuning.start()
+    tuning.end()
+    status = tuning.widget.status
+    assert status.kind == "error" and "Lower the learning rate" in status.text
+    assert tuning.widget.setup.isVisibleTo(tuning.widget) and tuning.widget.start.enabled
+
+
+def test_weights_no_better_than_the_base_are_not_offered_at_first(tuning: TuningBench):
+    tuning.layers()
+    tuning.add()
+    tuning.widget.form.rate.value = "1e-12"
+    tuning.start(steps=4)
+    tuning.end()
+    result = tuning.widget.watch.result
+    assert tuning.widget.ended.result.improved is False
+    assert "no better" in result.verdict.text.lower() and result.save.native.isHidden()
+    result.anyway.native.click()
+    assert not result.save.native.isHidden()
+    result.name.value = "microscopy"
+    result.save.native.click()
+    tuning.until(lambda: "bundled" in tuning.widget.status.text)
+    assert tuning.weights() == []
+
+    result.side_by_side.native.click()
+    tuning.until(lambda: tuning.widget.side.shown)
+    names = [layer.name for layer in tuning.viewer.layers if layer.visible]
+    assert [name.split(" (")[0] for name in names] == [
+        "noisy",
+        "base",
+        "fine-tuned",
+        "clean",
+        "Names",
+    ]
+    result.side_by_side.native.click()
+    assert [layer.name for layer in tuning.viewer.layers if layer.visible] == ["cells"]

@@ -11,6 +11,7 @@ from napari_denoise.training import stages
 from napari_denoise.widgets import finetune_kept
 from napari_denoise.widgets.denoise import DenoiseWidget
 from napari_denoise.widgets.finetune import FineTuneWidget
+from napari_denoise.widgets.layers import bare
 
 
 def test_pairs_become_weights_that_denoise_can_use_and_undo(tuning: TuningBench):
@@ -47,7 +48,7 @@ def test_pairs_become_weights_that_denoise_can_use_and_undo(tuning: TuningBench)
     tuning.until(lambda: "mine" in denoise.form.weights.choices)
     assert kept_folders(finetune_kept.home()) == []
 
-    tuning.viewer.layers.selection = {layer}
+    assert [bare(found) for found in tuning.viewer.layers.selection] == [layer]
     denoise.form.weights.value = "mine"
     denoise.run()
     tuning.until(lambda: not denoise.runner.busy)
@@ -151,5 +152,8 @@ def test_weights_no_better_than_the_base_are_not_offered_at_first(tuning: Tuning
         "clean",
         "Names",
     ]
+    selected = tuning.viewer.layers.selection
+    assert [layer.name for layer in selected] == ["noisy (held out)"]
     result.side_by_side.native.click()
     assert [layer.name for layer in tuning.viewer.layers if layer.visible] == ["cells"]
+    assert [layer.name for layer in selected] == ["cells"]

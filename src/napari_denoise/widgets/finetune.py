@@ -355,7 +355,11 @@ class FineTuneWidget(QWidget):  # type: ignore[misc]  # Qt has no types
     def _saved(self, event: Saved) -> None:
         if self.asked is not None:
             finetune_kept.close(self.asked.folder)
+        self.side.remove()
         self.watch.result.show_saved(event.info.name)
+        shown = [entry.layer for entry in self._at_work if entry.layer in self._viewer.layers]
+        if shown:  # what Denoise would now be asked for
+            self._viewer.layers.selection.active = shown[0]
         self.status.clear()
         found = list_weights()
         self.form.fill_base(found)

@@ -105,7 +105,7 @@ class Curves(QWidget):  # type: ignore[misc]  # Qt has no types
         background, foreground = self._colors
         axes.set_facecolor(background)
         axes.set_title(title, color=foreground, fontsize=7, loc="left", pad=2)
-        axes.tick_params(colors=foreground, labelsize=6, length=2, pad=1)
+        axes.tick_params(which="both", colors=foreground, labelsize=6, length=2, pad=1)
         for spine in axes.spines.values():
             spine.set_color("#6a6e79")
 

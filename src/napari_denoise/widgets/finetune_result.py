@@ -23,6 +23,7 @@ _HEADINGS = ("PSNR", "SSIM", "Mean error")
 _ROW = 26
 _LINKED = ("contrast_limits", "gamma", "colormap")
 _GAP, _CAPTION = 0.03, 0.1
+_LEGIBLE = 0.25  # of the height: names over images that are narrower would overlap
 """Between two images, in widths and heights of one."""
 
 
@@ -122,6 +123,7 @@ class SideBySide:
         self._viewer = viewer
         self._layers: list[Any] = []
         self._hidden: list[Any] = []
+        self._selected: set[Any] = set()
 
     @property
     def shown(self) -> bool:
@@ -140,6 +142,7 @@ class SideBySide:
         """
         self.remove()
         self._hidden = [layer for layer in self._viewer.layers if layer.visible]
+        self._selected = set(self._viewer.layers.selection)
         for layer in self._hidden:
             layer.visible = False
         last = np.asarray(list(look.images.values())[-1])
@@ -164,21 +167,24 @@ class SideBySide:
         self._viewer.reset_view()
 
     def remove(self) -> None:
-        """Take the layers away and show what was hidden for them."""
+        """Take the layers away, and show and select what was before."""
         if not self._layers:
             return
         for layer in [x for x in self._layers if x in self._viewer.layers]:
             self._viewer.layers.remove(layer)
         for layer in [x for x in self._hidden if x in self._viewer.layers]:
             layer.visible = True
-        self._layers, self._hidden = [], []
+        self._viewer.layers.selection = {x for x in self._selected if x in self._viewer.layers}
+        self._layers, self._hidden, self._selected = [], [], set()
         self._viewer.reset_view()
 
 
 def _places(shape: tuple[int, ...], count: int) -> list[tuple[float, float]]:
-    """Upper left corners of images, two in a row; the gaps have room for captions."""
-    down, across = shape[0] * (1 + _CAPTION), shape[1] * (1 + _GAP)
-    return [(number // 2 * down, number % 2 * across) for number in range(count)]
+    """Upper left corners of images, two in a row, tall ones in one; with room for captions."""
+    columns = count if shape[0] > 1.5 * shape[1] else 2
+    down = shape[0] * (1 + _CAPTION)
+    across = max(shape[1] * (1 + _GAP), shape[0] * _LEGIBLE)
+    return [(number // columns * down, number % columns * across) for number in range(count)]
 
 
 def _captions(names: list[str], shape: tuple[int, ...], units: Any) -> Points:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from superqt.utils import WorkerBase
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -57,6 +58,8 @@ def tuning(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[TuningBench]:
     """A viewer with the Fine-tune widget docked, and a folder for its weights alone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # threads of tiny networks wait for each other more than they work
     monkeypatch.setattr(catalogue, "user_folder", lambda: tmp_path / "home" / "weights")
     viewer = make_napari_viewer_proxy()
     widget = FineTuneWidget(viewer)
@@ -64,6 +67,7 @@ def tuning(
     yield TuningBench(viewer, widget, qtbot)
     widget.shut_down()
     WorkerBase.await_workers(PATIENCE_MS)
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

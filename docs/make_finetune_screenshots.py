@@ -1,109 +1,190 @@
-"""Follow the walk of docs/finetune.md in a real napari window, and take its pictures.
+"""Walk through fine-tuning as docs/finetune.md tells it, and take its pictures.
 
-``xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_finetune_screenshots.py [FOLDER]``
+``xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_finetune_screenshots.py FOLDER``
 
-Weights that it saves go to a folder of its own. Prints the clicks and the figures.
+The buttons are pressed as a user presses them, and counted. Weights and checkpoints go to a
+temporary folder.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-import time
-from collections.abc import Callable
+import tempfile
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import napari
-from PIL import Image
-from qtpy.QtWidgets import QApplication
+os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp()
 
-from napari_denoise.models import catalogue
+import numpy as np
+from make_screenshots import IMAGES, Studio
+from qtpy.QtWidgets import QMenu
 
-IMAGES = Path(__file__).parent / "images"
+TRAIN_SECONDS = float(os.environ.get("TRAIN_SECONDS", "120"))
 
 
-class Walk:
-    """A window, a camera, and a count of clicks."""
+class Walk(Studio):
+    """A user with a mouse."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.clicks = folder, 0
-        self.viewer = napari.Viewer()
-        self.viewer.window.resize(1250, 860)
+        super().__init__(folder, opened=None)
+        self.clicks = 0
 
-    def wait(self, until: Callable[[], bool] = lambda: False, seconds: float = 400.0) -> None:
-        """Let the window live until something is so, or for a time."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and not until():
-            QApplication.processEvents()
-            time.sleep(0.01)
-
-    def step(self, what: str) -> None:
-        """Count a click or choice of the user."""
-        self.clicks += 1
-        print(f"{self.clicks}. {what}", flush=True)
+    def menu(self, first: QMenu, *titles: str) -> None:
+        """Open a menu with one click, choose an entry with another; submenus open by themselves."""
+        found: Any = first
+        for title in titles:
+            found.aboutToShow.emit()
+            action = next(a for a in found.actions() if title in a.text().replace("&", ""))
+            found = action.menu() or action
+        found.trigger()
+        self.clicks += 2
+        self.wait(seconds=0.5)
 
     def press(self, button: Any) -> None:
-        """Click a button as a user does."""
-        self.step(f"press {button.text}")
+        """Press a button that is in sight."""
+        assert button.native.isVisible() and button.native.isEnabled(), button.text
         button.native.click()
+        self.clicks += 1
+        print(f"click {self.clicks}: {button.text}", flush=True)
 
-    def shoot(self, name: str) -> None:
-        """Save the whole window."""
-        self.wait(seconds=0.5)
-        picture = Image.fromarray(self.viewer.screenshot(canvas_only=False, flash=False))
-        picture.convert("RGB").save(self.folder / f"{name}.png", optimize=True)
+    def docked(self, name: str) -> Any:
+        """Return a widget by the title of its dock."""
+        docks = self.viewer.window.dock_widgets
+        return next(widget for title, widget in docks.items() if name in title)
+
+    def over(self) -> None:
+        """Wait for the result."""
+        self.wait(lambda: not self.widget.busy, 600)
+
+    def figures(self) -> None:
+        """Print the table."""
+        ended = self.widget.ended
+        for name, row in ended.result.rows.items():
+            print(f"{name:11} {row.psnr:.2f} dB  SSIM {row.ssim:.4f}  mean {row.mean_error:+.2f} %")
+        print(ended.result.verdict, flush=True)
 
 
-def walk(tour: Walk) -> None:
-    """Go from the sample to weights of one's own."""
-    viewer = tour.viewer
-    tour.step("File > Open Sample > Denoise > Fluorescence time-lapse")
-    viewer.open_sample("napari-denoise", "fluorescence")
-    tour.step("Layers > Annotate > Fine-tune")
-    _, widget = viewer.window.add_plugin_dock_widget("napari-denoise", "Fine-tune")
-    tour.wait(seconds=1)
-    tour.shoot("finetune_empty")
-    tour.press(widget.pairs.add)
-    tour.wait(lambda: not widget.pairs.busy)
-    tour.wait(seconds=1)
-    tour.shoot("finetune_pairs")
-    tour.step("choose 2 minutes")
-    widget.form.time.value = 2
-    tour.press(widget.start)
-    tour.wait(lambda: "psnr_faithful" in widget.watch.curves.figures or not widget.busy)
-    tour.wait(seconds=60)
-    tour.shoot("finetune_training")
-    tour.wait(lambda: not widget.busy)
-    print({name: vars(row) for name, row in widget.ended.result.rows.items()})
+def walk(studio: Walk) -> None:
+    """From the sample to one's own weights, chosen in Denoise."""
+    window = studio.viewer.window
+    studio.menu(window.file_menu, "Open Sample", "Denoise", "Fluorescence")
+    studio.menu(window.plugins_menu, "Denoise", "Fine-tune")
+    print(f"{studio.clicks} clicks in menus", flush=True)
+    studio.widget = widget = studio.docked("Fine-tune")
+    studio.wait(seconds=1)
+    studio.shoot("tune_empty")
+    studio.press(widget.pairs.add)
+    studio.wait(lambda: not widget.pairs.busy)
+    studio.shoot("tune_pair")
+    studio.press(widget.start)
+    studio.wait(lambda: "psnr_faithful" in widget.watch.curves.figures, 120)
+    studio.wait(seconds=TRAIN_SECONDS)
+    studio.shoot("tune_training")
+    step = int(widget.watch.curves.terms["pixel"].x[-1])
+    studio.press(widget.watch.stop)
+    studio.over()
+    print(f"stopped near step {step}")
+    studio.figures()
+    studio.shoot("tune_result")
+    studio.press(widget.watch.result.save)
+    studio.wait(lambda: not widget.watch.result.use.native.isHidden())
+    studio.shoot("tune_saved")
+    studio.press(widget.watch.result.use)
+    denoise = studio.docked("(Denoise)") if False else denoise_of(studio)
+    print(f"{studio.clicks} clicks; Denoise has {denoise.form.weights.value!r} chosen")
+    studio.wait(lambda: "stimated" in denoise.form.noise_note.text())
+    studio.shoot("tune_denoise")
+    window._qt_window.raise_()
+    widget.parentWidget().raise_()
+    studio.wait(seconds=0.3)
     widget.watch.result.side_by_side.native.click()
-    tour.wait(lambda: widget.side.shown)
-    tour.shoot("finetune_result")
+    studio.wait(lambda: widget.side.shown)
+    studio.shoot("tune_side_by_side")
     widget.watch.result.side_by_side.native.click()
-    name = widget.watch.result.name.value
-    tour.press(widget.watch.result.save)
-    tour.wait(lambda: "saved" in widget.watch.result.verdict.text.lower(), 20)
-    tour.shoot("finetune_saved")
-    tour.step("Layers > Filter > Denoise")
-    _, denoise = viewer.window.add_plugin_dock_widget("napari-denoise", "Denoise")
-    tour.wait(seconds=2)
-    tour.step(f"choose the weights {name}")
-    denoise.form.weights.value = name
-    tour.press(denoise.actions.run)
-    tour.wait(lambda: not denoise.runner.busy)
-    layer = widget.ended.tuning.pairs[0].name
-    print("denoised with", viewer.layers[layer].metadata["napari_denoise"]["weights"])
+    widget.watch.again.native.click()
+
+
+def denoise_of(studio: Walk) -> Any:
+    """Return the Denoise widget."""
+    from napari_denoise.widgets.denoise import DenoiseWidget
+
+    docks = studio.viewer.window.dock_widgets.values()
+    return next(widget for widget in docks if isinstance(widget, DenoiseWidget))
+
+
+def show_verdicts(studio: Walk) -> None:
+    """Show one pair that fits, one that is shifted, and one that is refused."""
+    viewer, widget = studio.viewer, studio.widget
+    noisy, truth = viewer.layers["fluorescence"], viewer.layers["fluorescence truth"]
+    shifted = viewer.add_image(np.roll(np.asarray(truth.data), 2, -1), name="moved truth")
+    done = viewer.add_image(
+        np.asarray(noisy.data), name="result", metadata={"napari_denoise": {"weights": "photo"}}
+    )
+    for pair in ((noisy, shifted), (done, truth)):
+        widget.pairs.noisy.value, widget.pairs.other.value = pair
+        widget.pairs.add.native.click()
+        studio.wait(lambda: not widget.pairs.busy)
+    studio.shoot("tune_pairs")
+    viewer.layers.remove(shifted)
+    viewer.layers.remove(done)
+    for _ in range(2):
+        widget.pairs.remove.native.click()
+
+
+def show_regions(studio: Walk) -> None:
+    """Show both kinds of regions, which overlap."""
+    viewer, drawing = studio.viewer, studio.widget.drawing
+    drawing.every.setChecked(True)
+    for button, corners in (
+        (drawing.train, (0, 0, 255, 150)),
+        (drawing.validate, (90, 120, 200, 240)),
+    ):
+        button.native.click()
+        top, left, bottom, right = corners
+        shape = [[0, top, left], [0, top, right], [0, bottom, right], [0, bottom, left]]
+        viewer.layers.selection.active.add([np.array(shape)], shape_type="rectangle")
+    studio.wait(lambda: "drawn as both" in drawing.note.text())
+    studio.shoot("tune_regions")
+
+
+def show_pause_and_no_better(studio: Walk) -> None:
+    """Show a run that is held, and one whose weights are no better."""
+    widget = studio.widget
+    widget.form.rate.value = "1e-12"
+    widget.form.section.button.setChecked(True)
+    studio.wait(seconds=0.3)
+    studio.shoot("tune_advanced")
+    widget.form.section.button.setChecked(False)
+    widget.start.native.click()
+    studio.wait(lambda: "psnr_faithful" in widget.watch.curves.figures, 120)
+    widget.watch.pause.native.click()
+    studio.wait(seconds=2)
+    studio.shoot("tune_paused")
+    widget.watch.stop.native.click()
+    studio.over()
+    studio.shoot("tune_no_better")
+
+
+def show_offer(studio: Walk) -> None:
+    """Close the widget and open it again."""
+    window = studio.viewer.window
+    window.remove_dock_widget(studio.widget)
+    studio.wait(seconds=1)
+    studio.menu(window.plugins_menu, "Denoise", "Fine-tune")
+    studio.widget = studio.docked("Fine-tune")
+    studio.wait(seconds=1)
+    studio.shoot("tune_offer")
 
 
 def main() -> None:
     """Take every picture."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else IMAGES
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory() as home:
-        catalogue.user_folder = lambda: Path(home) / "weights"
-        tour = Walk(folder)
-        walk(tour)
-        tour.viewer.close()
+    studio = Walk(folder)
+    for scene in (walk, show_verdicts, show_regions, show_pause_and_no_better, show_offer):
+        scene(studio)
+    studio.viewer.close()
 
 
 if __name__ == "__main__":

@@ -22,11 +22,13 @@ IMAGES = Path(__file__).parent / "images"
 class Studio:
     """A window with the widget, and a camera."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, opened: str | None = "Denoise") -> None:
         self.folder = folder
         self.viewer = napari.Viewer()
         self.viewer.window.resize(1200, 760)
-        _, self.widget = self.viewer.window.add_plugin_dock_widget("napari-denoise", "Denoise")
+        self.widget: Any = None
+        if opened is not None:
+            _, self.widget = self.viewer.window.add_plugin_dock_widget("napari-denoise", opened)
         self.wait(seconds=1)
 
     def wait(self, until: Callable[[], bool] = lambda: False, seconds: float = 60.0) -> None:

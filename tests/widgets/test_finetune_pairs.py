@@ -70,6 +70,29 @@ def test_colour_hdr_and_stacks_are_pairs_too(
     assert tuning.widget.ended.tuning.base.name == base
 
 
+def test_albedo_and_normal_of_the_render_come_along(tuning: TuningBench):
+    rng = np.random.default_rng(1)
+    clean = np.float32(np.broadcast_to(np.linspace(0.1, 4, SHAPE[1])[:, None], (*SHAPE, 3)))
+    truth = tuning.viewer.add_image(clean, name="truth", rgb=True)
+    roles = {role: rng.random((*SHAPE, 3), np.float32) for role in ("albedo", "normal")}
+    color = np.float32(clean * rng.gamma(4, 0.25, SHAPE)[..., None])
+    for role, image in (*roles.items(), ("color", color)):
+        tie = {"napari_denoise_group": {"id": "shot", "role": role}}
+        shot = tuning.viewer.add_image(image, name=f"shot {role}", rgb=True, metadata=tie)
+    pairs = tuning.widget.pairs
+    offered = {layer.name for layer in pairs.noisy.choices if layer is not None}
+    assert offered == {"truth", "shot color"}
+    pairs.noisy.value, pairs.other.value = bare(shot), bare(truth)
+    tuning.add()
+    (entry,) = pairs.entries
+    assert all(np.array_equal(entry.pair.features[role], roles[role]) for role in roles)
+    assert "albedo and normal" in pairs.table.item(0, 1).text()
+    tuning.choose_small(2)
+    tuning.widget.start.native.click()
+    tuning.end()
+    assert tuning.widget.ended.error is None and tuning.widget.ended.tuning.base.name == "render"
+
+
 def test_an_image_is_no_partner_of_itself(tuning: TuningBench):
     layer, _ = tuning.layers()
     copy = tuning.viewer.add_image(layer.data.copy(), name="copy")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import resource
+
 import pytest
 import torch
 from _tuning import TuningBench, kept_folders
 from torch import Tensor
 
-from napari_denoise.training import stages
+from napari_denoise.training import finetune_plan, stages
 from napari_denoise.widgets import finetune_kept
 from napari_denoise.widgets.denoise import DenoiseWidget
 from napari_denoise.widgets.finetune import FineTuneWidget
@@ -112,6 +114,25 @@ def test_a_run_that_diverges_says_so_and_can_be_gone_on_with(
     assert status.kind == "error" and "must be finite" in status.text
     assert "What was reached is kept" in status.text
     assert set(result.rows) == {"noisy", "base", "fine-tuned"}
+    assert len(kept_folders(finetune_kept.home())) == 1
+
+
+def test_a_full_disk_is_shown_and_what_was_reached_is_kept(
+    tuning: TuningBench, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(finetune_plan, "_SECONDS_BETWEEN_SAVES", 0.1)
+    tuning.layers()
+    tuning.add()
+    tuning.start()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        tuning.end()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    status, result = tuning.widget.status, tuning.widget.ended.result
+    assert status.kind == "error" and "too large" in status.text.lower()
+    assert "What was reached is kept" in status.text and "fine-tuned" in result.rows
     assert len(kept_folders(finetune_kept.home())) == 1
 
 

@@ -69,6 +69,7 @@ class FineTuneWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         self._at_work: list[Entry] = []
         self.ended: Ended | None = None
         self._anyway = False
+        self._saved_as = ""
         self.sight = Sight(viewer)
         self.side = SideBySide(viewer)
         self._build()
@@ -147,6 +148,7 @@ class FineTuneWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         self.watch.stop.changed.connect(self._stop_clicked)
         self.watch.again.changed.connect(self._back_clicked)
         self.watch.result.save.changed.connect(self._save_clicked)
+        self.watch.result.use.changed.connect(self._use_clicked)
         self.watch.result.side_by_side.changed.connect(self._side_clicked)
         self.offer.resume.changed.connect(self._resume_clicked)
         self.offer.discard.changed.connect(self._discard_clicked)
@@ -353,6 +355,7 @@ class FineTuneWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         self._do(save, self.ended.tuning, name, self.ended.result, on_event=self._saved)
 
     def _saved(self, event: Saved) -> None:
+        self._saved_as = event.info.name
         if self.asked is not None:
             finetune_kept.close(self.asked.folder)
         self.side.remove()
@@ -366,6 +369,27 @@ class FineTuneWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         for widget in self._viewer.window.dock_widgets.values():
             if isinstance(widget, DenoiseWidget):
                 widget.form.fill_weights(found)
+
+    def _use_clicked(self) -> None:
+        """Open Denoise on the noisy layer, with the weights that were just saved."""
+        self.side.remove()
+        layers = [x.layer for x in self._at_work if x.layer in self._viewer.layers]
+        if layers:
+            self._viewer.layers.selection = set(layers[:1])
+        denoise = self._open_denoise()
+        denoise.form.fill_weights(list_weights())
+        denoise.form.weights.value = self._saved_as
+
+    def _open_denoise(self) -> DenoiseWidget:
+        window = self._viewer.window
+        found = [x for x in window.dock_widgets.values() if isinstance(x, DenoiseWidget)]
+        if not found:
+            _, made = window.add_plugin_dock_widget("napari-denoise", "Denoise", tabify=True)
+            found = [made]
+        dock = found[0].parentWidget()
+        dock.show()
+        dock.raise_()
+        return found[0]
 
     def _side_clicked(self) -> None:
         if self.side.shown:

@@ -39,13 +39,14 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
         self.name = mg.LineEdit(value="", tooltip="Under this name they appear in Denoise.")
         self.name.native.setPlaceholderText("Name of the weights")
         self.save = button("Save", "Save the weights with their card; Denoise offers them at once.")
+        self.use = button("Use in Denoise", "Opens Denoise with these weights chosen.")
         self.side_by_side = button(
             "Side by side", "Show noisy, base, fine-tuned and clean of a held-out part in a grid."
         )
         rows = column(self, 6)
         for part in (self.table, self.against, self.verdict, self.name.native):
             rows.addWidget(part)
-        rows.addLayout(row(self.save, self.side_by_side))
+        rows.addLayout(row(self.save, self.use, self.side_by_side))
         self.anyway.changed.connect(self._insist)
 
     def show_result(self, result: Result | None, name: str) -> None:
@@ -54,6 +55,7 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
         self.against.say("")
         good = result is not None and result.improved is not False
         self._offer(good)
+        self.use.native.setVisible(False)
         self.side_by_side.enabled = result is not None and bool(result.rows)
         if result is None:
             self.verdict.say(
@@ -74,7 +76,8 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
     def show_saved(self, name: str) -> None:
         """Say that it is done."""
         self._offer(False)
-        self.verdict.say("good", f"Saved as “{name}”: choose it under Weights in Denoise.")
+        self.use.native.setVisible(True)
+        self.verdict.say("good", f"Saved as “{name}”: Denoise has it under Weights.")
 
     def _offer(self, on: bool) -> None:
         self.name.native.setVisible(on)

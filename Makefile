@@ -37,7 +37,7 @@ demo: $(VENV)/.all
 
 test: $(VENV)/.test
 	scripts/system.sh qt xvfb
-	$(XVFB) $(BIN)/python -m pytest $(PYTEST)
+	$(XVFB) $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
 
 test-pyqt6: export QT_API = pyqt6
 test-pyqt6: export PYTEST_QT_API = pyqt6

@@ -164,7 +164,7 @@ def test_weights_no_better_than_the_base_are_not_offered_at_first(tuning: Tuning
     assert tuning.weights() == []
 
     result.side_by_side.native.click()
-    tuning.until(lambda: tuning.widget.side.shown)
+    tuning.until(lambda: tuning.widget.side.shown and result.side_by_side.enabled)
     names = [layer.name for layer in tuning.viewer.layers if layer.visible]
     assert [name.split(" (")[0] for name in names] == [
         "noisy",

@@ -311,14 +311,12 @@ class FineTuneWidget(QWidget):  # type: ignore[misc]  # Qt has no types
     def _over(self, event: Ended) -> None:
         self.ended = event
         self.sight.remove()
-        if event.error is not None:
-            text = f"It stopped: {event.error} What was reached is kept."
-            self._say("error", text)
-            notification_manager.dispatch(ErrorNotification(event.error))
-        else:
-            self.status.clear()
         title = event.tuning.pairs[0].name
         self.watch.result.show_result(event.result, f"{title} fine-tuned")
+        if event.error is None:
+            self.status.clear()
+        else:
+            self._fail(event.error, f"It stopped: {event.error} What was reached is kept.")
         self.watch.progress.say("")
 
     def _failed(self, error: Exception) -> None:
@@ -448,10 +446,10 @@ class FineTuneWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         if not self._closed:
             self.status.say(kind, text, remedy=remedy)
 
-    def _fail(self, error: Exception) -> None:
-        if not isinstance(error, ValueError):  # which says what to change
+    def _fail(self, error: Exception, text: str = "") -> None:
+        self._say("error", text or str(error) or type(error).__name__)
+        if not isinstance(error, ValueError | OSError):  # which say what to change
             notification_manager.dispatch(ErrorNotification(error))
-        self._say("error", str(error) or type(error).__name__)
 
     def _found(self, found: Found) -> None:
         self.form.fill_devices(found.devices)

@@ -323,6 +323,7 @@ class FineTuning:
             log_width=material.log_width,
             masks=material.masks,
             features=material.features,
+            scenes=material.scenes if settings.mix_shots else None,
         )
 
     def _base_network(self) -> Network:

@@ -20,6 +20,8 @@ import numpy as np
 from make_screenshots import IMAGES, Studio
 from qtpy.QtWidgets import QMenu
 
+KEPT = ("training", "side_by_side", "denoise", "pairs", "regions")
+"""Pictures that docs/finetune.md shows; the others are taken into any other folder only."""
 TRAIN_SECONDS = float(os.environ.get("TRAIN_SECONDS", "120"))
 
 
@@ -29,6 +31,11 @@ class Walk(Studio):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, opened=None)
         self.clicks = 0
+
+    def shoot(self, name: str) -> None:
+        """Save the whole window, if this picture is wanted there."""
+        if self.folder != IMAGES or name.removeprefix("tune_") in KEPT:
+            super().shoot(name)
 
     def menu(self, first: QMenu, *titles: str) -> None:
         """Open a menu with one click, choose an entry with another; submenus open by themselves."""
@@ -43,7 +50,8 @@ class Walk(Studio):
 
     def press(self, button: Any) -> None:
         """Press a button that is in sight."""
-        assert button.native.isVisible() and button.native.isEnabled(), button.text
+        if not (button.native.isVisible() and button.native.isEnabled()):
+            raise RuntimeError(f"{button.text}: no user could press it now")
         button.native.click()
         self.clicks += 1
         print(f"click {self.clicks}: {button.text}", flush=True)
@@ -91,7 +99,7 @@ def walk(studio: Walk) -> None:
     studio.wait(lambda: not widget.watch.result.use.native.isHidden())
     studio.shoot("tune_saved")
     studio.press(widget.watch.result.use)
-    denoise = studio.docked("(Denoise)") if False else denoise_of(studio)
+    denoise = denoise_of(studio)
     print(f"{studio.clicks} clicks; Denoise has {denoise.form.weights.value!r} chosen")
     studio.wait(lambda: "stimated" in denoise.form.noise_note.text())
     studio.shoot("tune_denoise")
@@ -117,9 +125,12 @@ def show_verdicts(studio: Walk) -> None:
     """Show one pair that fits, one that is shifted, and one that is refused."""
     viewer, widget = studio.viewer, studio.widget
     noisy, truth = viewer.layers["fluorescence"], viewer.layers["fluorescence truth"]
-    shifted = viewer.add_image(np.roll(np.asarray(truth.data), 2, -1), name="moved truth")
+    like = {"scale": noisy.scale, "units": noisy.units, "axis_labels": noisy.axis_labels}
+    moved = np.roll(np.asarray(truth.data), 2, -1)
+    shifted = viewer.add_image(moved, name="moved truth", visible=False, **like)
+    note = {"napari_denoise": {"weights": "microscopy"}}
     done = viewer.add_image(
-        np.asarray(noisy.data), name="result", metadata={"napari_denoise": {"weights": "photo"}}
+        np.asarray(noisy.data), name="denoised", metadata=note, visible=False, **like
     )
     for pair in ((noisy, shifted), (done, truth)):
         widget.pairs.noisy.value, widget.pairs.other.value = pair
@@ -163,12 +174,14 @@ def show_pause_and_no_better(studio: Walk) -> None:
     studio.shoot("tune_paused")
     widget.watch.stop.native.click()
     studio.over()
+    studio.wait(seconds=1)
     studio.shoot("tune_no_better")
 
 
 def show_offer(studio: Walk) -> None:
     """Close the widget and open it again."""
     window = studio.viewer.window
+    window.remove_dock_widget(denoise_of(studio))
     window.remove_dock_widget(studio.widget)
     studio.wait(seconds=1)
     studio.menu(window.plugins_menu, "Denoise", "Fine-tune")

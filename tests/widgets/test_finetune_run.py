@@ -28,7 +28,7 @@ def test_pairs_become_weights_that_denoise_can_use_and_undo(tuning: TuningBench)
     tuning.until(lambda: tuning.widget.sight.layer is not None)
 
     watch.pause.native.click()
-    tuning.qtbot.wait(300)
+    tuning.until(lambda: "paused" in watch.progress.text())
     held = tuning.step
     tuning.qtbot.wait(300)
     assert tuning.step == held and tuning.widget.paused

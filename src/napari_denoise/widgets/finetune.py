@@ -26,6 +26,7 @@ from napari_denoise.widgets.finetune_run import (
     Control,
     Ended,
     Happening,
+    Held,
     Looked,
     Phase,
     Planned,
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 
 _WIDTH = 360
 _SETTLE_MS = 300
+_DENOISE_DOCK = "Denoise (Denoise)"
+"""What the menu calls it, so that the menu finds it open."""
 
 
 class FineTuneWidget(QWidget):  # type: ignore[misc]  # Qt has no types
@@ -290,6 +293,8 @@ class FineTuneWidget(QWidget):  # type: ignore[misc]  # Qt has no types
             self.watch.show_report(event.report)
             if event.report.note:
                 self._say("warning", event.report.note)
+        elif isinstance(event, Held):
+            self.watch.show_held(self.paused)
         elif isinstance(event, Looked):
             self.sight.show(event.look, self._at_work)
         else:
@@ -299,7 +304,7 @@ class FineTuneWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         text = event.plan.describe()
         text = text[0].upper() + text[1:] + "."
         self.watch.plan.say(text)
-        notes = " ".join(f"{note[0].upper()}{note[1:]}." for note in event.notes)
+        notes = " ".join(f"{_sentence(note, self._at_work)}." for note in event.notes)
         if event.refused or not event.plan.fits:
             text += " That may not fit: choose a smaller batch or patch under Advanced."
             self._say("warning", f"{text} {notes}", remedy=event.refused)
@@ -382,8 +387,8 @@ class FineTuneWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         window = self._viewer.window
         found = [x for x in window.dock_widgets.values() if isinstance(x, DenoiseWidget)]
         if not found:
-            _, made = window.add_plugin_dock_widget("napari-denoise", "Denoise", tabify=True)
-            found = [made]
+            found = [DenoiseWidget(self._viewer)]
+            window.add_dock_widget(found[0], name=_DENOISE_DOCK, tabify=True)
         dock = found[0].parentWidget()
         dock.show()
         dock.raise_()
@@ -484,6 +489,12 @@ class FineTuneWidget(QWidget):  # type: ignore[misc]  # Qt has no types
                 task.detach()
         self.pairs.stop_work()
         self.drawing.stop_work()
+
+
+def _sentence(note: str, entries: Sequence[Entry]) -> str:
+    """Begin with a capital letter, unless it begins with what a pair is called."""
+    named = any(note.startswith(entry.pair.name) for entry in entries)
+    return note if named else note[0].upper() + note[1:]
 
 
 def _closer(widget: weakref.ref[FineTuneWidget]) -> Callable[[], None]:

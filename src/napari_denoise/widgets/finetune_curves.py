@@ -15,6 +15,11 @@ _MOST_POINTS = 400
 _HEIGHT = 330
 _LINES = {"noisy": "#8a8f9c", "base": "#f0b429"}
 _ENDS = {"faithful": "#4cc38a", "realistic": "#e5484d"}
+_CALLED = {"faithful": "fine-tuned"}
+_NOWHERE = float("nan")
+_MOST_ABOVE = 3
+_LEAST = {"psnr": 0.1, "ssim": 0.005}
+"""Room above and below the lines, so that rounding does not look like a gain."""
 _NO_TERMS = ("gradient_norm", "discriminator_gradient_norm")
 _TERMS = ("#5b8def", "#e5484d", "#4cc38a", "#f0b429", "#b07cf0", "#8a8f9c", "#4bc0c8")
 
@@ -81,7 +86,7 @@ class Curves(QWidget):  # type: ignore[misc]  # Qt has no types
         """Draw all lines."""
         if self._figure is None:
             self._make()
-        for axes, title in zip(self._axes, ("Training terms", "PSNR, dB", "SSIM"), strict=True):
+        for axes, title in zip(self._axes, ("Training terms", "PSNR", "SSIM"), strict=True):
             axes.clear()
             self._style(axes, title)
         self._draw_terms(self._axes[0])
@@ -96,7 +101,7 @@ class Curves(QWidget):  # type: ignore[misc]  # Qt has no types
 
         self._figure = Figure(figsize=(3.2, 3.3), dpi=100, layout="constrained")
         self._figure.set_facecolor(self._colors[0])
-        self._figure.get_layout_engine().set(h_pad=0.02, w_pad=0.02, hspace=0.0)
+        self._figure.get_layout_engine().set(h_pad=0.03, w_pad=0.02, hspace=0.0)
         self._axes = self._figure.subplots(3, 1, sharex=True)
         canvas: Any = FigureCanvasQTAgg
         self._rows.addWidget(canvas(self._figure))
@@ -110,27 +115,68 @@ class Curves(QWidget):  # type: ignore[misc]  # Qt has no types
             spine.set_color("#6a6e79")
 
     def _draw_terms(self, axes: Any) -> None:
+        from matplotlib.ticker import NullFormatter
+
         lowest = float("inf")
         for (name, series), color in zip(self.terms.items(), _TERMS, strict=False):
-            axes.plot(series.x, series.y, color=color, lw=0.9, label=name.replace("_", " "))
+            axes.plot(series.x, series.y, color=color, lw=0.7, alpha=0.35)
+            smooth = _smooth(series.y)
+            axes.plot(series.x, smooth, color=color, lw=1.2, label=name.replace("_", " "))
             lowest = min([lowest, *series.y])
         if 0 < lowest < float("inf"):
             axes.set_yscale("log")
+            axes.yaxis.set_minor_formatter(NullFormatter())
         self._legend(axes)
 
     def _draw_figures(self, axes: Any, kind: str) -> None:
+        digits = 2 if kind == "psnr" else 3
+        seen: list[float] = []
+        for name, color in _ENDS.items():
+            series = self.figures.get(f"{kind}_{name}")
+            if series is not None and series.y:
+                label = f"{_CALLED.get(name, name)} {series.y[-1]:.{digits}f}"
+                axes.plot(series.x, series.y, color=color, lw=1.3, marker=".", ms=4, label=label)
+                seen += series.y
         for name, color in _LINES.items():
             series = self.figures.get(f"{kind}_{name}")
             if series is not None and series.y:
-                axes.axhline(series.y[-1], color=color, lw=1, ls="--", label=name)
-        for name, color in _ENDS.items():
-            series = self.figures.get(f"{kind}_{name}")
-            if series is not None:
-                label = "fine-tuned" if name == "faithful" else name
-                axes.plot(series.x, series.y, color=color, lw=1.3, marker=".", ms=4, label=label)
-        if kind == "psnr":
-            self._legend(axes)
+                value = series.y[-1]
+                far = name == "noisy" and _far(value, seen)
+                label = f"{name} {value:.{digits}f}{' ↓' if far else ''}"
+                # What is far below is named only: else all the rest would be one line.
+                axes.axhline(_NOWHERE if far else value, color=color, lw=1, ls="--", label=label)
+                seen += [] if far else [value]
+        if seen:
+            margin = max((max(seen) - min(seen)) * 0.15, _LEAST[kind])
+            axes.set_ylim(min(seen) - margin, max(seen) + margin)
+        self._legend(axes)
 
     def _legend(self, axes: Any) -> None:
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=6, frameon=False, labelcolor=self._colors[1], loc="best", ncols=2)
+        """Put the names over the plot, beside its title, where there is room for them."""
+        count = len(axes.get_legend_handles_labels()[0])
+        if not count:
+            return
+        above = count <= _MOST_ABOVE
+        axes.legend(
+            fontsize=6,
+            frameon=False,
+            labelcolor=self._colors[1],
+            loc="lower right" if above else "best",
+            bbox_to_anchor=(1.0, 0.94) if above else None,
+            ncols=count if above else 2,
+            handlelength=1.2,
+            columnspacing=0.9,
+            borderpad=0.1,
+        )
+
+
+def _smooth(values: list[float]) -> list[float]:
+    """Average over the last twentieth of the points, at least five."""
+    width = max(5, len(values) // 20)
+    parts = (values[max(0, n - width + 1) : n + 1] for n in range(len(values)))
+    return [sum(part) / len(part) for part in parts]
+
+
+def _far(value: float, seen: list[float]) -> bool:
+    """Whether a line is so far below the others that they would look the same beside it."""
+    return bool(seen) and min(seen) - value > 3 * max(max(seen) - min(seen), 0.01)

@@ -88,8 +88,8 @@ class FineTuneForm:
         body = QWidget()
         layout = _form(column(body, 6))
         self._advanced_layout = layout
-        self.patch = _optional(512, 4, "Side of a training patch, pixels.")
-        self.batch = _optional(256, 1, "Patches per step; fewer need less memory.")
+        self.patch = _optional((16, 32, 48, 64, 96, 128, 192, 256), "Side of a patch, pixels.")
+        self.batch = _optional((1, 2, 4, 8, 16, 32), "Patches per step; fewer need less memory.")
         self.rate = mg.LineEdit(value="", tooltip="Of the first stage; empty takes the recipe's.")
         self.rate.native.setPlaceholderText("as in the recipe, such as 3e-4")
         for label, widget in (
@@ -150,7 +150,7 @@ class FineTuneForm:
             steps=None if timed else self.steps.value,
             device=self.device.value,
             batch=self.batch.value or None,
-            patch=_patch(self.patch.value),
+            patch=self.patch.value or None,
             learning_rate=_rate(self.rate.value),
             weights=TermWeights(**weights) if adversarial and self.own_weights.value else None,
             align=align,
@@ -179,15 +179,10 @@ def _form(rows: Any) -> QFormLayout:
     return layout
 
 
-def _optional(most: int, step: int, tip: str) -> Any:
-    """Make a spin box whose lowest value, 0, stands for the recipe's."""
-    widget = mg.SpinBox(value=0, min=0, max=most, step=step, tooltip=f"{tip} 0 takes the recipe's.")
-    widget.native.setSpecialValueText("as in the recipe")
-    return widget
-
-
-def _patch(side: int) -> int | None:
-    return None if not side else max(16, side // 4 * 4)
+def _optional(values: Sequence[int], tip: str) -> mg.ComboBox:
+    """Offer some values, and first 0, which leaves it to the recipe."""
+    choices = [("as in the recipe", 0), *((str(value), value) for value in values)]
+    return mg.ComboBox(choices=choices, value=0, tooltip=tip)
 
 
 def _rate(text: str) -> float | None:

@@ -197,6 +197,8 @@ def _captions(names: list[str], shape: tuple[int, ...], units: Any) -> Points:
         places,
         name="Names (held out)",
         size=0,
+        face_color="transparent",
+        border_color="transparent",
         units=units,
         features={"name": names},
         text={"string": "{name}", "size": 10, "color": "#c5c9d3"},

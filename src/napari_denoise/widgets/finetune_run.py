@@ -78,6 +78,11 @@ class Stepped:
 
 
 @dataclass(frozen=True)
+class Held:
+    """It is paused."""
+
+
+@dataclass(frozen=True)
 class Looked:
     """A window as the weights show it now."""
 
@@ -101,7 +106,7 @@ class Saved:
     info: WeightsInfo
 
 
-Happening = Phase | Planned | Stepped | Looked | Ended | None
+Happening = Phase | Planned | Stepped | Held | Looked | Ended | None
 
 
 def estimate(asked: Asked) -> Iterator[Happening]:
@@ -190,7 +195,7 @@ def _advance(tuning: FineTuning, control: Control) -> Iterator[Happening]:
                 yield Looked(look)
             while control.paused.is_set() and not control.stopped.is_set():
                 time.sleep(_NAP)
-                yield None
+                yield Held()
             if control.stopped.is_set():
                 return
 

@@ -21,6 +21,7 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def __init__(self, background: str, foreground: str) -> None:
         super().__init__()
+        self._step = ""
         self.plan = small_print()
         self.bar = mg.ProgressBar(value=0, min=0, max=1000)
         self.progress = small_print()
@@ -56,8 +57,14 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
         speed = f"{report.steps_per_second:.3g} steps/s" if report.steps_per_second else ""
         left = f"{time_text(report.seconds_left)} left" if report.seconds_left else ""
         step = f"step {report.step} of {report.steps}"
+        self._step = step
         self.progress.say(" · ".join(part for part in (step, speed, left) if part))
         self.curves.add(report.step, report.terms, report.figures)
+
+    def show_held(self, paused: bool) -> None:
+        """Say that it waits."""
+        if paused:
+            self.progress.say(f"{self._step} · paused")
 
     def show_state(self, running: bool, paused: bool, finished: bool) -> None:
         """Show what belongs to a run at work, held or over."""

@@ -263,11 +263,17 @@ class SettingsForm:
 
 
 def _weights_choices(found: Sequence[WeightsInfo]) -> list[tuple[str, str]]:
-    """Label weights by their titles, and by their names too where titles repeat."""
+    """Label bundled weights by titles, by names too where these repeat; a user's by the name."""
     count = Counter(info.card.title for info in found)
     repeated = {title for title, times in count.items() if times > 1}
-    titles = [(info.card.title, info.name) for info in found]
-    return [(f"{t} ({name})" if t in repeated else t, name) for t, name in titles]
+    return [(_label(info, repeated), info.name) for info in found]
+
+
+def _label(info: WeightsInfo, repeated: set[str]) -> str:
+    if not info.bundled:
+        return f"{info.name} (yours)"
+    title = info.card.title
+    return f"{title} ({info.name})" if title in repeated else title
 
 
 def _form_layout(widget: QWidget) -> QFormLayout:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from magicgui import widgets as mg
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QFrame,
@@ -226,6 +226,9 @@ class FittingScroll(QScrollArea):  # type: ignore[misc]  # Qt has no types
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._later = QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.timeout.connect(self.updateGeometry)
         self.setWidget(content)
         content.installEventFilter(self)
 
@@ -233,6 +236,7 @@ class FittingScroll(QScrollArea):  # type: ignore[misc]  # Qt has no types
         """Follow the content's wish for another height."""
         if event.type() == event.Type.LayoutRequest:
             self.updateGeometry()
+            self._later.start()  # and once more when text has wrapped at its width
         return bool(super().eventFilter(watched, event))
 
     def sizeHint(self) -> QSize:

@@ -256,30 +256,3 @@ def test_noise_that_is_given_is_told(card):
         for noise in (5.0, 10.0)
     )
     assert other == pytest.approx(2 * one)
-
-
-def test_the_noise_of_two_shots_of_a_scene_is_mixed_where_both_may_be_trained_on():
-    x = np.broadcast_to(np.arange(60, dtype=np.float32), (40, 60))[..., None]
-    noise = [1.0, -1.0, 3.0]  # of three shots, even, so that a mixture is known by its value
-    masks = [np.ones((40, 60), bool) for _ in noise]
-    masks[1][:, 30:] = False
-    recipe = tiny(patch=16, batch=64, config={"channels": 1})
-    given = ([x + np.float32(n) for n in noise], [x] * 3, [1.0] * 3, recipe)
-    batch = RealPairs(*given, masks=masks, scenes=["a", "a", "b"]).batch(0)
-    found = (batch.noisy - batch.target).mean(axis=(1, 2, 3))
-    mixed = np.abs(found) < 1 - 1e-4
-    right = batch.target.max(axis=(1, 2, 3)) >= 30
-    assert mixed.any() and not (mixed & right).any()
-    assert (np.abs(np.abs(found[~mixed]) - 1) < 1e-4)[found[~mixed] < 2].all()
-    assert (found > 2).any()  # the third is alone with its scene
-    alone = RealPairs(*given, masks=masks, scenes=["a", "b", "c"]).batch(0)
-    assert np.array_equal(alone.noisy, RealPairs(*given, masks=masks).batch(0).noisy)
-
-
-def test_mixed_noise_has_the_variance_of_one_shot():
-    rng = np.random.default_rng(3)
-    target = rng.random((64, 64, 1), np.float32)
-    shots = [target + rng.normal(0, 1, (64, 64, 1)).astype(np.float32) for _ in range(2)]
-    recipe = tiny(patch=32, batch=64, config={"channels": 1})
-    batch = RealPairs(shots, [target] * 2, [1.0] * 2, recipe, scenes=["a", "a"]).batch(0)
-    assert (batch.noisy - batch.target).std() == pytest.approx(1, abs=0.03)

@@ -35,8 +35,6 @@ class FineTuneRecipe(Settings):
     clip: Annotated[float, Field(gt=0)] = 0.1
     """Largest norm of the gradient."""
     ema: Decay = 0.99
-    mix_shots: bool = True
-    """As in `TrainSettings`; where several shots share a clean image."""
 
     @property
     def steps(self) -> int:

@@ -177,8 +177,6 @@ class TrainSettings(Settings):
     patch: Annotated[int, Field(gt=0, multiple_of=4)] = 64
     intensity_augmentation: Share = 0.0
     """Share of patches whose gamma, contrast and level are changed."""
-    mix_shots: bool = False
-    """Real pairs: half of the patches get a mixture of the noise of two shots of their scene."""
     exposure_augmentation: Annotated[float, Field(ge=0)] = 0.0
     """HDR is multiplied by up to 2 ** this, or divided by it."""
     clip: Annotated[float, Field(gt=0)] = 1.0

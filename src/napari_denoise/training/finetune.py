@@ -323,7 +323,6 @@ class FineTuning:
             log_width=material.log_width,
             masks=material.masks,
             features=material.features,
-            scenes=material.scenes if settings.mix_shots else None,
         )
 
     def _base_network(self) -> Network:

@@ -159,7 +159,6 @@ def training_settings(
         patch=asked.patch or recipe.patch,
         clip=recipe.clip,
         ema=recipe.ema,
-        mix_shots=recipe.mix_shots and not radiance and not noisy_target,
         precision=asked.precision,
         seed=asked.seed,
         title=recipe.title,

@@ -63,8 +63,6 @@ class Material:
         The targets are second noisy shots.
     notes
         What the user should know of trimming and choosing.
-    scenes
-        What is equal for frames of one mapping that show the same.
     """
 
     frames: tuple[MappedFrame, ...]
@@ -74,7 +72,6 @@ class Material:
     verdicts: tuple[Verdict, ...]
     noisy_target: bool
     notes: tuple[str, ...]
-    scenes: tuple[str, ...]
 
     @property
     def log_width(self) -> float | None:
@@ -106,7 +103,6 @@ def gather(
         _refuse(check_pair(pair) if _is_broken(pair) else None)
     splits = _splits(pairs, regions)
     verdicts, frames, masks, planes, held = [], [], [], [], []
-    scenes: list[str] = []
     takes_features = bool(card.config.get("features", 0))
     total = sum(int(s.train.sum() > 0) * s.train.size for parts in splits for s in parts)
     every = max(1, -(-total // MOST_PIXELS))
@@ -122,8 +118,6 @@ def gather(
         for number in used:
             mapped, mask = _mapped(pair, number, channels, targets, parts[number], card)
             frames += mapped
-            scene = f"{pair.name} {pair.scene(number)}"
-            scenes += [f"{scene} {sample}" for sample in range(len(mapped))]
             masks += [mask] * len(mapped)
             if guides is not None:
                 planes += [_feature_planes(guides, pair, number)] * len(mapped)
@@ -145,7 +139,6 @@ def gather(
         tuple(verdicts),
         pairs[0].noisy_target,
         (*_trimming(pairs, splits), *_choosing(every), *_doubles(pairs)),
-        tuple(scenes),
     )
 
 

@@ -172,9 +172,6 @@ class RealPairs:
         (Y, X) for each, the pixels to train on; None for all. No patch holds any other.
     features
         (Y, X, F) for each, planes beside the image; None for networks without.
-    scenes
-        What is equal for shots of one scene that were mapped alike: in half of the patches
-        their noise is mixed. Each shot has its noise only once, and a network soon knows it.
 
     Raises
     ------
@@ -193,7 +190,6 @@ class RealPairs:
         log_width: float | None = None,
         masks: Sequence[NDArray[np.bool_]] | None = None,
         features: Sequence[NDArray[np.float32]] | None = None,
-        scenes: Sequence[str] | None = None,
     ) -> None:
         for number, (one, other) in enumerate(zip(noisy, targets, strict=True)):
             if one.shape != other.shape:
@@ -214,8 +210,6 @@ class RealPairs:
             self.corners = [Corners(mask, settings.patch) for mask in masks]
             shares = _corner_shares(self.corners, settings.patch)
         self._shares = shares
-        self._masks = masks
-        self._others = _shots_of_one_scene(scenes, len(self.stacked))
 
     def batch(self, step: int, rank: int = 0) -> Batch:
         """Draw the same patch of both images of a pair."""
@@ -232,38 +226,10 @@ class RealPairs:
 
     def _patch(self, number: int, rng: np.random.Generator) -> NDArray[np.generic]:
         size = self.settings.patch
-        window: tuple[slice, ...] = (slice(None), slice(None))
-        if self.corners is not None:
-            y, x = self.corners[number].draw(rng)
-            window = slice(y, y + size), slice(x, x + size)
-        patch = self.stacked[number][window]
-        others = self._others[number]
-        if others and rng.random() < 0.5:
-            other = others[int(rng.integers(len(others)))]
-            if self._masks is None or self._masks[other][window].all():
-                patch = self._mixed(patch, self.stacked[other][window], rng)
-        return cut(patch, size, rng)
-
-    def _mixed(
-        self, patch: NDArray[np.float32], other: NDArray[np.float32], rng: np.random.Generator
-    ) -> NDArray[np.float32]:
-        """Replace the noise of a patch by a sum of both, of the same variance."""
-        noisy, target = slice(self.channels), slice(self.channels, 2 * self.channels)
-        angle = rng.uniform(0, np.pi / 2)
-        own, second = (shot[..., noisy] - shot[..., target] for shot in (patch, other))
-        mixed = patch.copy()
-        noise = np.float32(np.cos(angle)) * own + np.float32(np.sin(angle)) * second
-        mixed[..., noisy] = patch[..., target] + noise
-        return mixed
-
-
-def _shots_of_one_scene(scenes: Sequence[str] | None, count: int) -> list[list[int]]:
-    if scenes is None:
-        return [[] for _ in range(count)]
-    return [
-        [other for other in range(count) if other != number and scenes[other] == scenes[number]]
-        for number in range(count)
-    ]
+        if self.corners is None:
+            return cut(self.stacked[number], size, rng)
+        y, x = self.corners[number].draw(rng)
+        return cut(self.stacked[number][y : y + size, x : x + size], size, rng)
 
 
 def _corner_shares(corners: Sequence[Corners], patch: int) -> NDArray[np.float64]:

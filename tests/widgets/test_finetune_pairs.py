@@ -70,6 +70,18 @@ def test_colour_hdr_and_stacks_are_pairs_too(
     assert tuning.widget.ended.tuning.base.name == base
 
 
+def test_pixels_that_are_not_numbers_do_not_stop_it(tuning: TuningBench):
+    layer, _ = tuning.layers()
+    layer.data = np.where(np.arange(layer.data.size).reshape(SHAPE) == 500, np.nan, layer.data)
+    tuning.add()
+    tuning.choose_small(2)
+    tuning.widget.start.native.click()
+    tuning.end()
+    result = tuning.widget.ended.result
+    assert tuning.widget.ended.error is None
+    assert all(np.isfinite((row.psnr, row.ssim)).all() for row in result.rows.values())
+
+
 def test_albedo_and_normal_of_the_render_come_along(tuning: TuningBench):
     rng = np.random.default_rng(1)
     clean = np.float32(np.broadcast_to(np.linspace(0.1, 4, SHAPE[1])[:, None], (*SHAPE, 3)))

@@ -23,8 +23,8 @@ _HEADINGS = ("PSNR", "SSIM", "Mean error")
 _ROW = 26
 _LINKED = ("contrast_limits", "gamma", "colormap")
 _GAP, _CAPTION = 0.03, 0.1
-_LEGIBLE = 0.25  # of the height: names over images that are narrower would overlap
 """Between two images, in widths and heights of one."""
+_LEGIBLE = 0.25  # of the height: names over images that are narrower would overlap
 
 
 class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types

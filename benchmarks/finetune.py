@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks import references
 from benchmarks.protocol import display_psnr, match
-from benchmarks.tables import Table, environment, show, verdict
+from benchmarks.tables import Table, add_options, environment, pick, show, verdict
 from napari_denoise import Denoiser, finetune, read
 from napari_denoise.core.metrics import psnr
 from napari_denoise.training.real_pairs import Pair, pair_of
@@ -234,17 +234,14 @@ def main(argv: list[str] | None = None) -> None:
     """Print the tables, and fill a document with them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
-    parser.add_argument("--only", default=",".join(SECTIONS), help="of " + ",".join(SECTIONS))
     parser.add_argument("--minutes", type=float, default=5.0, help="of each training")
     parser.add_argument("--keep", type=Path, help="folder to keep the weights in")
-    parser.add_argument("--markdown", type=Path, help="document whose tables to replace")
+    add_options(parser, SECTIONS)
     chosen = parser.parse_args(argv)
-    names = chosen.only.split(",")
-    if unknown := set(names) - SECTIONS.keys():
-        parser.error(f"--only {','.join(sorted(unknown))}: choose from {','.join(SECTIONS)}")
+    sections = pick(parser, chosen.only, SECTIONS)
     with TemporaryDirectory() as temporary:
         bench = Bench(chosen.data, chosen.minutes, chosen.keep or Path(temporary))
-        show((table for name in names for table in SECTIONS[name](bench)), chosen.markdown)
+        show((table for section in sections for table in section(bench)), chosen.markdown)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from benchmarks.fidelity import (
 )
 from benchmarks.noise import fluorescence
 from benchmarks.protocol import add_noise, display_psnr, expose, match, multiply, to_bytes
-from benchmarks.tables import Table, environment, show, verdict
+from benchmarks.tables import Table, add_options, environment, pick, show, verdict
 from napari_denoise import Denoiser, NoiseModel, read
 from napari_denoise.core.metrics import psnr
 from napari_denoise.inference.stack import StackJob
@@ -326,14 +326,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--weights-photo", default="photo", help="name or path")
     parser.add_argument("--weights-microscopy", default="microscopy", help="name or path")
     parser.add_argument("--weights-render", default="render", help="name or path")
-    parser.add_argument("--only", default=",".join(SECTIONS), help="of " + ",".join(SECTIONS))
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--limit", type=int, default=0, help="first images of each set; 0: all")
-    parser.add_argument("--markdown", type=Path, help="document whose tables to replace")
+    add_options(parser, SECTIONS)
     chosen = parser.parse_args(argv)
-    names = chosen.only.split(",")
-    if unknown := set(names) - SECTIONS.keys():
-        parser.error(f"--only {','.join(sorted(unknown))}: choose from {','.join(SECTIONS)}")
+    sections = pick(parser, chosen.only, SECTIONS)
     if chosen.markdown and chosen.limit:
         parser.error("--markdown takes figures of whole sets: leave --limit out")
     photo, microscopy, render = (
@@ -341,7 +338,7 @@ def main(argv: list[str] | None = None) -> None:
         for name in (chosen.weights_photo, chosen.weights_microscopy, chosen.weights_render)
     )
     bench = Bench(chosen.data, photo, microscopy, render, chosen.limit)
-    show((table for name in names for table in SECTIONS[name](bench)), chosen.markdown)
+    show((table for section in sections for table in section(bench)), chosen.markdown)
 
 
 if __name__ == "__main__":

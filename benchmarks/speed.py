@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.tables import Table, environment, show
+from benchmarks.tables import Table, add_options, environment, pick, show
 from benchmarks.tiling import NOISE, run, simulate
 from benchmarks.timing import Timing, alternate
 from napari_denoise import Denoiser
@@ -239,19 +239,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--size", type=int, default=512, help="rows and columns of the image")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch")
-    parser.add_argument("--only", default=",".join(SECTIONS), help="of " + ",".join(SECTIONS))
-    parser.add_argument("--markdown", type=Path, help="document whose tables to replace")
+    add_options(parser, SECTIONS)
     parser.add_argument("--one", type=int, help="only time one pass on so many threads, as JSON")
     chosen = parser.parse_args(argv)
     if chosen.one:
         _one(chosen.one, chosen.size)
         return
-    names = chosen.only.split(",")
-    if unknown := set(names) - SECTIONS.keys():
-        parser.error(f"--only {','.join(sorted(unknown))}: choose from {','.join(SECTIONS)}")
+    sections = pick(parser, chosen.only, SECTIONS)
     torch.set_num_threads(chosen.threads)
     options = Options(chosen.weights_microscopy, chosen.size, chosen.rounds, chosen.threads)
-    show((table for name in names for table in SECTIONS[name](options)), chosen.markdown)
+    show((table for section in sections for table in section(options)), chosen.markdown)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 import napari_denoise
+
+Section = TypeVar("Section", bound=Callable[..., Iterable["Table"]])
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,22 @@ def show(tables: Iterable[Table], document: Path | None) -> None:
         done.append(table)
     if document is not None:
         fill(document, done)
+
+
+def add_options(parser: argparse.ArgumentParser, sections: Mapping[str, object]) -> None:
+    """Let the command pick sections, and fill a document with their tables."""
+    parser.add_argument("--only", default=",".join(sections), help="of " + ",".join(sections))
+    parser.add_argument("--markdown", type=Path, help="document whose tables to replace")
+
+
+def pick(
+    parser: argparse.ArgumentParser, only: str, sections: Mapping[str, Section]
+) -> list[Section]:
+    """Return the sections of `--only`, or end with what there is to choose from."""
+    names = only.split(",")
+    if unknown := set(names) - sections.keys():
+        parser.error(f"--only {','.join(sorted(unknown))}: choose from {','.join(sections)}")
+    return [sections[name] for name in names]
 
 
 def verdict(what: str, value: float, bar: float, unit: str = "dB") -> str:

@@ -10,7 +10,6 @@ import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from benchmarks import memory
 from benchmarks.noise import fluorescence
 from benchmarks.protocol import expose
-from benchmarks.tables import Table, environment, limit_verdict, show
+from benchmarks.tables import Table, add_options, environment, limit_verdict, pick, show
 from benchmarks.timing import Timing, alternate
 from napari_denoise import Denoiser, NoiseModel
 from napari_denoise.core.intensity import AnscombeMapping
@@ -226,18 +225,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--precision-size", type=int, default=96, help="rows and columns for half precision"
     )
-    parser.add_argument("--only", default=",".join(SECTIONS), help="of " + ",".join(SECTIONS))
-    parser.add_argument("--markdown", type=Path, help="document whose tables to replace")
+    add_options(parser, SECTIONS)
     chosen = parser.parse_args(argv)
-    names = chosen.only.split(",")
-    if unknown := set(names) - SECTIONS.keys():
-        parser.error(f"--only {','.join(sorted(unknown))}: choose from {','.join(SECTIONS)}")
+    sections = pick(parser, chosen.only, SECTIONS)
     torch.set_num_threads(chosen.threads)
     denoiser = Denoiser.load(chosen.weights_microscopy, chosen.device, "float32")
     options = Options(
         denoiser, chosen.weights_photo, chosen.size, chosen.rounds, chosen.precision_size
     )
-    show((table for name in names for table in SECTIONS[name](options)), chosen.markdown)
+    show((table for section in sections for table in section(options)), chosen.markdown)
 
 
 if __name__ == "__main__":

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-import torch
 from _tiny import DISCRIMINATORS
 
 from napari_denoise.models import registry
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def repeatable(one_thread: None) -> None:
+    """Every test here runs on one thread."""
 
 
 @pytest.fixture(autouse=True)

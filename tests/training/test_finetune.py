@@ -31,6 +31,7 @@ from napari_denoise.models.catalogue import WeightsError, find_weights, read_inf
 from napari_denoise.models.registry import build
 from napari_denoise.models.weights import save_weights
 from napari_denoise.training import finetune as module
+from napari_denoise.training import material
 from napari_denoise.training.checkpoints import load_checkpoint
 from napari_denoise.training.finetune import finetune
 from napari_denoise.training.finetune_plan import bundled_recipes, load_recipe
@@ -107,7 +108,7 @@ class Misleading(RealPairs):
 
 
 def test_the_best_validated_weights_are_kept_not_the_last(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "RealPairs", Misleading)
+    monkeypatch.setattr(material, "RealPairs", Misleading)
     run = tuning(tmp_path, [camera_pair()], learning_rate=0.01, steps=12)
     reports = list(run.steps())
     validated = {r.step: r.figures["psnr_faithful"] for r in reports if r.figures}
@@ -124,7 +125,7 @@ def test_the_best_validated_weights_are_kept_not_the_last(tmp_path, monkeypatch)
 def test_weights_that_are_no_better_are_said_to_be_so(tmp_path, monkeypatch):
     monkeypatch.setattr(Misleading, "batch", lambda self, step, rank=0: (
         replace(b := RealPairs.batch(self, step, rank), target=3 - b.target)))  # fmt: skip
-    monkeypatch.setattr(module, "RealPairs", Misleading)
+    monkeypatch.setattr(material, "RealPairs", Misleading)
     *_, last = tuning(tmp_path, [camera_pair()], learning_rate=0.01).steps()
     assert not last.result.improved
     assert "NO better than the base" in last.result.verdict
@@ -295,7 +296,7 @@ class Poisoned(RealPairs):
 
 
 def test_after_a_nan_it_goes_on_from_the_checkpoint_at_half_the_rate(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "RealPairs", Poisoned)
+    monkeypatch.setattr(material, "RealPairs", Poisoned)
     monkeypatch.setattr(Poisoned, "left", 1)
     run = tuning(tmp_path, [camera_pair()])
     run.plan()
@@ -311,7 +312,7 @@ def test_after_a_nan_it_goes_on_from_the_checkpoint_at_half_the_rate(tmp_path, m
 
 
 def test_a_nan_that_comes_back_stops_with_the_best_weights_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "RealPairs", Poisoned)
+    monkeypatch.setattr(material, "RealPairs", Poisoned)
     run = tuning(tmp_path, [camera_pair()])
     run.plan()
     monkeypatch.setattr(Poisoned, "left", 99)
@@ -327,7 +328,7 @@ def test_out_of_memory_it_goes_on_with_half_the_patches(tmp_path, monkeypatch):
                 raise MemoryError("out of memory")
             return super().batch(step, rank)
 
-    monkeypatch.setattr(module, "RealPairs", Greedy)
+    monkeypatch.setattr(material, "RealPairs", Greedy)
     reports = list(tuning(tmp_path, [camera_pair()]).steps())
     (note,) = [r.note for r in reports if r.note]
     assert "going on with 1 patches a step" in note
@@ -402,14 +403,14 @@ def test_renders_are_learnt_with_their_features(tmp_path):
     guides = {"albedo": clean / 4, "normal": clean / 4 - 0.5}
     pair = pair_of("r", noisy, clean, "YXS", features=guides)
     run = tuning(tmp_path, [pair], base=base, steps=2)
-    batch = run._pairs_for(run._settings(2)).batch(0)
+    batch = run.material.pairs(run._settings(2)).batch(0)
     assert batch.features.shape == (2, 8, 16, 16)
     assert (batch.features[:, 6:] == 1).all()
     assert batch.log_width
     *_, last = run.steps()
     assert last.result.peak.startswith("tone-mapped")
     bare = tuning(tmp_path / "run", [replace(pair, features={})], base=base, steps=2)
-    assert not bare._pairs_for(bare._settings(2)).batch(0).features.any()
+    assert not bare.material.pairs(bare._settings(2)).batch(0).features.any()
 
 
 @pytest.mark.parametrize("hdr", [False, True])
@@ -443,7 +444,7 @@ def test_the_stated_error_stays_meaningful(tmp_path):
     for _ in run.steps():
         pass
     network, _ = run._ends()
-    source = run._pairs_for(run._settings(2))
+    source = run.material.pairs(run._settings(2))
     stated, real = [], []
     for step in range(900, 910):
         batch = source.batch(step)

@@ -17,7 +17,7 @@ from napari_denoise.inference.channels import prepare_channels
 from napari_denoise.models.card import WeightsCard
 from napari_denoise.models.catalogue import read_info
 from napari_denoise.training.material import gather
-from napari_denoise.training.pairs import Corners, RealPairs
+from napari_denoise.training.pairs import Corners
 from napari_denoise.training.real_pairs import Pair, pair_of
 from napari_denoise.training.regions import Region, Regions
 
@@ -35,20 +35,8 @@ def gathered(pairs, regions, card, **settings):
     return gather(pairs, regions, FineTuneSettings.parse(settings), card)
 
 
-def real_pairs(material, recipe=RECIPE) -> RealPairs:
-    return RealPairs(
-        [frame.noisy for frame in material.frames],
-        [frame.target for frame in material.frames],
-        [frame.sigma for frame in material.frames],
-        recipe,
-        noisy_target=material.noisy_target,
-        masks=material.masks,
-        features=material.features,
-    )
-
-
 def batches(pairs, regions, card, count=30, **settings):
-    source = real_pairs(gathered(pairs, regions, card, **settings))
+    source = gathered(pairs, regions, card, **settings).pairs(RECIPE)
     drawn_ones = [source.batch(step) for step in range(count)]
     return [np.stack([getattr(b, n) for b in drawn_ones]) for n in ("noisy", "target", "sigma")]
 
@@ -141,7 +129,7 @@ def test_every_place_where_a_patch_fits_is_drawn_and_no_other():
 def test_regions_too_small_for_a_patch_are_refused(card):
     material = gathered([camera_pair()], drawn(train(0, 0, 12, 96), validate(30, 0, 64, 96)), card)
     with pytest.raises(ValueError, match="no patch of 16 x 16 pixels lies wholly in a region"):
-        real_pairs(material)
+        material.pairs(RECIPE)
 
 
 def test_frames_are_mapped_as_in_use(card):

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from superqt.utils import WorkerBase
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -56,10 +55,9 @@ def tuning(
     qtbot: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    one_thread: None,
 ) -> Iterator[TuningBench]:
     """A viewer with the Fine-tune widget docked, and a folder for its weights alone."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # threads of tiny networks wait for each other more than they work
     monkeypatch.setattr(catalogue, "user_folder", lambda: tmp_path / "home" / "weights")
     viewer = make_napari_viewer_proxy()
     widget = FineTuneWidget(viewer)
@@ -67,7 +65,6 @@ def tuning(
     yield TuningBench(viewer, widget, qtbot)
     widget.shut_down()
     WorkerBase.await_workers(PATIENCE_MS)
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -39,7 +39,6 @@ from napari_denoise.training.finetune_result import Result, run_folder, target_p
 from napari_denoise.training.held_out import HeldOutSet, HeldOutValidator
 from napari_denoise.training.loop import StepReport
 from napari_denoise.training.material import Material, gather
-from napari_denoise.training.pairs import RealPairs
 from napari_denoise.training.real_pairs import Pair
 from napari_denoise.training.regions import Regions
 from napari_denoise.training.run import LIBRARIES, Run, log_columns
@@ -140,7 +139,7 @@ class FineTuning:
             self._plan = make_plan(
                 self.asked,
                 self._settings,
-                self._pairs_for(self._settings(1000)),
+                self.material.pairs(self._settings(1000)),
                 dict(self._base_network().state_dict()),
                 self.device,
                 validation=took,
@@ -270,7 +269,7 @@ class FineTuning:
             names += ["realistic"] if settings.adversarial else []
             columns += [f"{kind}_{name}" for kind in ("psnr", "ssim") for name in names]
         reports = run.train_on(
-            self._pairs_for(settings),
+            self.material.pairs(settings),
             validator,
             resume=run.checkpoint.is_file(),
             device=self.device,
@@ -310,19 +309,6 @@ class FineTuning:
             steps,
             noisy_target=self.material.noisy_target,
             radiance=self.material.log_width is not None,
-        )
-
-    def _pairs_for(self, settings: TrainSettings) -> RealPairs:
-        material = self.material
-        return RealPairs(
-            [frame.noisy for frame in material.frames],
-            [frame.target for frame in material.frames],
-            [frame.sigma for frame in material.frames],
-            settings,
-            noisy_target=material.noisy_target,
-            log_width=material.log_width,
-            masks=material.masks,
-            features=material.features,
         )
 
     def _base_network(self) -> Network:

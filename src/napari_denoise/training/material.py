@@ -12,6 +12,7 @@ from scipy.ndimage import binary_dilation
 
 from napari_denoise.core.axes import Layout
 from napari_denoise.core.finetune_settings import FineTuneSettings
+from napari_denoise.core.recipe import TrainSettings
 from napari_denoise.core.samples import color_samples
 from napari_denoise.core.settings import DenoiseSettings
 from napari_denoise.inference.channels import Channel, prepare_channels
@@ -19,6 +20,7 @@ from napari_denoise.inference.features import Features
 from napari_denoise.models.card import WeightsCard
 from napari_denoise.training.mapped import MappedFrame, as_network_takes, common_width, map_frame
 from napari_denoise.training.pair_checks import Match, Verdict, Window, check_pair
+from napari_denoise.training.pairs import RealPairs
 from napari_denoise.training.real_pairs import Pair
 from napari_denoise.training.regions import (
     Mask,
@@ -77,6 +79,19 @@ class Material:
     def log_width(self) -> float | None:
         """See `Batch`."""
         return common_width(self.frames)
+
+    def pairs(self, settings: TrainSettings) -> RealPairs:
+        """Draw patches of what may be trained on, for a recipe."""
+        return RealPairs(
+            [frame.noisy for frame in self.frames],
+            [frame.target for frame in self.frames],
+            [frame.sigma for frame in self.frames],
+            settings,
+            noisy_target=self.noisy_target,
+            log_width=self.log_width,
+            masks=self.masks,
+            features=self.features,
+        )
 
     @property
     def bytes(self) -> int:

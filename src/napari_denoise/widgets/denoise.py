@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,11 @@ from napari.utils.notifications import (
     show_warning,
 )
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent, QSize, QTimer
-from qtpy.QtWidgets import QWidget
+from qtpy.QtCore import QSize, QTimer
 
 from napari_denoise.widgets.actions import Actions
 from napari_denoise.widgets.compare import Compare, show_residual
+from napari_denoise.widgets.docked import DockedWidget
 from napari_denoise.widgets.form import SettingsForm
 from napari_denoise.widgets.guides import Guiding
 from napari_denoise.widgets.history import History
@@ -61,7 +60,7 @@ _WIDTH = 340
 _PLUGIN, _SAMPLE = "napari-denoise", "fluorescence"
 
 
-class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
+class DenoiseWidget(DockedWidget):
     """Denoise image layers in place, after a look at a preview; every run can be undone.
 
     Parameters
@@ -154,7 +153,7 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         for emitter, callback in self._viewer_events():
             emitter.connect(callback)
         # The window may delete this widget while work is going on.
-        self.destroyed.connect(_closer(weakref.ref(self), self.preview, self.runner, self.undo))
+        self.stop_when_deleted(self.preview, self.runner, self.undo)
 
     def _viewer_events(self) -> list[tuple[Any, Callable[..., None]]]:
         layers, dims = self._viewer.layers, self._viewer.dims
@@ -449,12 +448,6 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
 
     # --- the end ------------------------------------------------------------------------
 
-    def event(self, event: QEvent) -> bool:
-        """Notice that the dock widget was closed: napari takes the parent away then."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.shut_down()
-        return bool(super().event(event))
-
     def shut_down(self) -> None:
         """Stop all work and leave the layers as they are."""
         if self._closed:
@@ -480,18 +473,3 @@ class DenoiseWidget(QWidget):  # type: ignore[misc]  # Qt has no types
 
 def _same(a: Sequence[Source], b: Sequence[Source]) -> bool:
     return len(a) == len(b) and all(x.same_as(y) for x, y in zip(a, b, strict=True))
-
-
-def _closer(
-    widget: weakref.ref[DenoiseWidget], *parts: Preview | Runner | Undo
-) -> Callable[[], None]:
-    """Make what Qt calls when it deletes the widget; it must not keep the widget alive."""
-
-    def close() -> None:
-        alive = widget()
-        if alive is not None:
-            alive.stop_work()
-        for part in parts:
-            part.close()
-
-    return close

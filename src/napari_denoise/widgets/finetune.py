@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import ErrorNotification, notification_manager
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent, QSize, QTimer
+from qtpy.QtCore import QSize, QTimer
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_denoise.models.catalogue import list_weights
 from napari_denoise.widgets import finetune_kept
 from napari_denoise.widgets.denoise import DenoiseWidget
+from napari_denoise.widgets.docked import DockedWidget
 from napari_denoise.widgets.finetune_drawing import Drawing
 from napari_denoise.widgets.finetune_entries import Entry, entry_again
 from napari_denoise.widgets.finetune_form import FineTuneForm
@@ -52,7 +52,7 @@ _DENOISE_DOCK = "Denoise (Denoise)"
 """What the menu calls it, so that the menu finds it open."""
 
 
-class FineTuneWidget(QWidget):  # type: ignore[misc]  # Qt has no types
+class FineTuneWidget(DockedWidget):
     """Fine-tune weights on pairs, watch it, and save what is better.
 
     Parameters
@@ -159,7 +159,7 @@ class FineTuneWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         for emitter, callback in self._viewer_events():
             emitter.connect(callback)
         # The window may delete this widget while work is going on.
-        self.destroyed.connect(_closer(weakref.ref(self)))
+        self.stop_when_deleted()
 
     def _viewer_events(self) -> list[tuple[Any, Callable[..., None]]]:
         layers, camera = self._viewer.layers, self._viewer.scene.camera
@@ -461,12 +461,6 @@ class FineTuneWidget(QWidget):  # type: ignore[misc]  # Qt has no types
 
     # --- the end ------------------------------------------------------------------------
 
-    def event(self, event: QEvent) -> bool:
-        """Notice that the dock widget was closed: napari takes the parent away then."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.shut_down()
-        return bool(super().event(event))
-
     def shut_down(self) -> None:
         """Stop all work; it can be gone on with."""
         if self._closed:
@@ -495,14 +489,3 @@ def _sentence(note: str, entries: Sequence[Entry]) -> str:
     """Begin with a capital letter, unless it begins with what a pair is called."""
     named = any(note.startswith(entry.pair.name) for entry in entries)
     return note if named else note[0].upper() + note[1:]
-
-
-def _closer(widget: weakref.ref[FineTuneWidget]) -> Callable[[], None]:
-    """Make what Qt calls when it deletes the widget; it must not keep the widget alive."""
-
-    def close() -> None:
-        alive = widget()
-        if alive is not None:
-            alive.stop_work()
-
-    return close

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFormLayout, QWidget
 from napari_denoise.core.finetune_settings import FineTuneSettings
 from napari_denoise.core.recipe import TermWeights
 from napari_denoise.models.catalogue import WeightsInfo, list_weights
-from napari_denoise.widgets.parts import Section, column, narrow, small_print
+from napari_denoise.widgets.parts import Section, add_row, column, form_layout, small_print
 
 RECIPES = (
     ("Faithful", "faithful", "Comes near the clean image, pixel by pixel; for measurements."),
@@ -52,7 +52,8 @@ class FineTuneForm:
     def __init__(self) -> None:
         self.native = QWidget()
         rows = column(self.native, 6)
-        self._layout = _form(rows)
+        self._layout = form_layout()
+        rows.addLayout(self._layout)
         self.base = mg.ComboBox(
             choices=[("Auto", "auto")],
             value="auto",
@@ -86,7 +87,7 @@ class FineTuneForm:
 
     def _advanced(self) -> Section:
         body = QWidget()
-        layout = _form(column(body, 6))
+        layout = form_layout(body)
         self._advanced_layout = layout
         self.patch = _optional((16, 32, 48, 64, 96, 128, 192, 256), "Side of a patch, pixels.")
         self.batch = _optional((1, 2, 4, 8, 16, 32), "Patches per step; fewer need less memory.")
@@ -115,9 +116,7 @@ class FineTuneForm:
         return self.section
 
     def _row(self, label: str, widget: Any, layout: QFormLayout) -> None:
-        if isinstance(widget, mg.ComboBox):
-            narrow(widget)
-        layout.addRow(label, widget.native)
+        add_row(layout, label, widget)
         widget.changed.connect(lambda _value: self.changed.emit())
 
     def _show(self, _value: Any = None) -> None:
@@ -169,14 +168,6 @@ class FineTuneForm:
         """Offer these devices besides "Auto"."""
         with self.device.changed.blocked():
             self.device.choices = [("Auto", "auto"), *((name, name) for name in devices)]
-
-
-def _form(rows: Any) -> QFormLayout:
-    layout = QFormLayout()
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(6)
-    rows.addLayout(layout)
-    return layout
 
 
 def _optional(values: Sequence[int], tip: str) -> mg.ComboBox:

@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
     QFileDialog,
-    QFormLayout,
     QHeaderView,
     QTableWidget,
     QTableWidgetItem,
@@ -34,7 +33,7 @@ from napari_denoise.widgets.finetune_entries import (
     of_folder,
     of_layers,
 )
-from napari_denoise.widgets.parts import STRIPES, Status, button, column, narrow, row
+from napari_denoise.widgets.parts import STRIPES, Status, add_row, button, column, form_layout, row
 from napari_denoise.widgets.text import shape_text
 from napari_denoise.widgets.workers import Task
 
@@ -95,11 +94,9 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
         self.status = Status(button("", ""))  # which has no remedy to offer
         self.table = _table()
         rows = column(self, 6)
-        self._form = QFormLayout()
-        self._form.setContentsMargins(0, 0, 0, 0)
+        self._form = form_layout()
         for label, widget in (("Pair", self.kind), ("Noisy", self.noisy), ("Clean", self.other)):
-            narrow(widget)
-            self._form.addRow(label, widget.native)
+            add_row(self._form, label, widget)
         rows.addLayout(self._form)
         rows.addLayout(row(self.add, self.files, self.folder))
         rows.addWidget(self.table)

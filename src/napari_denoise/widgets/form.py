@@ -8,8 +8,7 @@ from typing import Any
 
 from magicgui import widgets as mg
 from psygnal import Signal
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
+from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_denoise.core.noise import MOST_SKEWED, NoiseModel
 from napari_denoise.core.settings import ChannelNoise, DenoiseSettings
@@ -17,9 +16,9 @@ from napari_denoise.models.catalogue import WeightsInfo, list_weights
 from napari_denoise.widgets.guide_rows import GuideRows
 from napari_denoise.widgets.parts import (
     Section,
-    beside,
+    add_row,
     flatten,
-    narrow,
+    form_layout,
     percent_of,
     small_print,
 )
@@ -42,7 +41,7 @@ class SettingsForm:
 
     def __init__(self) -> None:
         self.native = QWidget()
-        self._layout = _form_layout(self.native)
+        self._layout = form_layout(self.native)
         self._weights_row()
         self._noise_rows()
         self.strength = mg.Slider(
@@ -128,7 +127,7 @@ class SettingsForm:
 
     def _speed_section(self) -> None:
         body = QWidget()
-        self._speed = _form_layout(body)
+        self._speed = form_layout(body)
         self.tile = mg.ComboBox(
             choices=[("Auto" if t == "auto" else f"{t} x {t}", t) for t in TILES],
             value="auto",
@@ -156,12 +155,7 @@ class SettingsForm:
         tells: bool = True,
         after: QWidget | None = None,
     ) -> None:
-        if isinstance(widget, mg.ComboBox):
-            narrow(widget)
-        name = QLabel(label)
-        name.setToolTip(widget.tooltip or "")
-        field = widget.native if after is None else beside(widget.native, after)
-        (self._layout if layout is None else layout).addRow(name, field)
+        add_row(self._layout if layout is None else layout, label, widget, after)
         if tells:
             widget.changed.connect(self._tell)
 
@@ -274,15 +268,6 @@ def _label(info: WeightsInfo, repeated: set[str]) -> str:
         return f"{info.name} (yours)"
     title = info.card.title
     return f"{title} ({info.name})" if title in repeated else title
-
-
-def _form_layout(widget: QWidget) -> QFormLayout:
-    layout = QFormLayout(widget)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(6)
-    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
-    return layout
 
 
 def _figure(tip: str, low: float = 0.0) -> mg.FloatSpinBox:

@@ -9,6 +9,7 @@ from magicgui import widgets as mg
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
+    QFormLayout,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -87,6 +88,25 @@ def beside(*widgets: QWidget) -> QWidget:
     for number, widget in enumerate(widgets):
         layout.addWidget(widget, int(number == 0))
     return box
+
+
+def form_layout(widget: QWidget | None = None) -> QFormLayout:
+    """Make rows of a name and a control, without margins."""
+    layout = QFormLayout(widget)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(6)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+    return layout
+
+
+def add_row(layout: QFormLayout, label: str, widget: Any, after: QWidget | None = None) -> None:
+    """Add a control, whose tooltip its name shows too; long choices do not widen the dock."""
+    if isinstance(widget, mg.ComboBox):
+        narrow(widget)
+    name = QLabel(label)
+    name.setToolTip(widget.tooltip or "")
+    layout.addRow(name, widget.native if after is None else beside(widget.native, after))
 
 
 def percent_of(slider: mg.Slider) -> QLabel:

@@ -40,8 +40,8 @@ class View:
     normal: NDArray[np.float32] | None = None
 
 
-def load_views(folder: str | Path, samples: Sequence[str] = ("4", "4b", "8", "16")) -> list[View]:
-    """Read views from ``.npz`` files with `noisy_SPP`, `ref`, `albedo_8` and `normal_8`.
+def load_views(folder: str | Path) -> list[View]:
+    """Read views from ``.npz`` files with `ref`, `albedo_8`, `normal_8` and every `noisy_*`.
 
     Raises
     ------
@@ -53,17 +53,18 @@ def load_views(folder: str | Path, samples: Sequence[str] = ("4", "4b", "8", "16
     paths = sorted(Path(folder).rglob("*.npz"))
     if not paths:
         raise FileNotFoundError(f"{folder}: no view found; expected .npz files")
-    return [_read(path, samples) for path in paths]
+    return [_read(path) for path in paths]
 
 
-def _read(path: Path, samples: Sequence[str]) -> View:
+def _read(path: Path) -> View:
     with np.load(path, allow_pickle=False) as arrays:
-        wanted = [*(f"noisy_{s}" for s in samples), "ref", "albedo_8", "normal_8"]
+        noisy = sorted(name for name in arrays if name.startswith("noisy_")) or ["noisy_4"]
+        wanted = [*noisy, "ref", "albedo_8", "normal_8"]
         missing = [name for name in wanted if name not in arrays]
         if missing:
             raise ValueError(f"{path}: the array {missing[0]!r} is missing; found {list(arrays)}")
-        *noisy, reference, albedo, normal = (arrays[name].astype(np.float32) for name in wanted)
-    return View(tuple(noisy), reference, albedo, normal)
+        *drawn, reference, albedo, normal = (arrays[name].astype(np.float32) for name in wanted)
+    return View(tuple(drawn), reference, albedo, normal)
 
 
 class RenderPairs:

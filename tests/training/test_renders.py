@@ -131,7 +131,7 @@ def test_views_are_read_from_files(tmp_path):
     views = load_views(tmp_path)
     assert [len(v.noisy) for v in views] == [4, 5]  # as many as each file holds
     assert views[0].noisy[1].dtype == np.float32
-    assert np.allclose(views[0].noisy[1], view().noisy[1], rtol=1e-3)
+    assert np.allclose(views[0].noisy[2], view().noisy[1], rtol=1e-3)  # 16, 4, 4b, 8
     assert np.allclose(views[0].albedo, view().albedo, rtol=1e-3)
 
 

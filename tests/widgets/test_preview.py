@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import dask.array as da
 import numpy as np
 import pytest
-from _bench import noisy
+from _bench import PATIENCE_MS, noisy
 
-from napari_denoise.widgets import previewing
+from napari_denoise.inference.engine import TorchEngine
+from napari_denoise.widgets import denoise, previewing
 from napari_denoise.widgets.layers import HELPER
 
 
@@ -161,6 +164,25 @@ def test_lazy_data_are_read_frame_by_frame_only(bench, stack):
     (overlay,) = bench.preview()
     assert overlay.known.all()
     assert set(read) <= set(range(6))
+
+
+def test_adding_the_overlay_does_not_start_the_preview_again(bench, monkeypatch):
+    windows, go_on = [], threading.Event()
+    run = TorchEngine.run
+
+    def slow(self, window, *args, **options):
+        windows.append(window.shape)
+        assert go_on.wait(PATIENCE_MS / 1000)
+        return run(self, window, *args, **options)
+
+    monkeypatch.setattr(TorchEngine, "run", slow)
+    bench.add(noisy((64, 80)))
+    bench.widget.actions.preview.native.setChecked(True)
+    bench.until(lambda: bool(bench.widget.preview.overlays) and bool(windows))
+    bench.qtbot.wait(2 * denoise._SETTLE_MS)  # what the new layer sets off has come to rest
+    go_on.set()
+    bench.preview_done()
+    assert len(windows) == 1
 
 
 def test_several_layers_are_previewed_together(bench):

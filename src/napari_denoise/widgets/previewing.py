@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from napari.layers import Image
 from psygnal import Signal
@@ -11,6 +11,7 @@ from psygnal import Signal
 from napari_denoise.core.settings import DenoiseSettings
 from napari_denoise.widgets.jobs import Jobs, Measured, Plane, PreviewOrder, Shown, preview
 from napari_denoise.widgets.layers import (
+    Box,
     Source,
     current_plane,
     current_point,
@@ -24,6 +25,20 @@ NEEDS_2D = (
     "(cube button at the lower left)."
 )
 _BESIDE = "The sliders point beside “{}”: move them to where it has data."
+
+
+class Sight(NamedTuple):
+    """What is to be seen of a layer: its current plane, and the visible part of that."""
+
+    source: Source
+    plane: Box
+    view: Box
+
+
+def _same(sights: Sequence[Sight], others: Sequence[Sight]) -> bool:
+    return len(sights) == len(others) and all(
+        a.source.same_as(b.source) and a[1:] == b[1:] for a, b in zip(sights, others, strict=True)
+    )
 
 
 class Preview:
@@ -50,6 +65,7 @@ class Preview:
         self._viewer, self._jobs = viewer, jobs
         self._overlays: dict[int, Overlay] = {}
         self._settings: DenoiseSettings | None = None
+        self._sights: list[Sight] = []
         self._task: Task | None = None
         self.active = False
 
@@ -72,12 +88,15 @@ class Preview:
             self.stop()
             self.said.emit("warning", NEEDS_2D)
             return False
+        sights = [sight for s in sources if (sight := self._sight(s)) is not None]
+        if self.busy and settings == self._settings and _same(sights, self._sights):
+            return True  # adding the overlay selects, and so asks again
         self._cancel()
         if settings != self._settings:
             for overlay in self._overlays.values():
                 overlay.known[:] = False
-            self._settings = settings
-        orders = [order for s in sources if (order := self._order(s)) is not None]
+        self._settings, self._sights = settings, sights
+        orders = [self._order(sight) for sight in sights]
         self._drop_others([o.source for o in orders])
         if not orders:
             return False
@@ -98,15 +117,18 @@ class Preview:
         if not was:
             self.changed.emit()
 
-    def _order(self, source: Source) -> PreviewOrder | None:
+    def _sight(self, source: Source) -> Sight | None:
         point = current_point(self._viewer, source.layer)
         if point is None:
             self.said.emit("info", _BESIDE.format(source.layer.name))
             return None
         plane = current_plane(self._viewer, source, point)
-        view = visible_part(self._viewer, source, plane)
-        span = wanted_plane(source, plane, view)
-        pieces = plan(source.layout, view)
+        return Sight(source, plane, visible_part(self._viewer, source, plane))
+
+    def _order(self, sight: Sight) -> PreviewOrder:
+        source = sight.source
+        span = wanted_plane(source, sight.plane, sight.view)
+        pieces = plan(source.layout, sight.view)
         overlay = self._overlays.get(id(source.layer))
         if overlay is None or overlay.plane != span or not overlay.source.same_as(source):
             return PreviewOrder(source, pieces, span)

@@ -44,6 +44,12 @@ def until(condition: Callable[[], bool]) -> float:
     return time.perf_counter() - start
 
 
+def rest(seconds: float) -> None:
+    """Let the window come to rest, as nobody clicks while it is still being laid out."""
+    end = time.perf_counter() + seconds
+    until(lambda: time.perf_counter() > end)
+
+
 def click(widget: Any) -> Wait:
     """Switch the preview on, wait until it is complete, switch it off."""
     pieces: list[tuple[float, int]] = []
@@ -71,6 +77,7 @@ def waits(data: np.ndarray, rgb: bool, rounds: int) -> list[Wait]:
         viewer.add_image(data, rgb=rgb)
         viewer.reset_view()
         until(lambda: bool(widget.form.noise_note.text()))
+        rest(1.0)
         return [click(widget) for _ in range(rounds)]
     finally:
         viewer.close()

@@ -28,6 +28,20 @@ def test_no_pixel_beyond_the_stated_radius_changes_the_output(config):
     assert reached.sum() > (2 * network.radius - 8) ** 2 / 2  # the bound is not idle
 
 
+@pytest.mark.parametrize("keep", [(61, 64, 57, 91), (0, 5, 60, 160), (150, 160, 0, 160)])
+def test_a_part_comes_out_as_in_the_whole(keep):
+    """Also where it touches a border, and where nothing of it lies on whole cells."""
+    torch.manual_seed(0)
+    config = {"channels": 1, "widths": [8, 8], "blocks": [2, 3, 1], "spread": True, "features": 2}
+    network = build("two-scale", config).double()
+    image, sigma, features = (torch.rand(1, c, 160, 160, dtype=torch.double) for c in (1, 1, 2))
+    rows, columns = slice(*keep[:2]), slice(*keep[2:])
+    part = network.within(image, sigma, features, (rows, columns))
+    whole = network(image, sigma, features)[:, :, rows, columns]
+    assert part.shape == whole.shape
+    assert torch.allclose(part, whole, rtol=0, atol=1e-12)
+
+
 def test_the_output_is_the_input_plus_a_residual_without_bounds():
     torch.manual_seed(0)
     network = build("two-scale", CONFIGS[0])

@@ -49,11 +49,6 @@ class Estimate(NamedTuple):
     mean: Float32Array
     variance: Float32Array | None
 
-    def within(self, window: Window) -> Estimate:
-        """Cut rows and columns."""
-        variance = None if self.variance is None else self.variance[:, *window]
-        return Estimate(self.mean[:, *window], variance)
-
 
 class TorchEngine:
     """A network on a device in one precision.
@@ -88,6 +83,7 @@ class TorchEngine:
         mapping: Mapping,
         scale: NetworkScale,
         features: Float32Array | None = None,
+        keep: Window | None = None,
     ) -> Estimate:
         """Denoise one window.
 
@@ -101,16 +97,17 @@ class TorchEngine:
             Noise level in mapped units.
         features
             (F, Y, X) beside the window, for networks that take them.
-
+        keep
+            Rows and columns of the window that are wanted; all if None.
         """
+        wanted = keep or (slice(0, window.shape[1]), slice(0, window.shape[2]))
         with torch.inference_mode(), _exact_float32():
             mapped = self._mapped(_pad(window, self.multiple), mapping)
             squeezed = (mapped - 0.5) * scale.factor + 0.5 if scale.factor != 1 else mapped
             guides = None
             if features is not None:
                 guides = self._transfer(_pad(features, self.multiple))[None]
-            output = self._network_on(squeezed, scale.sigma * scale.factor, guides)
-            output = output[:, :, : window.shape[1], : window.shape[2]]
+            output = self._network_on(squeezed, scale.sigma * scale.factor, guides, wanted)
             mean, variance = output[0], output[1] if self.spread else None
             if scale.factor != 1:
                 mean = (mean - 0.5) / scale.factor + 0.5
@@ -133,8 +130,10 @@ class TorchEngine:
             return tensor.to(self.device)
         return tensor.pin_memory().to(self.device, non_blocking=True)
 
-    def _network_on(self, image: Tensor, sigma: float, guides: Tensor | None = None) -> Tensor:
-        """(C, Y, X) -> (1 or 2, C, Y, X), adapting the channels to those of the network."""
+    def _network_on(
+        self, image: Tensor, sigma: float, guides: Tensor | None, keep: Window
+    ) -> Tensor:
+        """(C, Y, X) -> (1 or 2, C, Y, X) of what to keep, with the channels of the network."""
         samples = image.shape[0]
         if samples == self.channels:
             batch = image[None]
@@ -145,7 +144,7 @@ class TorchEngine:
         batch = batch.contiguous(memory_format=torch.channels_last)
         level = torch.full((1, 1, 1, 1), sigma, device=self.device, dtype=torch.float32)
         sigma_map = level.expand(len(batch), 1, *batch.shape[2:])
-        output: Tensor = self.network(batch, sigma_map, guides)
+        output = self.network.within(batch, sigma_map, guides, keep)
         # (N, 1 or 2, C, Y, X)
         parts = output.reshape(len(batch), -1, self.channels, *output.shape[2:])
         return parts[0] if samples == self.channels else parts.mean(dim=2).transpose(0, 1)

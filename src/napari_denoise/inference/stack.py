@@ -276,8 +276,7 @@ class StackJob:
             return original  # nothing to remove: leave every value as it is
         window = colors[:, *tile.read]
         features = None if guides is None else guides[:, *tile.read]
-        estimate = self.engine.run(window, channel.mapping, channel.scale, features)
-        kept = estimate.within(tile.keep)
+        kept = self.engine.run(window, channel.mapping, channel.scale, features, tile.keep)
         clean = inverse_mean(channel.mapping, kept.mean, kept.variance)
         if self.settings.strength < 1:
             noisy = original.astype(np.float32)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from napari_denoise.core.tiles import Window
 from napari_denoise.models.network import VARIANCE_FLOOR, Network
 
 
@@ -65,7 +66,7 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, W, Y, X) -> the same shape."""
         y: Tensor = self.conv2(torch.relu_(self.conv1(x)))
-        return x + y
+        return y.add_(x)
 
 
 class Generator(Network):
@@ -111,6 +112,22 @@ class Generator(Network):
         features
             (N, F, Y, X); None stands for zeros.
         """
+        return self.within(noisy, sigma, features)
+
+    def within(
+        self, noisy: Tensor, sigma: Tensor, features: Tensor | None, keep: Window | None = None
+    ) -> Tensor:
+        """Return `forward` in some rows and columns, or in all.
+
+        Every layer needs less of a margin around them than the one before. What no later
+        layer needs is cut off twice on the way: it would cost more than the copies do.
+        """
+        whole = late = core = None
+        deep = len(self.middle) // 2
+        if keep is not None:
+            whole = slice(0, noisy.shape[2]), slice(0, noisy.shape[3])
+            late = _grown(keep, 2 * (2 * len(self.after) + 1), whole)
+            core = _grown(late, 4 * 2 * (len(self.middle) - deep), whole)
         dtype = self.head.weight.dtype
         if self.features and features is None:
             features = noisy.new_zeros(len(noisy), self.features, *noisy.shape[2:])
@@ -118,13 +135,39 @@ class Generator(Network):
         x = torch.cat(planes, dim=1).to(dtype)
         x = self.head(nn.functional.pixel_unshuffle(x, 2))
         x = self.before(x)
-        x = x + self.up(self.middle(self.down(x)))
+        y = self.middle[:deep](self.down(x))
+        y = self.middle[deep:](_cut(y, core, whole, 4))
+        x = self.up(_cut(y, late, core, 4)).add_(_cut(x, late, whole, 2))
         x = self.after(x)
+        noisy, sigma = _cut(noisy, late, whole), _cut(sigma, late, whole)
         # The skip stays in the input's precision: bf16 has 8 bits of mantissa.
         mean = noisy + nn.functional.pixel_shuffle(self.tail(x), 2).to(noisy.dtype)
         if not self.spread:
-            return mean
+            return _cut(mean, keep, late)
         # Detached: learning to state the error must not change the image.
         share = nn.functional.softplus(nn.functional.pixel_shuffle(self.error(x.detach()), 2) - 2)
         unit = sigma.square() + VARIANCE_FLOOR
-        return torch.cat([mean, share.to(noisy.dtype) * unit], dim=1)
+        return _cut(torch.cat([mean, share.to(noisy.dtype) * unit], dim=1), keep, late)
+
+
+def _grown(window: Window, margin: int, limits: Window) -> Window:
+    """Widen a window to whole 4 x 4 cells with a margin, within limits."""
+    rows, columns = (
+        slice(
+            max(w.start - margin, most.start) // 4 * 4,
+            min(-(-(w.stop + margin) // 4) * 4, most.stop),
+        )
+        for w, most in zip(window, limits, strict=True)
+    )
+    return rows, columns
+
+
+def _cut(planes: Tensor, window: Window | None, outer: Window | None, cell: int = 1) -> Tensor:
+    """Cut a window out of planes that hold the outer one, a value for each cell."""
+    if window is None or outer is None:
+        return planes
+    ranges = (
+        slice((w.start - o.start) // cell, (w.stop - o.start) // cell)
+        for w, o in zip(window, outer, strict=True)
+    )
+    return planes[:, :, *ranges]

@@ -6,6 +6,8 @@ from abc import abstractmethod
 
 from torch import Tensor, nn
 
+from napari_denoise.core.tiles import Window
+
 VARIANCE_FLOOR = (2 / 255) ** 2
 """The variance of an error is told in units of that of the noise plus this."""
 
@@ -27,6 +29,11 @@ class Network(nn.Module):
     @abstractmethod
     def forward(self, noisy: Tensor, sigma: Tensor, features: Tensor | None = None) -> Tensor:
         """(N, C, Y, X) and the noise sd (N, 1, Y, X) -> denoised (N, C or 2C, Y, X)."""
+
+    def within(self, noisy: Tensor, sigma: Tensor, features: Tensor | None, keep: Window) -> Tensor:
+        """Return `forward` in some rows and columns; a network may leave out what they need not."""
+        output: Tensor = self(noisy, sigma, features)
+        return output[:, :, *keep]
 
     def learn_variance_alone(self, alone: bool) -> None:
         """Withhold gradients from all but the stated variance, or give them to all again.

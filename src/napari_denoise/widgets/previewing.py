@@ -35,10 +35,19 @@ class Sight(NamedTuple):
     view: Box
 
 
-def _same(sights: Sequence[Sight], others: Sequence[Sight]) -> bool:
-    return len(sights) == len(others) and all(
-        a.source.same_as(b.source) and a[1:] == b[1:] for a, b in zip(sights, others, strict=True)
+def _covered(wanted: Sequence[Sight], under_way: Sequence[Sight]) -> bool:
+    """Whether what is being computed shows what is wanted, and little else."""
+    return len(wanted) == len(under_way) and all(
+        new.source.same_as(old.source)
+        and new.plane == old.plane
+        and all(_fills(n, o) for n, o in zip(new.view, old.view, strict=True))
+        for new, old in zip(wanted, under_way, strict=True)
     )
+
+
+def _fills(part: slice, whole: slice) -> bool:
+    inside = whole.start <= part.start and part.stop <= whole.stop
+    return inside and part.stop - part.start >= 0.75 * (whole.stop - whole.start)
 
 
 class Preview:
@@ -89,8 +98,8 @@ class Preview:
             self.said.emit("warning", NEEDS_2D)
             return False
         sights = [sight for s in sources if (sight := self._sight(s)) is not None]
-        if self.busy and settings == self._settings and _same(sights, self._sights):
-            return True  # adding the overlay selects, and so asks again
+        if self.busy and settings == self._settings and _covered(sights, self._sights):
+            return True  # adding the overlay lays the window out anew, and so asks again
         self._cancel()
         if settings != self._settings:
             for overlay in self._overlays.values():

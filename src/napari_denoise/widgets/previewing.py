@@ -46,8 +46,8 @@ def _covered(wanted: Sequence[Sight], under_way: Sequence[Sight]) -> bool:
 
 
 def _fills(part: slice, whole: slice) -> bool:
-    inside = whole.start <= part.start and part.stop <= whole.stop
-    return inside and part.stop - part.start >= 0.75 * (whole.stop - whole.start)
+    nearly_all: bool = 4 * (part.stop - part.start) >= 3 * (whole.stop - whole.start)
+    return nearly_all and whole.start <= part.start and part.stop <= whole.stop
 
 
 class Preview:

@@ -120,6 +120,20 @@ def test_clipped_pixels_are_counted():
     assert "highest value, 280" in str(verdict.findings[0])
 
 
+@pytest.mark.parametrize("side", ["noisy", "target"])
+def test_pixels_without_a_value_are_counted(side):
+    clean = scene()
+    noisy = noisy_shot(clean).astype(np.float32)
+    bad = noisy if side == "noisy" else clean
+    bad[3:5, 7] = np.nan, np.inf
+    verdict = check_pair(pair_of("p", noisy, clean, "YX"))
+    (found,) = verdict.findings
+    name = "noisy" if side == "noisy" else "other"
+    assert (found.code, found.severity) == ("nonfinite", "warning")
+    assert str(found).startswith(f"2 pixels of the {name} image NaN or infinite; ")
+    assert verdict.usable
+
+
 def test_images_of_different_scenes_are_noticed():
     verdict = check_pair(pair_of("a", noisy_shot(scene(0)), scene(5), "YX"))
     assert codes(verdict)["scene"] == "warning"

@@ -125,6 +125,7 @@ def check_pair(
     differs = off > _CLEAR or (off > _SEEN and _fills_its_type(pair, window, frames[0]))
     findings = [
         *_clipping(pair, window, frames[0]),
+        *_without_value(pair, layout, window, frames),
         *_scene(shown),
         *(_intensity(matches[0], differs) if off > _SEEN else ()),
         *_alignment(shift),
@@ -169,6 +170,22 @@ def _gray(array: Any, index: Index, layout: Layout, window: Window) -> Plane:
     colors = color_samples(np.asarray(array[index]), layout)[0][:, *window]
     plane = colors.astype(np.float64).mean(axis=0)
     return replace_nonfinite(plane)[0]
+
+
+def _without_value(
+    pair: Pair, layout: Layout, window: Window, frames: Sequence[int]
+) -> Iterator[Finding]:
+    """Count what is not a number, in the frames looked at; no patch to train on holds it."""
+    for name, array in (("noisy", pair.noisy), ("other", pair.target)):
+        if np.dtype(array.dtype).kind != "f":
+            continue
+        count = 0
+        for number in _spread(frames):
+            colors = color_samples(np.asarray(array[layout.frames[number]]), layout)[0]
+            count += int((~np.isfinite(colors[:, *window]).all(axis=0)).sum())
+        if count:
+            text = f"{count} pixel{'s' * (count > 1)} of the {name} image NaN or infinite"
+            yield Finding("warning", "nonfinite", text, "nothing is learnt around them")
 
 
 def _spread(frames: Sequence[int]) -> list[int]:

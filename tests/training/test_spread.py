@@ -57,6 +57,44 @@ def test_the_variance_is_positive_and_starts_at_a_share_of_the_noise():
         assert share.mean().item() == pytest.approx(0.13, abs=0.05)  # softplus(-2)
 
 
+def test_the_variance_learns_what_makes_the_mean_intensity_right():
+    """Mostly dark, some bright: the squared error alone is right to second order only."""
+    mapping = AnscombeMapping(1.0, 0.0, 0.0, 0.0, 10.0)
+    photons = np.resize(np.float32([0.0, 0.0, 0.0, 4.0]), (1, 1, 8, 8))
+    squeeze = 0.5
+    target = (torch.from_numpy(mapping.forward_mean(photons)) - 0.5) * squeeze + 0.5
+    output = torch.full_like(target, target.mean().item())
+    sigma = torch.full_like(target, mapping.sigma * squeeze)
+    share = torch.tensor(-2.0, requires_grad=True)
+    optimiser = torch.optim.Adam([share], lr=0.02)
+    mappings = ((mapping, squeeze),)
+    for _ in range(400):
+        optimiser.zero_grad()
+        variance = torch.nn.functional.softplus(share) * torch.ones_like(target) * 0.05
+        losses.intensity_error(output, variance, target, sigma, mappings).backward()
+        optimiser.step()
+    found = inverse_mean(
+        mapping,
+        ((output - 0.5) / squeeze + 0.5).numpy(),
+        (variance.detach() / squeeze**2).numpy(),
+    )
+    assert found.mean() == pytest.approx(photons.mean(), rel=1e-3)
+    second_order = inverse_mean(
+        mapping,
+        ((output - 0.5) / squeeze + 0.5).numpy(),
+        ((target - output).square() / squeeze**2).numpy(),
+    )
+    assert abs(second_order.mean() - photons.mean()) > 0.01 * photons.mean()
+
+
+def test_images_without_a_bend_keep_their_stated_variance():
+    variance = torch.full((1, 1, 8, 8), 0.01, requires_grad=True)
+    image = torch.rand(1, 1, 8, 8)
+    mappings = ((AffineMapping(0.0, 1.0), 1.0),)
+    losses.intensity_error(image, variance, image + 0.1, variance.sqrt(), mappings).backward()
+    assert not variance.grad.any()
+
+
 def test_the_best_variance_is_the_expected_squared_error():
     torch.manual_seed(0)
     target = 0.1 * torch.randn(4, 1, 64, 64)

@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import convolve, gaussian_filter
 
-from napari_denoise.core.intensity import AnscombeMapping
+from napari_denoise.core.intensity import AffineMapping, AnscombeMapping, Mapping
 from napari_denoise.core.jensen import amplifier_shape
 from napari_denoise.core.noise import NoiseModel
 from napari_denoise.core.recipe import NoiseRecipe
 
 Patch = NDArray[np.float32]
 """(C, Y, X), about [0, 1]."""
+
+UNIT = AffineMapping(0.0, 1.0)
+"""Of patches whose values are intensities."""
 
 _GAMMA = 2.2
 _BEYOND = 3.0
@@ -32,6 +35,9 @@ class Degraded:
     noisy: Patch
     target: Patch
     sigma: float
+    mapping: Mapping = UNIT
+    squeeze: float = 1.0
+    """Factor around 1/2 after the mapping, as inference has it for more noise than is learnt."""
 
 
 def degrade(clean: Patch, recipe: NoiseRecipe, rng: np.random.Generator) -> Degraded:
@@ -75,8 +81,10 @@ def poisson_gaussian(clean: Patch, recipe: NoiseRecipe, rng: np.random.Generator
     if mapping.sigma > most_noise:  # nothing to be seen in it: as inference squeezes, so here
         squeeze = np.float32(most_noise / mapping.sigma)
         noisy, target = mapping.forward(counts), mapping.forward_mean(photons)
-        return Degraded((noisy - 0.5) * squeeze + 0.5, (target - 0.5) * squeeze + 0.5, most_noise)
-    return Degraded(mapping.forward(counts), mapping.forward_mean(photons), mapping.sigma)
+        ends = (noisy - 0.5) * squeeze + 0.5, (target - 0.5) * squeeze + 0.5
+        return Degraded(*ends, most_noise, mapping, float(squeeze))
+    noisy, target = mapping.forward(counts), mapping.forward_mean(photons)
+    return Degraded(noisy, target, mapping.sigma, mapping)
 
 
 def count(photons: Patch, skewness: float, rng: np.random.Generator) -> NDArray[np.floating]:

@@ -5,10 +5,14 @@ Images are (N, C, Y, X) in the network's units; every function returns a scalar.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_denoise.core.intensity import Mapping, inverse_mean
 from napari_denoise.core.recipe import SSIM_WINDOW
 from napari_denoise.models.network import VARIANCE_FLOOR
 
@@ -75,6 +79,54 @@ def spread_deviance(variance: Tensor, output: Tensor, target: Tensor, sigma: Ten
     unit = sigma.square() + VARIANCE_FLOOR
     stated, error = variance / unit, (output.detach() - target).square() / unit
     return (stated - error * torch.log(stated + VARIANCE_FLOOR)).mean()
+
+
+def intensity_error(
+    output: Tensor,
+    variance: Tensor,
+    target: Tensor,
+    sigma: Tensor,
+    mappings: Sequence[tuple[Mapping, float]],
+    margin: int = 0,
+) -> Tensor:
+    """Squared error of the intensities that output and variance stand for, in noise variances.
+
+    The output is detached. Learnt from this, the variance is whatever makes
+    `intensity.inverse_mean` give the mean intensity: the error's own variance, and what the
+    bend of the mapping beyond second order and a bias of the output ask for besides.
+
+    Parameters
+    ----------
+    output, variance, target, sigma
+        (N, C, Y, X), sigma (N, 1, Y, X).
+    mappings
+        As in `Batch`.
+    margin
+        Pixels to leave out all around.
+    """
+    height, width = output.shape[2:]
+    inner = slice(margin, height - margin), slice(margin, width - margin)
+    means, stated, wanted = (planes[:, :, *inner] for planes in (output, variance, target))
+    parts = []
+    for number, known_mapping in enumerate(mappings):
+        intensity = partial(_intensity, *known_mapping)
+        mean, aim, spread = means[number].detach(), wanted[number], stated[number]
+        known = spread.detach()
+        now = intensity(mean, known)
+        slope = (intensity(mean, 2 * known) - now) / known.clamp_min(1e-12)
+        level, noise = aim.mean(), sigma[number].mean() / 2
+        unit = (intensity(level + noise) - intensity(level - noise)).clamp_min(1e-12)
+        # Its value is the squared error, its gradient that of the variance's share in it.
+        parts.append(((intensity(aim) - now - slope * (spread - known)) / unit).square())
+    return torch.stack(parts).mean()
+
+
+def _intensity(
+    mapping: Mapping, squeeze: float, mean: Tensor, variance: Tensor | None = None
+) -> Tensor:
+    values = ((mean - 0.5) / squeeze + 0.5).numpy(force=True)
+    spread = None if variance is None else (variance / squeeze**2).numpy(force=True)
+    return torch.from_numpy(inverse_mean(mapping, values, spread)).to(mean.device)
 
 
 def smoothness(output: Tensor) -> Tensor:

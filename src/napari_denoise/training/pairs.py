@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from napari_denoise.core.intensity import Mapping
 from napari_denoise.core.recipe import TrainSettings
 from napari_denoise.training.degrade import Patch, degrade
 
@@ -33,6 +34,9 @@ class Batch:
         For radiance: values are log(1 + x) over this.
     noisy_target
         The targets are second noisy shots.
+    mappings
+        Of each patch, from intensities, with the factor of a squeeze around 1/2 after it; none
+        where it is not known.
     """
 
     noisy: NDArray[np.float32]
@@ -41,6 +45,7 @@ class Batch:
     features: NDArray[np.float32] | None = None
     log_width: float | None = None
     noisy_target: bool = False
+    mappings: tuple[tuple[Mapping, float], ...] = ()
 
 
 class Pairs(Protocol):
@@ -114,6 +119,7 @@ class SyntheticPairs:
             np.stack([d.noisy for d in done]),
             np.stack([d.target for d in done]),
             sigma_map([d.sigma for d in done], settings.patch),
+            mappings=tuple((d.mapping, d.squeeze) for d in done),
         )
 
     def _patch(self, image: NDArray[np.uint8], rng: np.random.Generator) -> Patch:

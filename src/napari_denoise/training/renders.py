@@ -107,7 +107,7 @@ class RenderPairs:
         rng = generator(self.settings, step, rank)
         picks = rng.choice(len(self.views), size=self.settings.batch)
         drawn = [self._draw(self.views[i], rng) for i in picks]
-        noisy, target, features, sigmas = zip(*drawn, strict=True)
+        noisy, target, features, sigmas, mappings = zip(*drawn, strict=True)
         level = sigma_map(sigmas, self.settings.patch)
         return Batch(
             np.stack(noisy),
@@ -116,11 +116,12 @@ class RenderPairs:
             np.stack(features),
             LOG_WIDTH,
             self.noisy_target,
+            tuple((mapping, 1.0) for mapping in mappings),
         )
 
     def _draw(
         self, view: View, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], float]:
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], float, LogMapping]:
         first, second = rng.permutation(len(view.noisy))[:2] if len(view.noisy) > 1 else (0, 0)
         target = view.noisy[second] if self.noisy_target else view.reference
         assert target is not None  # noqa: S101 - checked at the start
@@ -137,7 +138,7 @@ class RenderPairs:
         mapped = mapping.forward(noisy)
         # Told as in use, where nobody knows the reference.
         sigma = roughness([np.moveaxis(mapping.forward(frame), -1, 0)])
-        return mapped, mapping.forward(wanted), features, sigma
+        return mapped, mapping.forward(wanted), features, sigma, mapping
 
 
 def _crop(view: View, size: int, rng: np.random.Generator) -> NDArray[np.float32]:

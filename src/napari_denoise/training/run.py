@@ -241,7 +241,9 @@ class Run:
 
 def log_columns(settings: TrainSettings) -> tuple[str, ...]:
     """Name every term and figure that a recipe can log."""
-    terms = ["pixel", "gradient_norm", *(["spread"] if settings.distortion.spread else [])]
+    stage = settings.distortion
+    terms = ["pixel", "gradient_norm", *(["spread"] if stage.spread else [])]
+    terms += ["intensity"] if stage.settle else []
     ends = ["noisy", "faithful"]
     if settings.adversarial is not None:
         weights = settings.adversarial.weights

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils import parametrize
 
+from napari_denoise.core.intensity import AffineMapping
 from napari_denoise.core.recipe import AdversarialStage, DistortionStage, PixelLoss
 from napari_denoise.training import losses
 from napari_denoise.training.features import vgg16_features
@@ -106,7 +107,7 @@ def distortion_step(state: TrainingState, batch: Batch) -> dict[str, float]:
         terms["spread"] = losses.spread(mean, variance, patches.target, patches.sigma, shot)
         total = total + stage.spread * terms["spread"]
         if settling:
-            total = losses.spread_deviance(variance, mean, patches.target, patches.sigma)
+            total = _settling(state, batch, patches, mean, variance, terms)
     values = _checked(terms, state.step)
     rate = learning_rate(state.step, stage)
     norm = _update(state, state.model, state.optimiser, total, rate)
@@ -141,6 +142,25 @@ def adversarial_step(state: TrainingState, batch: Batch) -> dict[str, float]:
     finally:
         adversary.network.requires_grad_(True)
     return _finite(values | {"gradient_norm": norm}, state.step)
+
+
+def _settling(
+    state: TrainingState,
+    batch: Batch,
+    patches: Patches,
+    mean: Tensor,
+    variance: Tensor,
+    terms: dict[str, Tensor],
+) -> Tensor:
+    """Return what the variance learns from alone, the image being done."""
+    if all(isinstance(mapping, AffineMapping) for mapping, _ in batch.mappings):
+        return losses.spread_deviance(variance, mean, patches.target, patches.sigma)
+    # Next to the zeros around a patch the image is not what it will be.
+    margin = min(state.network.radius, batch.target.shape[-1] // 3)
+    terms["intensity"] = losses.intensity_error(
+        mean, variance, patches.target, patches.sigma, batch.mappings, margin
+    )
+    return terms["intensity"]
 
 
 def pixel_loss(kind: PixelLoss, output: Tensor, patches: Patches) -> Tensor:

@@ -8,7 +8,7 @@ and a view that is there already is left alone. A file holds float16 arrays (Y, 
 box filter: `noisy_4`, `noisy_4b`, `noisy_8`, `noisy_16`, `noisy_32` (samples per pixel, each with
 seeds of its own), `ref` (512 or more), `albedo_8` and `normal_8` (of the samples of `noisy_8`), and
 `ref_psnr`, the reference's own quality in dB, estimated from its halves. Mitsuba's llvm variant
-needs an LLVM library (DRJIT_LIBLLVM_PATH names one that is not found).
+needs a recent LLVM library, named by DRJIT_LIBLLVM_PATH: 14 and 15 failed, 22 worked.
 """
 
 from __future__ import annotations

@@ -102,6 +102,8 @@ def specimen(rng: np.random.Generator) -> Plane:
     """Compose one image, (Y, X) in [0, 1]."""
     kinds = rng.choice(len(STRUCTURES), size=rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15]))
     image = sum(_unit(STRUCTURES[k](rng)) * rng.uniform(0.3, 1) for k in kinds)
+    if rng.random() < 0.7:
+        image = _labelled(np.asarray(image), rng)
     image = gaussian_filter(np.asarray(image), rng.uniform(0.4, 2))
     haze = gaussian_filter(_unit(STRUCTURES[rng.choice(kinds)](rng)), rng.uniform(5, 25))
     image = _unit(image) + rng.uniform(0, 0.6) * _unit(haze)
@@ -154,6 +156,12 @@ def _cloud(scale: float, rng: np.random.Generator) -> Plane:
     grid = np.mgrid[:SIZE, :SIZE] / 4
     cloud: Plane = map_coordinates(smooth, grid, order=1, mode="wrap").astype(np.float32)
     return (cloud - cloud.mean()) / cloud.std()
+
+
+def _labelled(image: Plane, rng: np.random.Generator) -> Plane:
+    """Make a structure grainy: what glows is so many labels, which bind by chance."""
+    density = np.exp(rng.uniform(np.log(2), np.log(100)))  # per pixel where it is brightest
+    return (rng.poisson(np.maximum(image, 0) * density) / density).astype(np.float32)
 
 
 def _brightness(rng: np.random.Generator) -> np.float32:

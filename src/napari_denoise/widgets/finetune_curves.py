@@ -15,6 +15,7 @@ _MOST_POINTS = 400
 _HEIGHT = 330
 _LINES = {"noisy": "#8a8f9c", "base": "#f0b429"}
 _ENDS = {"faithful": "#4cc38a", "realistic": "#e5484d"}
+_TERM_NAMES = {"pixel": "distance", "spread": "stated error", "feature": "VGG features"}
 _CALLED = {"faithful": "fine-tuned"}
 _NOWHERE = float("nan")
 _MOST_ABOVE = 3
@@ -121,7 +122,7 @@ class Curves(QWidget):  # type: ignore[misc]  # Qt has no types
         for (name, series), color in zip(self.terms.items(), _TERMS, strict=False):
             axes.plot(series.x, series.y, color=color, lw=0.7, alpha=0.35)
             smooth = _smooth(series.y)
-            axes.plot(series.x, smooth, color=color, lw=1.2, label=name.replace("_", " "))
+            axes.plot(series.x, smooth, color=color, lw=1.2, label=_TERM_NAMES.get(name, name.replace("_", " ")))
             lowest = min([lowest, *series.y])
         if 0 < lowest < float("inf"):
             axes.set_yscale("log")

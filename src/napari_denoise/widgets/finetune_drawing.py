@@ -72,7 +72,7 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
         self.polygon.setToolTip("Draw polygons, ended by a double click, instead of rectangles.")
         self.every = QCheckBox("On every frame")
         self.every.setToolTip("The next regions hold for all frames of the stack.")
-        self.show_parts = QCheckBox("Show")
+        self.show_parts = QCheckBox("Show parts")
         self.show_parts.setToolTip(
             "Colour what is trained on (green), held out (yellow), and drawn as both (red)."
         )

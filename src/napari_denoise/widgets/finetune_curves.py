@@ -122,7 +122,13 @@ class Curves(QWidget):  # type: ignore[misc]  # Qt has no types
         for (name, series), color in zip(self.terms.items(), _TERMS, strict=False):
             axes.plot(series.x, series.y, color=color, lw=0.7, alpha=0.35)
             smooth = _smooth(series.y)
-            axes.plot(series.x, smooth, color=color, lw=1.2, label=_TERM_NAMES.get(name, name.replace("_", " ")))
+            axes.plot(
+                series.x,
+                smooth,
+                color=color,
+                lw=1.2,
+                label=_TERM_NAMES.get(name, name.replace("_", " ")),
+            )
             lowest = min([lowest, *series.y])
         if 0 < lowest < float("inf"):
             axes.set_yscale("log")

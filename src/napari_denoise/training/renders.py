@@ -16,8 +16,8 @@ from napari_denoise.training.pairs import Batch, check_unbiased, generator, sigm
 
 FEATURES = 8
 """Planes of features: albedo (3), normal (3), and for each a plane that says it is there."""
-_ALONE, _MISSING = 0.35, 0.15
-"""Share of patches that go without albedo and normal; of the others, without one of them."""
+_MISSING = 0.25
+"""Share of patches that go without albedo, and without normal."""
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,8 @@ class RenderPairs:
         frame = view.noisy[first] * gain
         mapping = LogMapping.of_exposure(float(frame.mean()))
         features = planes[6:].copy()
-        alone = rng.random() < _ALONE
         for start, mask in ((0, 6), (3, 7)):
-            if alone or rng.random() < _MISSING:
+            if rng.random() < _MISSING:
                 features[start : start + 3] = features[mask] = 0
         mapped = mapping.forward(noisy)
         # Told as in use, where nobody knows the reference.

@@ -287,7 +287,8 @@ def _wants_stack(viewer: napari.viewer.Viewer, path: Path, count: int) -> bool:
 
 
 def _may_replace(viewer: napari.viewer.Viewer, error: Exception) -> bool:
-    return _ask(viewer, "Save denoised", f"{error}.\n\nReplace what is there?")
+    found = str(error).replace("; choose another name or pass overwrite=True", "")
+    return _ask(viewer, "Save denoised", f"{found}.\n\nReplace what is there?")
 
 
 def _ask(viewer: napari.viewer.Viewer, title: str, text: str) -> bool:

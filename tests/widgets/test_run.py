@@ -249,3 +249,13 @@ def test_an_error_in_the_engine_is_shown_and_changes_nothing(bench, stack, monke
     assert layer.data is stack
     assert bench.widget.actions.status.text == "the device caught fire"
     assert any("caught fire" in record.message for record in notification_manager.records)
+
+
+def test_own_figures_start_from_what_was_measured_however_small(bench):
+    rng = np.random.default_rng(0)
+    layer = bench.add(np.float32(0.5) + rng.normal(0, 0.00222, (96, 96)).astype(np.float32))
+    form = bench.widget.form
+    bench.until(lambda: "stimated" in form.noise_note.text())
+    form.noise.value = "sigma"
+    assert form.sigma.value == pytest.approx(float(np.std(layer.data)), rel=0.1)
+    assert len(f"{form.sigma.value:.9f}".rstrip("0")) >= 6  # not rounded to hundredths

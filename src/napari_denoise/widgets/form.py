@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from math import floor, log10
 from typing import Any
 
 from magicgui import widgets as mg
@@ -83,7 +84,7 @@ class SettingsForm:
         self.card = small_print()
         self.card.setVisible(True)
         self.card_section = Section(
-            "About these weights", self.card, "What they were trained on, and how well they do."
+            "About these weights", self.card, "What they are for, and what they were trained on."
         )
         self._layout.addRow(self.picked)
         self._layout.addRow(self.card_section)
@@ -209,6 +210,7 @@ class SettingsForm:
         )
         for widget, value in values:
             with widget.changed.blocked():
+                widget.native.setDecimals(_decimals(value))
                 widget.value = float(f"{value:.6g}")
 
     def fill_weights(self, found: Sequence[WeightsInfo]) -> None:
@@ -268,6 +270,11 @@ def _label(info: WeightsInfo, repeated: set[str]) -> str:
         return f"{info.name} (yours)"
     title = info.card.title
     return f"{title} ({info.name})" if title in repeated else title
+
+
+def _decimals(value: float) -> int:
+    """Count the places that show three digits of a value, and two at least."""
+    return max(2, 2 - floor(log10(abs(value)))) if value else 2
 
 
 def _figure(tip: str, low: float = 0.0) -> mg.FloatSpinBox:

@@ -10,6 +10,9 @@ from typing import Any
 from napari_denoise.models.catalogue import BUNDLED, SUFFIX, WeightsError, user_folder, user_path
 from napari_denoise.training.held_out import Figures
 
+_HAIR = 0.001
+"""A change of SSIM that is not worth a word."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -40,21 +43,41 @@ class Result:
         return self.rows["fine-tuned"].psnr > self.rows["base"].psnr
 
     @property
+    def mixed(self) -> bool:
+        """Whether SSIM contradicts PSNR, by more than a hair."""
+        if not self.rows:
+            return False
+        ssim = self._gain("ssim")
+        return ssim < -_HAIR if self.improved else ssim > _HAIR
+
+    @property
     def verdict(self) -> str:
         """The same in words."""
         if self.improved is None:
             return "nothing was held out: whether the weights are better is not known"
-        gain = self.rows["fine-tuned"].psnr - self.rows["base"].psnr
+        gain, ssim = f"{self._gain('psnr'):+.2f} dB", self._ssim
         if self.improved:
-            return f"{gain:+.2f} dB against the base on what was held out"
+            but = f", but SSIM fell by {ssim}: compare them by eye" if self.mixed else ""
+            return f"{gain} against the base on what was held out{but}"
+        though = f", though SSIM rose by {ssim}: compare them by eye" if self.mixed else ""
         return (
-            f"NO better than the base ({gain:+.2f} dB) on what was held out: use the base, or give "
-            "more pairs or more time"
+            f"NO better than the base ({gain}) on what was held out{though or ': use the base'}, "
+            "or give more pairs or more time"
         )
+
+    @property
+    def _ssim(self) -> str:
+        before, now = (self.rows[name].ssim for name in ("base", "fine-tuned"))
+        return f"{abs(now - before):.4f} (from {before:.4f} to {now:.4f})"
+
+    def _gain(self, kind: str) -> float:
+        """Change from the base, in dB or units of SSIM."""
+        return float(getattr(self.rows["fine-tuned"], kind) - getattr(self.rows["base"], kind))
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        return {**asdict(self), "improved": self.improved, "verdict": self.verdict}
+        said = {name: getattr(self, name) for name in ("improved", "mixed", "verdict")}
+        return {**asdict(self), **said}
 
 
 def target_path(target: str | Path) -> Path:

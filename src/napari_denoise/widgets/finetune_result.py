@@ -69,7 +69,7 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
         self.against.say(
             f"Held out, against {result.against}; {result.peak}{best}." if result.rows else ""
         )
-        kind = {True: "good", None: "warning", False: "warning"}[result.improved]
+        kind = "good" if result.improved and not result.mixed else "warning"
         text = result.verdict[0].upper() + result.verdict[1:]
         self.verdict.say(kind, text + ".", remedy=not good)
 
@@ -96,8 +96,9 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
             for place, text in enumerate(texts):
                 item = QTableWidgetItem(text)
                 item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-                if place == 0 and base is not None and name in ("fine-tuned", "realistic"):
-                    better = found.psnr > base.psnr
+                if place < 2 and base is not None and name in ("fine-tuned", "realistic"):
+                    kind = ("psnr", "ssim")[place]
+                    better = getattr(found, kind) > getattr(base, kind)
                     item.setForeground(QColor(STRIPES["good" if better else "warning"]))
                 self.table.setItem(number, place, item)
         self.table.setFixedHeight(_ROW * (len(result.rows) + 1) + 4)

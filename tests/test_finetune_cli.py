@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -158,3 +160,14 @@ def test_bundled_and_broken_weights_are_left_alone(data, tmp_path):
     broken.write_bytes((data / "base.safetensors").read_bytes()[:-100])
     assert run("weights", "import", broken).exit_code == 2
     assert run("weights", "import", data / "base.safetensors", "--name", "../x").exit_code == 2
+
+
+def test_the_guide_installs_from_a_checkout_with_extras_that_there_are():
+    home = Path(__file__).parents[1]
+    guide = (home / "docs" / "finetune.md").read_text(encoding="utf-8")
+    extras = tomllib.loads((home / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    named = set(re.findall(r'"\.\[(\w+)\]"', guide))
+    assert {"train", "bioimageio"} <= named <= set(extras)
+    assert "napari-denoise[" not in guide  # it is on no index

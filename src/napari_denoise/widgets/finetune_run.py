@@ -171,7 +171,8 @@ def _prepared(asked: Asked) -> FineTuning:
         from napari_denoise.training.finetune import FineTuning
     except ModuleNotFoundError as error:
         raise ValueError(
-            f"fine-tuning needs the package {error.name}: pip install 'napari-denoise[train]'"
+            f"fine-tuning needs the package {error.name}: in a checkout of napari-denoise, run "
+            'pip install -c constraints.txt ".[train]"'
         ) from error
     return FineTuning(asked.pairs, asked.settings, asked.folder, asked.regions, resume=asked.resume)
 

@@ -120,7 +120,7 @@ def test_a_run_that_diverges_says_so_and_can_be_gone_on_with(
 def test_a_full_disk_is_shown_and_what_was_reached_is_kept(
     tuning: TuningBench, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(finetune_plan, "_SECONDS_BETWEEN_SAVES", 0.1)
+    monkeypatch.setattr(finetune_plan, "SECONDS_BETWEEN_SAVES", 0.1)
     tuning.layers()
     tuning.add()
     tuning.start()

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from napari_denoise.core.finetune_settings import FineTuneSettings
 from napari_denoise.core.recipe import TrainSettings
 from napari_denoise.core.samples import Samples, is_radiance
-from napari_denoise.io.atomic import replacing
+from napari_denoise.io.errors import FileError
 from napari_denoise.models.card import TrainingData
 from napari_denoise.models.catalogue import (
     WeightsInfo,
@@ -28,8 +28,11 @@ from napari_denoise.models.device import choose_device, is_out_of_memory, releas
 from napari_denoise.models.network import Network
 from napari_denoise.models.registry import build
 from napari_denoise.models.weights import load_network, save_weights
-from napari_denoise.training.checkpoints import load_checkpoint
+from napari_denoise.training.finetune_folder import Folder
+from napari_denoise.training.finetune_keeper import Keeper
+from napari_denoise.training.finetune_pace import Pace, shortened, slower
 from napari_denoise.training.finetune_plan import (
+    SECONDS_BETWEEN_SAVES,
     Plan,
     load_recipe,
     make_plan,
@@ -37,7 +40,7 @@ from napari_denoise.training.finetune_plan import (
 )
 from napari_denoise.training.finetune_result import Result, run_folder, target_path
 from napari_denoise.training.held_out import HeldOutSet, HeldOutValidator
-from napari_denoise.training.loop import StepReport
+from napari_denoise.training.loop import StepReport, Validate
 from napari_denoise.training.material import Material, gather
 from napari_denoise.training.real_pairs import Pair
 from napari_denoise.training.regions import Regions
@@ -57,7 +60,7 @@ class FineTuneReport:
     stage: str
     terms: Mapping[str, float]
     seconds: float
-    """Of this run, without those before it was resumed."""
+    """Of training, with those before it was resumed; pauses do not count."""
     steps_per_second: float
     seconds_left: float
     figures: Mapping[str, float] | None = None
@@ -111,9 +114,14 @@ class FineTuning:
         self.material: Material = gather(pairs, self.regions, settings, self.base.card)
         self.views = HeldOutSet(self.material.held_out, settings, self.base, self.device)
         self._identity = self._describe()
-        self._check_folder()
+        self._kept = Folder(folder)
+        self._kept.check(self._identity, resume=resume)
         self._validator: HeldOutValidator | None = None
         self._plan: Plan | None = None
+        self._keeper: Keeper | None = None
+        self.pace = Pace(settings.seconds)
+        """Seconds that training took so far, next to those that were asked for."""
+        self._every = 1
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -151,11 +159,14 @@ class FineTuning:
     def validator(self) -> HeldOutValidator | None:
         """Measures on what is held out; None if nothing is."""
         if self._validator is None and self.views.whole:
-            self._validator = HeldOutValidator(self.views, self._base_network(), self._best)
+            self._validator = HeldOutValidator(self.views, self._base_network(), self._kept.best)
         return self._validator
 
     def steps(self) -> Iterator[FineTuneReport]:
         """Train, yielding a report per step; out of memory or diverged, it goes on with less.
+
+        Where minutes were asked for and steps take longer than those that were timed, the plan
+        is shortened on the way. Left between two steps, it writes a checkpoint of them.
 
         Raises
         ------
@@ -166,20 +177,20 @@ class FineTuning:
         OSError
             The disk is full; resume when there is space.
         """
-        settings = self._started_settings() or self.plan().settings
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with replacing([self._note], overwrite=True) as (new,):
-            new.write_text(json.dumps(self._identity, indent=2))
+        settings = self._begin()
+        self._note_progress()
         chances = _SECOND_CHANCES
         while True:
             try:
-                yield from self._attempt(settings)
-                break
+                shorter = yield from self._attempt(settings)
+                if shorter is None:
+                    break
+                settings = shorter
             except NotFinite as error:
                 if not chances:
                     raise
                 chances -= 1
-                settings = _slower(settings)
+                settings = slower(settings)
                 yield self._said(error.step, settings, f"{error} Going on at half the rate.")
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error) or settings.batch == 1:
@@ -190,6 +201,21 @@ class FineTuning:
                 yield self._said(0, settings, note)
         last = self._said(settings.steps, settings, "")
         yield replace(last, result=self.result())
+
+    def keep(self) -> bool:
+        """Write a checkpoint of the steps since the last one; say whether there is one now.
+
+        To be called between two steps.
+
+        Raises
+        ------
+        FileError
+            The disk is full; the last checkpoint stays whole.
+        """
+        if self._keeper is not None:
+            self._keeper.keep()
+            self._note_progress()
+        return self._kept.checkpoint.is_file()
 
     def result(self) -> Result:
         """Measure noisy, base and fine-tuned on everything that was held out.
@@ -209,7 +235,7 @@ class FineTuning:
         for name, network in named.items():
             if network is not None:
                 rows[name], _ = self.views.denoised(network, whole=True)
-        kept = self._best_kept()
+        kept = self._kept.best_kept()
         against = "a second noisy shot" if self.material.noisy_target else "the clean image"
         step = kept["step"] if kept else None
         return Result(rows, step, self.views.peak_note, against)
@@ -252,45 +278,93 @@ class FineTuning:
         save_weights(path, card, faithful.state_dict(), far)
         return read_info(path)
 
-    @property
-    def _best(self) -> Path:
-        return self.folder / "best.pt"
+    def _begin(self) -> TrainSettings:
+        """Return what to do: a new plan, or that of a run that is resumed, as it was left."""
+        started = self._kept.plan() if self.resume else None
+        if started is None:
+            plan = self.plan()
+            first, second = plan.speed.first, plan.speed.second
+            self.pace = Pace(self.asked.seconds, each=first, second=second / first)
+            self._every = plan.settings.validate_every
+            return plan.settings
+        before = self._kept.progress()
+        known = {name: before[name] for name in ("spent", "second") if name in before}
+        self.pace = Pace(before.get("asked"), **known)
+        self._every = before.get("validate_every", started.validate_every)
+        return started
 
-    @property
-    def _note(self) -> Path:
-        return self.folder / "finetune.json"
+    def _attempt(
+        self, settings: TrainSettings
+    ) -> Generator[FineTuneReport, None, TrainSettings | None]:
+        """Train to the end of a plan; or until a shorter one is needed, which is returned."""
+        keeper = Keeper(self.validator, self._every, self._kept.checkpoint)
+        self._keeper, pace = keeper, self.pace
+        stage, last_kept = "", pace.spent
+        try:
+            with closing(self._loop(settings, keeper)) as reports:
+                start = perf_counter()
+                for report in reports:
+                    keeper.note(report)
+                    if report.stage != stage:
+                        stage = report.stage
+                        pace.begin()
+                    pace.add(perf_counter() - start, keeper.took)
+                    if report.saved or pace.spent - last_kept > SECONDS_BETWEEN_SAVES:
+                        last_kept = pace.spent
+                        self.keep()
+                    yield self._report(report, settings)
+                    start = perf_counter()
+                    share = pace.share(settings, report.step, self._every)
+                    shorter = shortened(settings, report.step, share) if share is not None else None
+                    if shorter is not None and shorter != settings:
+                        self.keep()
+                        note = pace.why_shorter(settings.steps, shorter.steps)
+                        yield self._said(report.step, shorter, note)
+                        return shorter
+        except GeneratorExit:
+            with suppress(OSError, FileError):  # what was written before stays whole
+                self.keep()
+            raise
+        except BaseException:
+            keeper.forget()  # it may be in the middle of a step
+            raise
+        return None
 
-    def _attempt(self, settings: TrainSettings) -> Iterator[FineTuneReport]:
-        run = Run(settings, self.folder)
-        validator = self.validator
+    def _loop(self, settings: TrainSettings, keeper: Keeper) -> Generator[StepReport, None, None]:
+        """Run the training loop, which calls the keeper after every step."""
+        run = Run(replace(settings, validate_every=1), self.folder)
         columns = list(log_columns(settings))
-        if validator is not None:
-            names = [*validator.references, "faithful"]
+        if self.validator is not None:
+            names = [*self.validator.references, "faithful"]
             names += ["realistic"] if settings.adversarial else []
             columns += [f"{kind}_{name}" for kind in ("psnr", "ssim") for name in names]
         reports = run.train_on(
             self.material.pairs(settings),
-            validator,
+            cast(Validate, keeper),  # which gives None where no validation is due
             resume=run.checkpoint.is_file(),
             device=self.device,
             base=self.base,
             columns=columns,
         )
         for report in reports:
-            yield self._report(report.last, settings.steps)
+            yield report.last
 
-    def _report(self, last: StepReport, steps: int) -> FineTuneReport:
+    def _note_progress(self) -> None:
+        pace = self.pace
+        values = {"asked": pace.asked, "spent": pace.spent, "second": pace.second}
+        self._kept.write(self._identity, {**values, "validate_every": self._every})
+
+    def _report(self, last: StepReport, settings: TrainSettings) -> FineTuneReport:
         figures = last.validation.figures if last.validation else None
         best = self._validator.best_step if self._validator else None
-        left = (steps - last.step) / max(last.steps_per_second, 1e-9)
         return FineTuneReport(
             last.step,
-            steps,
+            settings.steps,
             last.stage,
             last.terms,
-            last.seconds,
-            last.steps_per_second,
-            left,
+            self.pace.spent,
+            self.pace.speed,
+            self.pace.left(settings, last.step, self._every),
             figures,
             best,
         )
@@ -314,20 +388,15 @@ class FineTuning:
     def _base_network(self) -> Network:
         return load_network(self.base)
 
-    def _best_kept(self) -> dict[str, Any] | None:
-        return load_checkpoint(self._best) if self._best.is_file() else None
-
     def _ends(self) -> tuple[Network, Network | None]:
         """Return the best faithful network, and the realistic one if there is one, as stored."""
-        checkpoint = self.folder / "checkpoint.pt"
-        state = load_checkpoint(checkpoint) if checkpoint.is_file() else {}
-        kept = self._best_kept()
+        state, best = self._kept.state(), self._kept.best_kept()
         if "faithful" in state:  # both ends must come from one run of weights to be blended
             return self._stored(state["faithful"]), self._stored(state["average"])
-        if kept is not None:
-            return self._stored(kept["weights"]), None
+        if best is not None:
+            return self._stored(best["weights"]), None
         if not state:
-            raise ValueError(f"{self.folder}: no weights yet; let it train to its first validation")
+            raise ValueError(f"{self.folder}: no weights yet; let it train a few steps")
         return self._stored(state["average"]), None
 
     def _stored(self, weights: Mapping[str, torch.Tensor]) -> Network:
@@ -354,36 +423,10 @@ class FineTuning:
             "settings": self.asked.to_json(),
         }
 
-    def _check_folder(self) -> None:
-        """Go on only with what was begun with the same pairs, regions and base."""
-        begun = (self.folder / "checkpoint.pt").is_file() or self._best.is_file()
-        if not begun:
-            return
-        if not self.resume:
-            raise ValueError(
-                f"{self.folder}: it holds a fine-tuning: pass --resume to go on with it, "
-                "--overwrite to begin anew, or choose another name"
-            )
-        before = json.loads(self._note.read_text()) if self._note.is_file() else {}
-        for key in ("pairs", "regions", "base_sha256"):
-            if before and before.get(key) != self._identity[key]:
-                raise ValueError(
-                    f"{self.folder}: its fine-tuning was begun with other {key}: give the same "
-                    "again, or begin anew under another name"
-                )
-
-    def _started_settings(self) -> TrainSettings | None:
-        """Return the plan of the run that is resumed: it does not change on the way."""
-        path = self.folder / "recipe.json"
-        if not (self.resume and path.is_file()):
-            return None
-        return TrainSettings.parse(json.loads(path.read_text())["settings"])
-
     def _done_settings(self) -> dict[str, Any]:
-        path = self.folder / "recipe.json"
-        values: dict[str, Any] = json.loads(path.read_text())["settings"]
-        kept = self._best_kept()
-        return {**values, "kept_step": kept["step"] if kept else values["distortion"]["steps"]}
+        plan, best = self._kept.plan(), self._kept.best_kept()
+        done = replace(plan, validate_every=self._every).to_json() if plan is not None else {}
+        return {**done, "kept_step": best["step"] if best else self._kept.state()["step"]}
 
 
 def finetune(
@@ -444,15 +487,3 @@ def _base_of(pairs: Sequence[Pair], settings: FineTuneSettings) -> str:
     colour = "S" in layout.axes and pairs[0].noisy.dtype.kind == "f"
     radiance = colour and is_radiance(Samples(pairs[0].noisy, layout, 0).frames)
     return choose_weights(layout.axes, radiance=radiance)
-
-
-def _slower(settings: TrainSettings) -> TrainSettings:
-    first, second = settings.distortion, settings.adversarial
-    first = replace(first, learning_rate=first.learning_rate / 2)
-    if second is not None:
-        second = replace(
-            second,
-            learning_rate=second.learning_rate / 2,
-            discriminator_rate=second.discriminator_rate / 2,
-        )
-    return replace(settings, distortion=first, adversarial=second)

@@ -27,7 +27,7 @@ _VALIDATING = 0.06
 """Share of the time that may go to validation."""
 _FEWEST, _MOST = 4, 25
 """Validations of a run."""
-_SECONDS_BETWEEN_SAVES = 20.0
+SECONDS_BETWEEN_SAVES = 20.0
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ def make_plan(
     chosen = replace(
         settings(steps),
         validate_every=max(1, -(-steps // count)),
-        save_every=max(1, min(steps, int(_SECONDS_BETWEEN_SAVES / each))),
+        save_every=max(1, min(steps, int(SECONDS_BETWEEN_SAVES / each))),
     )
     on_device = data if device == "cpu" else 0
     return Plan(chosen, seconds, speed, speed.memory + on_device, free)

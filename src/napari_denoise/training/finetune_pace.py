@@ -1,0 +1,166 @@
+"""Ending near the time that was asked for, however fast the machine turns out to be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+from napari_denoise.core.recipe import AdversarialStage, DistortionStage, TrainSettings
+
+_LATE = 0.1
+"""Share of the time asked for by which it may end late before the plan is shortened."""
+_LOOK = 0.1
+"""Share of the time asked for between two looks at the pace."""
+_Stage = TypeVar("_Stage", DistortionStage, AdversarialStage)
+
+
+class Pace:
+    """How long steps really take, next to the time that was asked for.
+
+    Parameters
+    ----------
+    asked
+        Seconds that training may take; None where steps were asked for.
+    spent
+        Seconds that it took before it was resumed.
+    each
+        Seconds of a step, as far as is known; 0 where nothing is.
+    second
+        How many times longer a step of the adversarial stage takes than one before it.
+    """
+
+    def __init__(
+        self,
+        asked: float | None,
+        spent: float = 0.0,
+        each: float = 0.0,
+        second: float = 1.0,
+    ) -> None:
+        self.asked, self.spent, self.second = asked, spent, second
+        self._each, self._validation = each, 0.0
+        self._before, self._done = spent, 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a stage, whose first step sets things up and tells nothing of the others."""
+        self._steps, self._seconds = -1, 0.0
+
+    def add(self, seconds: float, validation: float = 0.0) -> None:
+        """Take what a step took, and the validation in it."""
+        self.spent += seconds
+        self._done += 1
+        self._validation = validation or self._validation
+        self._steps += 1
+        self._seconds += seconds - validation if self._steps else 0.0
+        if self._steps:
+            self._each = self._seconds / self._steps
+
+    @property
+    def speed(self) -> float:
+        """Steps per second since it was begun or resumed, validation included."""
+        return self._done / max(self.spent - self._before, 1e-9)
+
+    def left(self, settings: TrainSettings, step: int, validate_every: int) -> float:
+        """Seconds that the rest of a plan will take."""
+        first = max(0, settings.distortion.steps - step)
+        second = settings.steps - step - first
+        steps = first + second * (self.second if first else 1.0)
+        validations = settings.steps // validate_every - step // validate_every
+        return self._each * steps + self._validation * validations
+
+    def share(self, settings: TrainSettings, step: int, validate_every: int) -> float | None:
+        """Say for which share of the steps left there is time.
+
+        None where there is time for all of them, or where it is too early to tell.
+        """
+        if self.asked is None or self._steps < 1 or self._seconds < _LOOK * self.asked:
+            return None
+        left = self.left(settings, step, validate_every)
+        self._steps, self._seconds = 0, 0.0
+        if self.spent + left <= (1 + _LATE) * self.asked:
+            return None
+        return max(0.0, self.asked - self.spent) / left
+
+    def why_shorter(self, planned: int, steps: int) -> str:
+        """Say why a plan was shortened."""
+        return (
+            f"steps take longer than those that were timed: {steps} steps instead of {planned}, "
+            f"to end near the {minutes_text(self.asked or 0)} asked for"
+        )
+
+    def describe(self, steps: int) -> str:
+        """Say how long training took, next to what was asked for."""
+        text = f"{steps} steps in {minutes_text(self.spent)} of training"
+        return text if self.asked is None else f"{text} ({minutes_text(self.asked)} asked for)"
+
+    def share(self, settings: TrainSettings, step: int, validate_every: int) -> float | None:
+        """Say for which share of the steps left there is time.
+
+        None where there is time for all of them, or where it is too early to tell.
+        """
+        if self.asked is None or self._steps < 1 or self._seconds < _LOOK * self.asked:
+            return None
+        each = self._seconds / self._steps
+        self._steps, self._seconds = 0, 0.0
+        first = max(0, settings.distortion.steps - step)
+        second = settings.steps - step - first
+        left = each * (first + second * (self.second if first else 1.0))
+        left += self._validation * (settings.steps // validate_every - step // validate_every)
+        if self.spent + left <= (1 + _LATE) * self.asked:
+            return None
+        return max(0.0, self.asked - self.spent) / left
+
+
+def minutes_text(seconds: float) -> str:
+    """Say a duration.
+
+    >>> minutes_text(66)
+    '1.1 min'
+    """
+    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
+
+
+def shortened(settings: TrainSettings, step: int, share: float) -> TrainSettings:
+    """Return a plan of which only a share of the steps after `step` is left.
+
+    What was done stays, and so does the learning rate reached: warm-up, fall and settling that
+    are still to come become shorter alike, none is left out.
+    """
+    first, second = settings.distortion, settings.adversarial
+    if second is None:
+        return replace(settings, distortion=_rest(first, step, share))
+    if step < first.steps:
+        first, second = _rest(first, step, share), _rest(second, 0, share)
+    else:
+        second = _rest(second, step - first.steps, share)
+    return replace(settings, distortion=first, adversarial=second)
+
+
+def _rest(stage: _Stage, done: int, share: float) -> _Stage:
+    left = stage.steps - done
+    settle = stage.settle if isinstance(stage, DistortionStage) else 0
+    least = 2 if settle and left > settle else 1
+    kept = min(left, max(least, int(left * share)))
+
+    def part(length: int) -> int:
+        return max(1, round(length * kept / left)) if length else 0
+
+    warming = max(0, stage.warmup - done)
+    values = {"steps": done + kept, "decay": part(stage.decay)}
+    values["warmup"] = min(stage.warmup, done) + part(warming)
+    if isinstance(stage, DistortionStage):
+        values["settle"] = min(part(settle), done + kept - 1)
+    return replace(stage, **values)  # type: ignore[arg-type]
+
+
+def slower(settings: TrainSettings) -> TrainSettings:
+    """Return a plan with half the learning rates, for one that diverged."""
+    first, second = settings.distortion, settings.adversarial
+    first = replace(first, learning_rate=first.learning_rate / 2)
+    if second is not None:
+        second = replace(
+            second,
+            learning_rate=second.learning_rate / 2,
+            discriminator_rate=second.discriminator_rate / 2,
+        )
+    return replace(settings, distortion=first, adversarial=second)

@@ -105,6 +105,11 @@ def test_validations_and_the_slower_second_stage_are_counted():
     assert pace.left(plan, 2, 7) == pytest.approx(8 * 1 + 4 * 3 + 2 * 5)
 
 
+def test_after_the_last_step_nothing_is_shortened_however_late_it_is():
+    plan = recipe(distortion=replace(STAGE, steps=3, warmup=1, decay=1, settle=0))
+    assert paced(Pace(60.0), 3, 100.0).share(plan, 3, 100) is None
+
+
 def test_where_steps_were_asked_for_no_time_is_too_long():
     assert paced(Pace(None), 50, 100.0).share(recipe(), 50, 100) is None
 

@@ -77,7 +77,7 @@ class Pace:
             return None
         left = self.left(settings, step, validate_every)
         self._steps, self._seconds = 0, 0.0
-        if self.spent + left <= (1 + _LATE) * self.asked:
+        if not left or self.spent + left <= (1 + _LATE) * self.asked:
             return None
         return max(0.0, self.asked - self.spent) / left
 
@@ -92,23 +92,6 @@ class Pace:
         """Say how long training took, next to what was asked for."""
         text = f"{steps} steps in {minutes_text(self.spent)} of training"
         return text if self.asked is None else f"{text} ({minutes_text(self.asked)} asked for)"
-
-    def share(self, settings: TrainSettings, step: int, validate_every: int) -> float | None:
-        """Say for which share of the steps left there is time.
-
-        None where there is time for all of them, or where it is too early to tell.
-        """
-        if self.asked is None or self._steps < 1 or self._seconds < _LOOK * self.asked:
-            return None
-        each = self._seconds / self._steps
-        self._steps, self._seconds = 0, 0.0
-        first = max(0, settings.distortion.steps - step)
-        second = settings.steps - step - first
-        left = each * (first + second * (self.second if first else 1.0))
-        left += self._validation * (settings.steps // validate_every - step // validate_every)
-        if self.spent + left <= (1 + _LATE) * self.asked:
-            return None
-        return max(0.0, self.asked - self.spent) / left
 
 
 def minutes_text(seconds: float) -> str:

@@ -11,11 +11,18 @@ from napari_denoise.models.weights import save_weights
 
 
 def write_tiny_weights(
-    path: Path, channels: int = 1, seed: int = 0, *, spread: bool = False, features: int = 0
+    path: Path,
+    channels: int = 1,
+    seed: int = 0,
+    *,
+    spread: bool = False,
+    features: int = 0,
+    realistic: bool = False,
 ) -> Path:
     """Write weights that change an image visibly and depend on every input pixel in reach.
 
-    With `features` (8: albedo and normal) they are weights for renders.
+    With `features` (8: albedo and normal) they are weights for renders; `realistic` adds the
+    other end of the slider.
     """
     config: dict[str, Any] = {"channels": channels, "widths": [8, 8], "blocks": [1, 1, 1]}
     config |= {"spread": spread, "features": features}
@@ -34,5 +41,6 @@ def write_tiny_weights(
         mapping="log" if features else "anscombe" if channels == 1 else "affine",
         noise_range=(0.0, 0.35),
     )
-    save_weights(path, card, network.state_dict())
+    far = {key: 0.5 * value for key, value in network.state_dict().items()} if realistic else None
+    save_weights(path, card, network.state_dict(), far)
     return path

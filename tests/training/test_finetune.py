@@ -21,6 +21,7 @@ from _tiny import assert_equal_states
 
 import napari_denoise
 from _networks import write_tiny_weights
+from napari_denoise.core.finetune_settings import FineTuneSettings
 from napari_denoise.core.metrics import psnr, ssim
 from napari_denoise.core.recipe import TrainSettings
 from napari_denoise.inference.denoiser import Denoiser
@@ -30,8 +31,7 @@ from napari_denoise.models.card import WeightsCard
 from napari_denoise.models.catalogue import WeightsError, find_weights, read_info, user_folder
 from napari_denoise.models.registry import build
 from napari_denoise.models.weights import save_weights
-from napari_denoise.training import finetune as module
-from napari_denoise.training import material
+from napari_denoise.training import finetune_prepared, material
 from napari_denoise.training.checkpoints import load_checkpoint
 from napari_denoise.training.finetune import finetune
 from napari_denoise.training.finetune_plan import bundled_recipes, load_recipe
@@ -59,13 +59,13 @@ feature = 0.0
 @pytest.fixture(autouse=True)
 def often(monkeypatch):
     """Save and validate every second step, however short a run is."""
-    plan = module.make_plan
+    plan = finetune_prepared.make_plan
 
     def dense(*arguments, **options):
         made = plan(*arguments, **options)
         return replace(made, settings=replace(made.settings, save_every=2, validate_every=2))
 
-    monkeypatch.setattr(module, "make_plan", dense)
+    monkeypatch.setattr(finetune_prepared, "make_plan", dense)
 
 
 def test_reports_carry_terms_and_figures_and_the_last_one_the_result(tmp_path):
@@ -224,7 +224,7 @@ torch.set_num_threads(1)
 from dataclasses import replace
 from pathlib import Path
 from _real import camera_pair, tuning
-from napari_denoise.training import finetune as module
+from napari_denoise.training import finetune_prepared as module
 plan = module.make_plan
 def dense(*a, **k):
     made = plan(*a, **k)
@@ -470,7 +470,7 @@ def test_the_base_is_chosen_by_the_data():
     names = {}
     for name, array in (("gray", gray), ("colour", colour), ("hdr", radiance()[0])):
         pair = pair_of(name, array, array, "YXS"[: array.ndim])
-        names[name] = module._base_of([pair], module.FineTuneSettings())
+        names[name] = finetune_prepared._base_of([pair], FineTuneSettings())
     assert names == {"gray": "microscopy", "colour": "photo", "hdr": "render"}
 
 

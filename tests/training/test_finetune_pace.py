@@ -11,7 +11,7 @@ from _real import camera_pair, tuning
 from _tiny import assert_equal_states, tiny
 
 from napari_denoise.core.recipe import AdversarialStage, DistortionStage, TrainSettings
-from napari_denoise.training import finetune as module
+from napari_denoise.training import finetune, finetune_prepared
 from napari_denoise.training.checkpoints import load_checkpoint
 from napari_denoise.training.finetune_pace import Pace, shortened
 from napari_denoise.training.stages import learning_rate
@@ -120,13 +120,13 @@ def test_where_steps_were_asked_for_no_time_is_too_long():
 @pytest.fixture
 def optimistic(monkeypatch):
     """Plans of far more steps than there is time for."""
-    plan = module.make_plan
+    plan = finetune_prepared.make_plan
 
     def hopeful(asked, settings, *arguments, **options):
         made = plan(asked, settings, *arguments, **options)
         return replace(made, settings=replace(settings(200_000), validate_every=50_000))
 
-    monkeypatch.setattr(module, "make_plan", hopeful)
+    monkeypatch.setattr(finetune_prepared, "make_plan", hopeful)
 
 
 def stored_plan(run) -> TrainSettings:
@@ -173,7 +173,7 @@ def test_pauses_are_no_time_spent(tmp_path, monkeypatch):
     now = [0.0]
     run = tuning(tmp_path, [camera_pair()])
     steps = run.steps()
-    monkeypatch.setattr(module, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(finetune, "perf_counter", lambda: now[0])
     next(steps)
     now[0] += 1000  # until the next step is asked for
     report = next(steps)
@@ -201,6 +201,13 @@ def test_a_run_left_between_two_steps_is_kept_to_the_last_of_them(tmp_path):
     assert_equal_states(*(load_checkpoint(p / "run" / "checkpoint.pt") for p in (whole, parts)))
 
 
+def test_a_run_that_is_resumed_after_its_last_step_is_only_measured(tmp_path):
+    *_, last = tuning(tmp_path, [camera_pair()]).training()
+    (report,) = tuning(tmp_path, [camera_pair()], resume=True).steps()
+    assert (report.step, report.steps, last.step) == (6, 6, 6)
+    assert set(report.result.rows) == {"noisy", "base", "fine-tuned"}
+
+
 def test_keeping_says_whether_there_is_something_to_go_on_with(tmp_path):
     run = tuning(tmp_path, [camera_pair()])
     assert run.keep() is False
@@ -223,7 +230,7 @@ def test_an_error_in_the_middle_of_a_step_leaves_the_last_checkpoint(tmp_path, m
     def interrupted(*_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.Keeper, "__call__", interrupted)
+    monkeypatch.setattr(finetune.Keeper, "__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):
         next(steps)
     assert run.keep() is True

@@ -15,7 +15,7 @@ from napari_denoise.core.intensity import (
 )
 from napari_denoise.models.network import VARIANCE_FLOOR
 from napari_denoise.training import losses
-from napari_denoise.training.stages import distortion_step
+from napari_denoise.training.stages import adversarial_step, distortion_step
 
 STATING = {"channels": 1, "widths": (8, 8), "blocks": (1, 1, 1), "spread": True}
 
@@ -240,3 +240,27 @@ def test_an_affine_mapping_needs_no_variance():
     mean = np.linspace(0, 1, 50, dtype=np.float32)
     variance = np.full_like(mean, 0.3)
     assert np.array_equal(inverse_mean(mapping, mean, variance), mapping.inverse(mean))
+
+
+def test_at_the_end_of_the_adversarial_stage_only_the_variance_learns():
+    settings = tiny(
+        config=STATING, distortion={"spread": 0.1}, adversarial={"steps": 4, "settle": 2}
+    )
+    state, batches = fresh(settings), synthetic(settings)
+    state.step += 2
+    before = {name: value.clone() for name, value in state.network.state_dict().items()}
+    critic = [value.clone() for value in state.adversary.network.parameters()]
+    terms = adversarial_step(state, batches.batch(state.step))
+    moved = {
+        name for name, value in state.network.state_dict().items() if not value.equal(before[name])
+    }
+    assert moved and all(name.startswith("error.") for name in moved)
+    assert all(map(torch.equal, state.adversary.network.parameters(), critic))
+    assert "adversarial" not in terms
+
+
+def test_a_variance_that_there_is_not_cannot_settle():
+    with pytest.raises(ValueError, match=r"adversarial.settle = 2 with distortion.spread = 0"):
+        tiny(adversarial={"steps": 4, "settle": 2})
+    with pytest.raises(ValueError, match="settle = 4 of steps = 4"):
+        tiny(config=STATING, distortion={"spread": 0.1}, adversarial={"steps": 4, "settle": 4})

@@ -136,8 +136,10 @@ def test_weights_of_another_architecture_are_refused(architecture):
 
 
 def test_a_discriminator_that_cannot_score_a_patch_is_refused_at_the_start():
-    with pytest.raises(ValueError, match=r"patch = 4: the discriminator 'patch' needs at least"):
-        fresh(tiny(adversarial={"discriminator": "patch"}, patch=4))
+    with pytest.raises(
+        ValueError, match=r"patch = 4: the discriminator 'thomas2017' needs at least"
+    ):
+        fresh(tiny(adversarial={"discriminator": "thomas2017"}, patch=4))
     with pytest.raises(ValueError, match="discriminator 'pach' is not known"):
         TrainingState(
             tiny(adversarial={"discriminator": "pach"}), Fabric(accelerator="cpu", devices=1)

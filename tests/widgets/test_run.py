@@ -259,3 +259,59 @@ def test_own_figures_start_from_what_was_measured_however_small(bench):
     form.noise.value = "sigma"
     assert form.sigma.value == pytest.approx(float(np.std(layer.data)), rel=0.1)
     assert len(f"{form.sigma.value:.9f}".rstrip("0")) >= 6  # not rounded to hundredths
+
+
+def test_the_realism_slider_is_there_for_weights_with_a_realistic_end(bench):
+    photo = (noisy((32, 48, 3)) // 2).astype(np.uint8)
+    gray = bench.add(noisy((24, 32)))
+    form = bench.widget.form
+    bench.until(lambda: form.noise_known)
+    assert not form.realism.native.isVisibleTo(bench.widget)
+    layer = bench.add(photo.copy(), rgb=True)
+    bench.until(lambda: form.realism.native.isVisibleTo(bench.widget))
+    assert not form.realism_note.isVisibleTo(bench.widget)
+    form.realism.value = 60
+    assert "measure on the faithful" in form.realism_note.text()
+    bench.run()
+    np.testing.assert_array_equal(layer.data, expected(photo, "YXS", realism=0.6))
+    assert (layer.data != expected(photo, "YXS")).any()
+    assert layer.metadata[PROVENANCE]["settings"]["realism"] == 0.6
+    bench.viewer.layers.selection.active = gray  # whose weights have no such end
+    bench.until(lambda: form.noise_known)
+    assert form.settings().realism == 0
+    bench.run()
+    assert bench.widget.actions.status.kind == "good"
+
+
+def test_a_message_about_one_layer_does_not_stay_beside_another(bench, stack):
+    bench.add(stack, name="good")
+    bench.run()
+    assert "Denoised: good" in bench.widget.actions.status.text
+    bench.add(np.zeros((24, 32), bool), name="mask")
+    bench.until(lambda: bench.widget.actions.status.kind == "error")
+    assert "bool" in bench.widget.actions.status.text
+    bench.viewer.layers.selection.active = bench.viewer.layers["good"]
+    assert bench.widget.actions.status.text == ""
+
+
+def test_expected_errors_are_shown_without_a_traceback(bench, caplog, capsys):
+    from napari.utils.notifications import notification_manager
+
+    layer = bench.add(np.zeros((24, 32), bool))
+    bench.run()
+    assert layer.data.dtype == bool
+    (record,) = [r for r in notification_manager.records if "bool" in r.message]
+    assert record.severity.value == "error"
+    assert "Traceback" not in caplog.text + "".join(capsys.readouterr())
+
+
+def test_nothing_moves_when_the_estimate_arrives(bench, stack):
+    form = bench.widget.form
+    bench.add(stack, axis_labels=("t", "y", "x"))
+    assert "Measuring" in form.noise_note.text()
+    bench.qtbot.wait(50)
+    before = form.strength.native.mapTo(bench.widget, form.strength.native.rect().topLeft()).y()
+    bench.until(lambda: form.noise_known)
+    bench.qtbot.wait(50)
+    after = form.strength.native.mapTo(bench.widget, form.strength.native.rect().topLeft()).y()
+    assert abs(after - before) <= 4

@@ -97,3 +97,36 @@ def test_the_residual_of_colour_is_one_grey_image(bench):
     bench.run()
     bench.widget.actions.residual.native.click()
     assert bench.images()[1].data.shape == (32, 48)
+
+
+def test_the_residual_comes_into_view_and_is_explained(bench, stack):
+    layer = bench.add(stack)
+    bench.run()
+    bench.viewer.scene.camera.zoom = 40  # only a few pixels of the layer
+    bench.widget.actions.residual.native.click()
+    bench.qtbot.wait(100)
+    shown = bench.images()[1]
+    (_, y0, x0), (_, y1, x1) = shown.corner_pixels
+    assert (x1 - x0) * (y1 - y0) > 0.9 * stack[0].size
+    assert f"“{layer.name}”" in bench.widget.actions.status.text
+    assert "right of it" in bench.widget.actions.status.text
+
+
+def test_a_residual_goes_with_the_result_that_it_belongs_to(bench, stack):
+    layer, other = bench.add(stack, name="one"), bench.add(stack.copy(), name="other")
+    for chosen in (layer, other):
+        bench.viewer.layers.selection.active = chosen
+        bench.run()
+        bench.widget.actions.residual.native.click()
+        bench.widget.actions.residual.native.click()  # replaces the first
+    assert [x.name for x in bench.images()] == [
+        "one",
+        "Residual of one",
+        "other",
+        "Residual of other",
+    ]
+    bench.widget.actions.undo.native.click()
+    assert [x.name for x in bench.images()] == ["one", "Residual of one", "other"]
+    bench.viewer.layers.remove("Residual of one")
+    bench.widget.actions.undo.native.click()
+    assert [x.name for x in bench.images()] == ["one", "other"]

@@ -56,8 +56,7 @@ def _stretch(stage: _Stage, steps: int) -> _Stage:
 
     decay = part(stage.decay, 1) if stage.decay else 0
     values: dict[str, int] = {"steps": steps, "warmup": part(stage.warmup, 0), "decay": decay}
-    if isinstance(stage, DistortionStage):
-        values["settle"] = min(part(stage.settle, 0), steps - 1)
+    values["settle"] = min(part(stage.settle, 0), steps - 1)
     return replace(stage, **values)  # type: ignore[arg-type]
 
 

@@ -158,6 +158,18 @@ class AdversarialStage(Settings):
     """Weight of the gradient penalty (wasserstein) or of R1 (the others)."""
     penalty_every: Annotated[int, Field(gt=0)] = 16
     """R1 is computed every so many steps and counted so many times."""
+    settle: Count = 0
+    """Steps at the end, of `steps`, in which the image stays and only its variance learns."""
+    settle_rate: Annotated[float, Field(gt=0)] = 2e-3
+    """Learning rate at the start of these."""
+
+    @model_validator(mode="after")
+    def _settling_is_a_part(self) -> Self:
+        if self.settle >= self.steps:
+            raise ValueError(
+                f"settle = {self.settle} of steps = {self.steps}: it is a part of them; lower it"
+            )
+        return self
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -213,6 +225,11 @@ class TrainSettings(Settings):
             raise ValueError(
                 "config.spread = true with distortion.spread = 0: the network would state an "
                 "error that it never learnt; set both or neither"
+            )
+        if self.adversarial and self.adversarial.settle and not self.distortion.spread:
+            raise ValueError(
+                f"adversarial.settle = {self.adversarial.settle} with distortion.spread = 0: there "
+                "is no variance that could settle; set settle to 0"
             )
         if self.adversarial and self.adversarial.weights.ssim and self.patch < SSIM_WINDOW:
             raise ValueError(

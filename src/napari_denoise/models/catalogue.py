@@ -21,6 +21,8 @@ from napari_denoise.models.card import WeightsCard
 CARD_KEY = "napari_denoise_card"
 BUNDLED = Path(__file__).parents[1] / "weights"
 SUFFIX = ".safetensors"
+FAITHFUL, REALISTIC = "faithful.", "realistic."
+"""Before the names of the tensors of each end of the realism slider."""
 _NAME = re.compile(r"[^\W_][\w .()-]{0,99}(?<![ .])")
 
 
@@ -42,6 +44,12 @@ class WeightsInfo:
         """Hash of the file's content."""
         stat = self.path.stat()
         return _hash(self.path, stat.st_mtime_ns, stat.st_size)
+
+    @property
+    def realistic(self) -> bool:
+        """Whether the file carries a realistic end beside the faithful one."""
+        with safe_open(self.path, "np") as file:
+            return any(name.startswith(REALISTIC) for name in file.keys())
 
 
 def user_folder() -> Path:

@@ -12,11 +12,9 @@ from torch import Tensor, nn
 
 from napari_denoise.io.atomic import replacing
 from napari_denoise.models.card import WeightsCard
-from napari_denoise.models.catalogue import CARD_KEY, WeightsError, WeightsInfo
+from napari_denoise.models.catalogue import CARD_KEY, FAITHFUL, REALISTIC, WeightsError, WeightsInfo
 from napari_denoise.models.network import Network
 from napari_denoise.models.registry import build
-
-FAITHFUL, REALISTIC = "faithful.", "realistic."
 
 
 def save_weights(

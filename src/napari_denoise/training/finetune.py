@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -15,36 +14,23 @@ import torch
 
 from napari_denoise.core.finetune_settings import FineTuneSettings
 from napari_denoise.core.recipe import TrainSettings
-from napari_denoise.core.samples import Samples, is_radiance
 from napari_denoise.io.errors import FileError
-from napari_denoise.models.card import TrainingData
-from napari_denoise.models.catalogue import (
-    WeightsInfo,
-    choose_weights,
-    find_weights,
-    read_info,
-)
-from napari_denoise.models.device import choose_device, is_out_of_memory, release_memory
+from napari_denoise.models.catalogue import WeightsInfo, read_info
+from napari_denoise.models.device import is_out_of_memory, release_memory
 from napari_denoise.models.network import Network
 from napari_denoise.models.registry import build
-from napari_denoise.models.weights import load_network, save_weights
-from napari_denoise.training.finetune_folder import Folder
+from napari_denoise.models.weights import save_weights
+from napari_denoise.training.finetune_card import tuned_card
 from napari_denoise.training.finetune_keeper import Keeper
 from napari_denoise.training.finetune_pace import Pace, shortened, slower
-from napari_denoise.training.finetune_plan import (
-    SECONDS_BETWEEN_SAVES,
-    Plan,
-    load_recipe,
-    make_plan,
-    training_settings,
-)
+from napari_denoise.training.finetune_parts import InParts, finished
+from napari_denoise.training.finetune_plan import SECONDS_BETWEEN_SAVES
+from napari_denoise.training.finetune_prepared import Prepared
 from napari_denoise.training.finetune_result import Result, run_folder, target_path
-from napari_denoise.training.held_out import HeldOutSet, HeldOutValidator
 from napari_denoise.training.loop import StepReport, Validate
-from napari_denoise.training.material import Material, gather
 from napari_denoise.training.real_pairs import Pair
 from napari_denoise.training.regions import Regions
-from napari_denoise.training.run import LIBRARIES, Run, log_columns
+from napari_denoise.training.run import Run, log_columns
 from napari_denoise.training.stages import NotFinite
 
 _SECOND_CHANCES = 2
@@ -71,98 +57,27 @@ class FineTuneReport:
     result: Result | None = None
 
 
-class FineTuning:
-    """A fine-tuning, prepared: what it learns from, what is held out, how long it takes.
+class FineTuning(Prepared):
+    """A fine-tuning: prepared, trained, measured, saved.
 
-    Nothing is written before `steps` is iterated. To pause, do not advance that; to stop, leave
-    it: `result` and `save` work at any time after the first validation.
-
-    Parameters
-    ----------
-    pairs
-        Noisy images and their partners, from `real_pairs`.
-    settings
-        What the user chose.
-    folder
-        Where checkpoint, log and the best weights are kept.
-    regions
-        To train and to validate on; None holds a part out by itself.
-    resume
-        Go on with what the folder holds.
-
-    Raises
-    ------
-    ValueError
-        Pairs, regions, settings and base do not go together; see `check_pair` for pairs.
+    Nothing is written before `steps` or `training` is iterated. To pause, do not advance it; to
+    stop, leave it: `result` and `save` work at any time after the first validation, or after
+    a checkpoint.
     """
 
-    def __init__(
-        self,
-        pairs: Sequence[Pair],
-        settings: FineTuneSettings,
-        folder: Path,
-        regions: Regions | None = None,
-        *,
-        resume: bool = False,
-    ) -> None:
-        self.pairs, self.asked, self.folder = tuple(pairs), settings, folder
-        self.regions = regions or Regions()
-        self.resume = resume
-        self.base = find_weights(_base_of(pairs, settings))
-        self.device = choose_device(settings.device)
-        self.recipe = load_recipe(settings.recipe)
-        self.material: Material = gather(pairs, self.regions, settings, self.base.card)
-        self.views = HeldOutSet(self.material.held_out, settings, self.base, self.device)
-        self._identity = self._describe()
-        self._kept = Folder(folder)
-        self._kept.check(self._identity, resume=resume)
-        self._validator: HeldOutValidator | None = None
-        self._plan: Plan | None = None
-        self._keeper: Keeper | None = None
-        self.pace = Pace(settings.seconds)
-        """Seconds that training took so far, next to those that were asked for."""
-        self._every = 1
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Findings of the pairs, trimming, and what else to say before it begins."""
-        said = [f"{v.pair}: {finding}" for v in self.material.verdicts for finding in v.findings]
-        if not self.views.whole:
-            said.append("nothing is held out: no figures will tell whether it helped")
-        if any(frame.sigma == 0 for frame in self.material.frames):
-            said.append(
-                "no noise was measured in some image, which denoising would leave as it is: give "
-                "noise, a sigma in the data's units"
-            )
-        return (*said, *self.material.notes)
-
-    def plan(self) -> Plan:
-        """Say how many steps there is time for and whether they fit; takes some steps to know."""
-        if self._plan is None:
-            start = perf_counter()
-            validator = self.validator
-            if validator is not None:
-                self.views.denoised(self._base_network())
-            took = (perf_counter() - start) / 2 if validator is not None else 0.0
-            self._plan = make_plan(
-                self.asked,
-                self._settings,
-                self.material.pairs(self._settings(1000)),
-                dict(self._base_network().state_dict()),
-                self.device,
-                validation=took,
-                data=self.material.bytes,
-            )
-        return self._plan
-
-    @property
-    def validator(self) -> HeldOutValidator | None:
-        """Measures on what is held out; None if nothing is."""
-        if self._validator is None and self.views.whole:
-            self._validator = HeldOutValidator(self.views, self._base_network(), self._kept.best)
-        return self._validator
+    _keeper: Keeper | None = None
+    _every = 1
+    pace: Pace
+    """How long training took so far, next to what was asked for; there once it began."""
 
     def steps(self) -> Iterator[FineTuneReport]:
+        """Train as `training` does; one more report at the end has the result."""
+        yield from self.training()
+        plan = self._kept.plan()
+        assert plan is not None  # noqa: S101 - it was carried out
+        yield replace(self._said(plan.steps, plan, ""), result=self.result())
+
+    def training(self) -> Generator[FineTuneReport, None, None]:
         """Train, yielding a report per step; out of memory or diverged, it goes on with less.
 
         Where minutes were asked for and steps take longer than those that were timed, the plan
@@ -199,8 +114,6 @@ class FineTuning:
                 settings = replace(settings, batch=settings.batch // 2)
                 note = f"out of memory: going on with {settings.batch} patches a step"
                 yield self._said(0, settings, note)
-        last = self._said(settings.steps, settings, "")
-        yield replace(last, result=self.result())
 
     def keep(self) -> bool:
         """Write a checkpoint of the steps since the last one; say whether there is one now.
@@ -218,7 +131,7 @@ class FineTuning:
         return self._kept.checkpoint.is_file()
 
     def result(self) -> Result:
-        """Measure noisy, base and fine-tuned on everything that was held out.
+        """Measure noisy, base and fine-tuned on what was held out; at most on a megapixel of it.
 
         The weights are measured as they are stored, in float16.
 
@@ -227,6 +140,10 @@ class FineTuning:
         ValueError
             There are no weights yet.
         """
+        return finished(self.measuring())
+
+    def measuring(self) -> InParts[Result]:
+        """Do what `result` does, naming each part of it before it begins."""
         faithful, realistic = self._ends()
         if not self.views.whole:
             return Result({}, None, "")
@@ -234,11 +151,12 @@ class FineTuning:
         named = {"base": self._base_network(), "fine-tuned": faithful, "realistic": realistic}
         for name, network in named.items():
             if network is not None:
+                yield f"measuring the {name} weights on what is held out"
                 rows[name], _ = self.views.denoised(network, whole=True)
         kept = self._kept.best_kept()
         against = "a second noisy shot" if self.material.noisy_target else "the clean image"
         step = kept["step"] if kept else None
-        return Result(rows, step, self.views.peak_note, against)
+        return Result(rows, step, self.views.peak_note, against, self.views.extent)
 
     def save(
         self, target: str | Path, result: Result | None = None, *, overwrite: bool = False
@@ -255,24 +173,8 @@ class FineTuning:
             raise FileExistsError(f"{path}: it exists already; choose another name")
         result = result or self.result()
         faithful, realistic = self._ends()
-        figures = {
-            f"{kind} {name}": round(getattr(found, kind), 4)
-            for name, found in result.rows.items()
-            for kind in ("psnr", "ssim", "mean_error")
-        }
-        data = tuple(
-            TrainingData(f"{p['name']} ({', '.join(p['files']) or 'in memory'})", "the user's own")
-            for p in self._identity["pairs"]
-        )
-        card = replace(
-            self.base.card,
-            title=f"{self.base.name}, fine-tuned ({self.recipe.title})",
-            description=f"Fine-tuned on {len(self.pairs)} pairs. {result.verdict}.",
-            training_data=(*self.base.card.training_data, *data),
-            figures=figures,
-            recipe={**self._done_settings(), "finetune": self._identity},
-            parent=self.base.sha256,
-            libraries={name: version(name) for name in LIBRARIES},
+        card = tuned_card(
+            self.base, self.recipe.title, self._identity, self._done_settings(), result
         )
         far = realistic.state_dict() if realistic is not None else None
         save_weights(path, card, faithful.state_dict(), far)
@@ -280,7 +182,7 @@ class FineTuning:
 
     def _begin(self) -> TrainSettings:
         """Return what to do: a new plan, or that of a run that is resumed, as it was left."""
-        started = self._kept.plan() if self.resume else None
+        started = self._started()
         if started is None:
             plan = self.plan()
             first, second = plan.speed.first, plan.speed.second
@@ -375,19 +277,6 @@ class FineTuning:
             step, settings.steps, "distortion", {}, 0.0, 0.0, 0.0, None, best, note
         )
 
-    def _settings(self, steps: int) -> TrainSettings:
-        return training_settings(
-            self.asked,
-            self.recipe,
-            self.base.card,
-            steps,
-            noisy_target=self.material.noisy_target,
-            radiance=self.material.log_width is not None,
-        )
-
-    def _base_network(self) -> Network:
-        return load_network(self.base)
-
     def _ends(self) -> tuple[Network, Network | None]:
         """Return the best faithful network, and the realistic one if there is one, as stored."""
         state, best = self._kept.state(), self._kept.best_kept()
@@ -403,25 +292,6 @@ class FineTuning:
         network = build(self.base.card.architecture, self.base.card.config)
         network.load_state_dict({k: v.half().float() for k, v in weights.items()})
         return network.eval().requires_grad_(False)
-
-    def _describe(self) -> dict[str, Any]:
-        """Say what this is a fine-tuning of, as JSON values."""
-        return {
-            "pairs": [
-                {
-                    "name": pair.name,
-                    "sha256": pair.sha256,
-                    "files": list(pair.sources),
-                    "frames": len(pair.layout.frames),
-                    "noise2noise": pair.noisy_target,
-                }
-                for pair in self.pairs
-            ],
-            "regions": self.regions.to_json()["regions"],
-            "base": self.base.name,
-            "base_sha256": self.base.sha256,
-            "settings": self.asked.to_json(),
-        }
 
     def _done_settings(self) -> dict[str, Any]:
         plan, best = self._kept.plan(), self._kept.best_kept()
@@ -477,13 +347,3 @@ def finetune(
             if report.result is not None and target is not None:
                 tuning.save(target, report.result, overwrite=overwrite)
             yield report
-
-
-def _base_of(pairs: Sequence[Pair], settings: FineTuneSettings) -> str:
-    """Choose bundled weights as denoising would."""
-    if settings.base != "auto" or not pairs:
-        return settings.base if settings.base != "auto" else "microscopy"
-    layout = pairs[0].layout
-    colour = "S" in layout.axes and pairs[0].noisy.dtype.kind == "f"
-    radiance = colour and is_radiance(Samples(pairs[0].noisy, layout, 0).frames)
-    return choose_weights(layout.axes, radiance=radiance)

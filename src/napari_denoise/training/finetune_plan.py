@@ -28,6 +28,8 @@ _VALIDATING = 0.06
 _FEWEST, _MOST = 4, 25
 """Validations of a run."""
 SECONDS_BETWEEN_SAVES = 20.0
+_ENOUGH = 1.0
+"""Seconds of steps that are timed."""
 
 
 @dataclass(frozen=True)
@@ -248,15 +250,18 @@ def measure(
     return Speed(first, second, validation, memory)
 
 
-def _timed(step: Callable[[], object], count: int = 3) -> float:
-    """Seconds of a step: the middle one of some, after one that sets things up."""
+def _timed(step: Callable[[], object], most: int = 3) -> float:
+    """Seconds of a step: the middle one of some, after one that sets things up.
+
+    Of steps that take long, fewer must do: the training itself shows how long they take.
+    """
     step()
-    found = []
-    for _ in range(count):
+    found: list[float] = []
+    while len(found) < most and sum(found) < _ENOUGH:
         start = perf_counter()
         step()
         found.append(perf_counter() - start)
-    return sorted(found)[count // 2]
+    return sorted(found)[len(found) // 2]
 
 
 def _needed(state: TrainingState, settings: TrainSettings) -> int:

@@ -16,7 +16,7 @@ _HAIR = 0.001
 
 @dataclass(frozen=True)
 class Result:
-    """What came out, measured on everything that was held out.
+    """What came out, measured on what was held out.
 
     Parameters
     ----------
@@ -28,12 +28,21 @@ class Result:
         What PSNR and SSIM relate to.
     against
         What the images are compared with.
+    extent
+        How much of what was held out was measured; empty for all of it.
     """
 
     rows: Mapping[str, Figures]
     best_step: int | None
     peak: str
     against: str = "the clean image"
+    extent: str = ""
+
+    @property
+    def measured(self) -> str:
+        """What was measured against what, in a line."""
+        extent = f" ({self.extent})" if self.extent else ""
+        return f"Held out{extent}, against {self.against}; {self.peak}"
 
     @property
     def improved(self) -> bool | None:

@@ -31,6 +31,9 @@ from napari_denoise.training.validation import Validation
 
 Planes = NDArray[np.float32]
 _MOST_SHOWN, _SIDE = 3, 256
+MOST_MEASURED, _MOST_WINDOWS = 2**20, 16
+"""Pixels that the figures at the end are of, and windows. More can take longer than the training
+does, and changes the figures little."""
 _SSIM_WINDOW = 11
 
 
@@ -83,18 +86,21 @@ class HeldOutSet:
         self.pairs: list[Pair] = []
         self.channels: list[tuple[Channel, ...]] = []
         self.whole = [view for held in held_out if (view := self._view(held)) is not None]
-        count = min(_MOST_SHOWN, len(self.whole))
-        chosen = np.unique(np.linspace(0, len(self.whole) - 1, count).round().astype(int))
-        self.shown = [_smaller(self.whole[i]) for i in chosen]
+        self.shown = [_smaller(view, _SIDE) for view in _spread(self.whole, _MOST_SHOWN)]
         """A part of them, small enough to be measured time and again."""
+        self.measured = _within(self.whole, MOST_MEASURED)
+        """What the figures at the end are of."""
         mappings = [channel.mapping for entry in self.channels for channel in entry]
         self.radiance = bool(mappings) and all(isinstance(m, LogMapping) for m in mappings)
         self.peak = self._peak()
 
     @property
-    def pixels(self) -> int:
-        """Pixels that are held out."""
-        return sum(int(view.mask.sum()) for view in self.whole)
+    def extent(self) -> str:
+        """How much of what is held out the figures at the end are of; empty for all of it."""
+        part, all_of_it = (sum(v.mask.sum() for v in vs) for vs in (self.measured, self.whole))
+        if part == all_of_it:
+            return ""
+        return f"{part / 1e6:.1f} of its {all_of_it / 1e6:.1f} megapixels, spread over all"
 
     @property
     def peak_note(self) -> str:
@@ -104,13 +110,13 @@ class HeldOutSet:
         return f"data range {self.peak:g}"
 
     def noisy(self, *, whole: bool = False) -> Figures:
-        """Measure the noisy images."""
-        views = self.whole if whole else self.shown
+        """Measure the noisy images, those shown or, for the end, as many as `extent` says."""
+        views = self.measured if whole else self.shown
         return self._measured(views, [view.noisy for view in views])
 
     def denoised(self, network: Network, *, whole: bool = False) -> tuple[Figures, list[Planes]]:
         """Measure what a network makes of them; also give the images, (S, Y, X)."""
-        views = self.whole if whole else self.shown
+        views = self.measured if whole else self.shown
         engine = TorchEngine(
             deepcopy(network).eval(), self.info.card.channels, self.device, "float32"
         )
@@ -245,12 +251,26 @@ class HeldOutValidator:
         self._best_psnr, self.best_step = psnr, state.step
 
 
-def _smaller(view: _View) -> _View:
+def _spread(views: Sequence[_View], count: int) -> list[_View]:
+    """Take so many of them, evenly."""
+    places = np.linspace(0, len(views) - 1, min(count, len(views)))
+    return [views[place] for place in np.unique(places.round().astype(int))]
+
+
+def _within(views: Sequence[_View], pixels: int) -> list[_View]:
+    """Take all, or windows of some, so that they hold no more pixels together."""
+    if sum(view.mask.size for view in views) <= pixels:
+        return list(views)
+    chosen = _spread(views, _MOST_WINDOWS)
+    return [_smaller(view, int((pixels / len(chosen)) ** 0.5)) for view in chosen]
+
+
+def _smaller(view: _View, longest: int) -> _View:
     """Cut the middle of what is held out of a frame."""
     rows, columns = np.nonzero(view.mask)
     cuts = []
     for places, length in ((rows, view.mask.shape[0]), (columns, view.mask.shape[1])):
-        side = min(_SIDE, length)
+        side = min(longest, length)
         start = int(np.clip(int(np.median(places)) - side // 2, 0, length - side))
         cuts.append(slice(start, start + side))
     cut = tuple(cuts)

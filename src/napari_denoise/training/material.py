@@ -18,6 +18,7 @@ from napari_denoise.core.settings import DenoiseSettings
 from napari_denoise.inference.channels import Channel, prepare_channels
 from napari_denoise.inference.features import Features
 from napari_denoise.models.card import WeightsCard
+from napari_denoise.training.finetune_parts import InParts, finished
 from napari_denoise.training.mapped import MappedFrame, as_network_takes, common_width, map_frame
 from napari_denoise.training.pair_checks import Match, Verdict, Window, check_pair
 from napari_denoise.training.pairs import RealPairs
@@ -102,10 +103,17 @@ class Material:
 def gather(
     pairs: Sequence[Pair], regions: Regions, settings: FineTuneSettings, card: WeightsCard
 ) -> Material:
+    """Do what `gathering` does, without listening."""
+    return finished(gathering(pairs, regions, settings, card))
+
+
+def gathering(
+    pairs: Sequence[Pair], regions: Regions, settings: FineTuneSettings, card: WeightsCard
+) -> InParts[Material]:
     """Check pairs, part their frames, and map what is trained on as inference would.
 
     Neither the mapping, nor the noise that is told, nor the fit of a clean image to its noisy
-    one looks at a pixel that is held out.
+    one looks at a pixel that is held out. Each part is named before it begins.
 
     Raises
     ------
@@ -122,10 +130,12 @@ def gather(
     total = sum(int(s.train.sum() > 0) * s.train.size for parts in splits for s in parts)
     every = max(1, -(-total // MOST_PIXELS))
     for pair, parts in zip(pairs, splits, strict=True):
+        yield f"checking the pair {pair.name}"
         open_part = _open_part(parts)
         verdict = check_pair(pair, *open_part)
         _refuse(verdict)
         verdicts.append(verdict)
+        yield f"measuring the noise of {pair.name}, and preparing its frames"
         targets = _Targets(pair, verdict, settings)
         channels = _prepared(pair, open_part, settings, card)
         guides = Features(pair.features, pair.layout) if takes_features else None

@@ -243,7 +243,8 @@ def log_columns(settings: TrainSettings) -> tuple[str, ...]:
     """Name every term and figure that a recipe can log."""
     stage = settings.distortion
     terms = ["pixel", "gradient_norm", *(["spread"] if stage.spread else [])]
-    terms += ["intensity"] if stage.settle else []
+    second = settings.adversarial
+    terms += ["intensity"] if stage.settle or (second and second.settle) else []
     ends = ["noisy", "faithful"]
     if settings.adversarial is not None:
         weights = settings.adversarial.weights

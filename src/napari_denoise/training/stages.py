@@ -73,10 +73,9 @@ def learning_rate(step: int, stage: DistortionStage | AdversarialStage) -> float
     Another cosine from the top where only the variance settles.
     """
     rise = min(1.0, (step + 1) / max(1, stage.warmup))
-    settle = stage.settle if isinstance(stage, DistortionStage) else 0
-    last = stage.steps - settle
-    if isinstance(stage, DistortionStage) and settle and step >= last:
-        return stage.settle_rate * _fall((step - last) / settle)
+    last = stage.steps - stage.settle
+    if step >= last and stage.settle:
+        return stage.settle_rate * _fall((step - last) / stage.settle)
     return stage.learning_rate * rise * _fall((step - (last - stage.decay)) / max(1, stage.decay))
 
 
@@ -124,6 +123,8 @@ def adversarial_step(state: TrainingState, batch: Batch) -> dict[str, float]:
     """
     stage, adversary = state.settings.adversarial, state.adversary
     assert stage is not None and adversary is not None  # noqa: S101 - the loop entered the stage
+    if state.stage_step >= stage.steps - stage.settle:
+        return _settling_step(state, stage, batch)
     state.network.learn_variance_alone(False)
     patches = on_device(batch, state)
     output = state.model(patches.noisy, patches.sigma, patches.features).float()
@@ -141,6 +142,22 @@ def adversarial_step(state: TrainingState, batch: Batch) -> dict[str, float]:
         norm = _update(state, state.model, state.optimiser, total, rate)
     finally:
         adversary.network.requires_grad_(True)
+    return _finite(values | {"gradient_norm": norm}, state.step)
+
+
+def _settling_step(state: TrainingState, stage: AdversarialStage, batch: Batch) -> dict[str, float]:
+    """Teach the variance what the realistic image needs: it holds texture, and so errs less."""
+    state.network.learn_variance_alone(True)
+    patches = on_device(batch, state)
+    output = state.model(patches.noisy, patches.sigma, patches.features).float()
+    mean, variance = state.network.split(output)
+    assert variance is not None  # noqa: S101 - the settings checked it
+    terms = {"pixel": pixel_loss(stage.loss, mean, patches)}
+    total = _settling(state, batch, patches, mean, variance, terms)
+    values = _checked(terms, state.step)
+    norm = _update(
+        state, state.model, state.optimiser, total, learning_rate(state.stage_step, stage)
+    )
     return _finite(values | {"gradient_norm": norm}, state.step)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import dask.array as da
@@ -12,7 +12,7 @@ from napari.layers import Image
 from napari_denoise.core.axes import Layout
 from napari_denoise.widgets.apply import assign, insert_above, offset_translate
 from napari_denoise.widgets.history import History
-from napari_denoise.widgets.layers import HELPER, Source, displayed_axes, levels_of
+from napari_denoise.widgets.layers import HELPER, Source, displayed_axes, holds, levels_of
 
 _GAP = 1.02
 """Distance of the residual from its layer, in widths of the layer."""
@@ -84,6 +84,34 @@ def residual_limits(frame: Any) -> tuple[float, float]:
     finite = thin[np.isfinite(thin)]
     spread = float(np.percentile(np.abs(finite), 99)) if finite.size else 0.0
     return -(spread or 1.0), spread or 1.0
+
+
+class Residuals:
+    """The residuals in the viewer, one per result; each goes when its result does."""
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+        self._shown: list[tuple[Image, tuple[Any, ...], Image]] = []
+
+    def show(self, source: Source, denoised: Image, frame: int) -> Image:
+        """Add a residual in place of an older one, and bring it into view."""
+        self._drop(lambda layer, _levels: layer is denoised)
+        made = show_residual(self._viewer, source, denoised, frame)
+        self._shown.append((denoised, levels_of(denoised), made))
+        self._viewer.reset_view()
+        return made
+
+    def drop_stale(self) -> None:
+        """Remove those whose layer holds other data by now, or was removed."""
+        layers = self._viewer.layers
+        self._drop(lambda layer, levels: layer not in layers or not holds(layer, levels))
+
+    def _drop(self, unwanted: Callable[[Image, tuple[Any, ...]], bool]) -> None:
+        gone = [entry for entry in self._shown if unwanted(*entry[:2])]
+        self._shown = [entry for entry in self._shown if entry not in gone]
+        for _, _, made in gone:
+            if made in self._viewer.layers:
+                self._viewer.layers.remove(made)
 
 
 def show_residual(viewer: Any, source: Source, denoised: Image, frame: int) -> Image:

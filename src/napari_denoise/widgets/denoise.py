@@ -6,17 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from napari.utils.notifications import (
-    ErrorNotification,
-    notification_manager,
-    show_warning,
-)
+from napari.utils.notifications import show_warning
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QSize, QTimer
 
 from napari_denoise.widgets.actions import Actions
-from napari_denoise.widgets.compare import Compare, show_residual
-from napari_denoise.widgets.docked import DockedWidget
+from napari_denoise.widgets.compare import Compare, Residuals
+from napari_denoise.widgets.docked import EXPECTED, DockedWidget, notify
 from napari_denoise.widgets.form import SettingsForm
 from napari_denoise.widgets.guides import Guiding
 from napari_denoise.widgets.history import History
@@ -57,6 +53,10 @@ if TYPE_CHECKING:
 _SETTLE_MS = 300
 """Wait this long after the last change before measuring or previewing."""
 _WIDTH = 340
+_RESIDUAL = (
+    "What was taken out of “{}” lies to the right of it. It should look like noise: any "
+    "structure in it is missing from the result."
+)
 _PLUGIN, _SAMPLE = "napari-denoise", "fluorescence"
 
 
@@ -80,6 +80,7 @@ class DenoiseWidget(DockedWidget):
         self.runner = Runner(viewer, self._jobs, self.history)
         self.undo = Undo(viewer, self.history)
         self.compare = Compare(self.history)
+        self.residuals = Residuals(viewer)
         self._guiding = Guiding(viewer.layers)
         self._sources: list[Source] = []
         self._watched: list[Image] = []
@@ -150,6 +151,7 @@ class DenoiseWidget(DockedWidget):
         self.runner.progressed.connect(self._progress)
         self.runner.applied.connect(self._applied)
         self.runner.changed.connect(self._settle_again)
+        self.undo.changed.connect(self.residuals.drop_stale)
         for emitter, callback in self._viewer_events():
             emitter.connect(callback)
         # The window may delete this widget while work is going on.
@@ -200,10 +202,15 @@ class DenoiseWidget(DockedWidget):
         if _same(sources, self._sources):
             return
         others = [s.layer for s in sources] != [s.layer for s in self._sources]
-        if others and self.form.weights.value == "auto":
-            self.form.guides.weights(None)  # unknown until measured
         self._sources = sources
-        self.form.noise_note.say("")
+        if others:
+            self.form.unpicked()
+            if not self.runner.busy:
+                self.actions.status.clear()  # it spoke of other layers
+        if self._unmeasured:
+            self.form.measuring()
+        else:
+            self.form.show_noise("", known=False)
         self.actions.status.withdraw_remedy()
         self._settle.start()
 
@@ -235,8 +242,7 @@ class DenoiseWidget(DockedWidget):
 
     def _settle_again(self) -> None:
         """Catch up, after a run, with what was selected while it worked."""
-        unknown = not self.form.noise_note.text()
-        if unknown and not self._closed and not self.runner.busy:
+        if not (self.form.noise_known or self._closed or self.runner.busy):
             self._settle.start()
 
     # --- measuring ----------------------------------------------------------------------
@@ -247,13 +253,18 @@ class DenoiseWidget(DockedWidget):
             return
         if self.preview.active:
             self._show_preview()
-        elif wanted := [s for s in self._sources if provenance(s.layer) is None]:
-            self._measure(wanted)
+        elif self._unmeasured:
+            self._measure(self._unmeasured)
+
+    @property
+    def _unmeasured(self) -> list[Source]:
+        """Layers whose noise is worth knowing: all that are not denoised already."""
+        return [s for s in self._sources if provenance(s.layer) is None]
 
     def _measure(self, sources: Sequence[Source]) -> None:
         if self._measuring is not None:
             self._measuring.cancel()
-        self.form.noise_note.say("Measuring the noise …")
+        self.form.measuring()
         self._measuring = Task(
             measure,
             self._jobs,
@@ -264,8 +275,8 @@ class DenoiseWidget(DockedWidget):
         )
 
     def _measure_failed(self, error: Exception) -> None:
-        self.form.noise_note.say("")
-        if isinstance(error, ValueError):  # says what is wrong with the data or settings
+        self.form.show_noise("", known=False)
+        if isinstance(error, EXPECTED):  # nobody asked for it: the status is enough
             self._say("error", str(error))
         else:
             self._fail(error)
@@ -277,7 +288,7 @@ class DenoiseWidget(DockedWidget):
             return
         model = job.noise[0]
         automatic = "Estimated: " if self.form.noise.value == "auto" else "Used: "
-        self.form.noise_note.say(automatic + noise_lines(job.noise))
+        self.form.show_noise(automatic + noise_lines(job.noise))
         low, high = source.layer.contrast_limits
         self.form.suggest_noise(model, float(model.variance((low + high) / 2)) ** 0.5)
         self.form.show_picked(job.info.name)
@@ -350,6 +361,7 @@ class DenoiseWidget(DockedWidget):
     def _applied(self, source: Source, made: Image) -> None:
         if made is not source.layer:
             self._made.append((source, made))
+        self.residuals.drop_stale()
         self.undo.keep_budget()
 
     def _undo_clicked(self) -> None:
@@ -389,7 +401,8 @@ class DenoiseWidget(DockedWidget):
         if pair is not None:
             point = current_point(self._viewer, pair[0].layer)
             frame = 0 if point is None else current_frame(pair[0], point)
-            show_residual(self._viewer, *pair, frame)
+            self.residuals.show(*pair, frame)
+            self._say("info", _RESIDUAL.format(pair[1].name))
 
     # --- showing the state --------------------------------------------------------------
 
@@ -435,7 +448,7 @@ class DenoiseWidget(DockedWidget):
             self.actions.status.say(kind, text)
 
     def _fail(self, error: Exception) -> None:
-        notification_manager.dispatch(ErrorNotification(error))
+        notify(error)
         self._say("error", str(error) or type(error).__name__)
 
     def _progress(self, text: str, fraction: float) -> None:

@@ -1,4 +1,4 @@
-"""What the dock widgets share: all work stops when napari closes them or Qt deletes them."""
+"""What the dock widgets share: they stop all work at their end, and show errors one way."""
 
 from __future__ import annotations
 
@@ -7,8 +7,20 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
+from napari.utils.notifications import ErrorNotification, notification_manager, show_error
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
+
+EXPECTED = (ValueError, OSError, MemoryError)
+"""What data, settings, disk and memory may cause: the message says what to do."""
+
+
+def notify(error: Exception) -> None:
+    """Show an error; one that nobody expected with its traceback, to be reported."""
+    if isinstance(error, EXPECTED):
+        show_error(str(error))
+    else:
+        notification_manager.dispatch(ErrorNotification(error))
 
 
 class Closable(Protocol):

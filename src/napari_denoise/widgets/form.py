@@ -27,6 +27,8 @@ from napari_denoise.widgets.text import card_summary, card_text
 
 TILES = ("auto", 64, 128, 256, 512, 1024)
 _HUGE = 1e12
+_INVENTS = "Part of the fine texture is made up: measure on the faithful result (0 %)."
+_UNPICKED = "Auto picks when it has measured the image."
 
 
 class SettingsForm:
@@ -54,6 +56,7 @@ class SettingsForm:
             "mixes the noisy pixels back in.",
         )
         self._row("Strength", self.strength, after=percent_of(self.strength))
+        self._realism_row()
         self.scope = mg.RadioButtons(
             choices=[("Whole stack", "stack"), ("This frame", "frame")],
             value="stack",
@@ -73,6 +76,7 @@ class SettingsForm:
         flatten(self.output)
         self._row("Output", self.output, tells=False)
         self._speed_section()
+        self.fill_weights(list_weights())
 
     # --- rows ---------------------------------------------------------------------------
 
@@ -90,7 +94,6 @@ class SettingsForm:
         self._layout.addRow(self.card_section)
         self.guides = GuideRows(self._layout)
         self.weights.changed.connect(self._show_card)
-        self.fill_weights(list_weights())
 
     def _noise_rows(self) -> None:
         self.noise = mg.ComboBox(
@@ -113,18 +116,44 @@ class SettingsForm:
             min=1.0,
             max=MOST_SKEWED,
             step=0.05,
-            tooltip="1 for photons alone, 1.5 behind an electron multiplier (EMCCD); "
-            "photomultipliers lie between. Matters to means at a few photons per pixel.",
+            tooltip="How lopsided the noise is: 1 for an ordinary camera, 1.5 behind an electron "
+            "multiplier (EMCCD); photomultipliers lie between. It keeps the mean brightness right "
+            "at a few photons per pixel. In doubt leave what Auto measured.",
         )
         self._row("Sigma", self.sigma)
         self._row("Gain", self.gain)
         self._row("Offset", self.offset)
         self._row("Read noise", self.read_noise)
         self._row("Skewness", self.skewness)
+        self.noise_known = False
         self.noise_note = small_print()
         self._layout.addRow(self.noise_note)
         self.noise.changed.connect(self._show_noise_rows)
         self._show_noise_rows()
+
+    def _realism_row(self) -> None:
+        self.realism = mg.Slider(
+            value=0,
+            min=0,
+            max=100,
+            readout=False,
+            tooltip="0 is faithful: what the data say, for every measurement. More looks sharper "
+            "and more natural, with texture that is likely but was not measured.",
+        )
+        self._row("Realism", self.realism, after=percent_of(self.realism))
+        self.realism_note = small_print()
+        self._layout.addRow(self.realism_note)
+        self.realism.changed.connect(self._warn_of_realism)
+
+    def _offer_realism(self, info: WeightsInfo | None) -> None:
+        """Show the slider for weights that carry both ends."""
+        self._realistic = info is not None and info.realistic
+        self._layout.setRowVisible(self.realism.native.parentWidget(), self._realistic)
+        self._warn_of_realism()
+
+    def _warn_of_realism(self, _value: Any = None) -> None:
+        invents = self._realistic and self.realism.value > 0
+        self.realism_note.say(_INVENTS if invents else "")
 
     def _speed_section(self) -> None:
         body = QWidget()
@@ -132,13 +161,14 @@ class SettingsForm:
         self.tile = mg.ComboBox(
             choices=[("Auto" if t == "auto" else f"{t} x {t}", t) for t in TILES],
             value="auto",
-            tooltip="Pixels denoised at a time. It changes memory and time, never the result.",
+            tooltip="Size of the parts, in pixels, that are denoised one after the other. Small "
+            "ones need less memory and more time; the result is the same.",
         )
         self._row("Tile", self.tile, self._speed)
         self.device = mg.ComboBox(
             choices=[("Auto", "auto")],
             value="auto",
-            tooltip="Where to compute. Auto takes the fastest there is.",
+            tooltip="What computes: the processor or a graphics card. Auto takes the fastest.",
         )
         self._row("Device", self.device, self._speed)
         self.cost = small_print()
@@ -171,6 +201,7 @@ class SettingsForm:
             weights=self.weights.value,
             noise=self._noise_value(),
             strength=self.strength.value / 100,
+            realism=self.realism.value / 100 if self._realistic else 0.0,
             tile=self.tile.value,
             device=self.device.value,
         )
@@ -228,22 +259,39 @@ class SettingsForm:
         """Say which weights "Auto" took."""
         info = self._catalogue.get(name)
         auto = self.weights.value == "auto" and name
-        self.picked.say(f"Auto picked “{info.card.title if info else name}”." if auto else "")
+        title = info.card.title if info else name
+        self.picked.say(f"Auto picked “{title}”." if auto else "")
         self._show_card(name if auto else None)
+
+    def unpicked(self) -> None:
+        """Follow layers of which it is unknown what "Auto" will take."""
+        if self.weights.value == "auto":
+            self.guides.weights(None)
+
+    def measuring(self) -> None:
+        """Say that the noise is being measured, in as many lines as the answer often has."""
+        self.show_noise("Measuring the noise …\n\N{NO-BREAK SPACE}", known=False)
+
+    def show_noise(self, text: str, known: bool = True) -> None:
+        """Say what is known of the noise."""
+        self.noise_known = known
+        self.noise_note.say(text)
 
     def _show_card(self, name: str | None = None) -> None:
         info = self._catalogue.get(name or "") or self._catalogue.get(self.weights.value)
         if self.weights.value != "auto":
             self.picked.say("")
+        elif info is None:
+            self.picked.say(_UNPICKED)
         self.guides.weights(info)
-        self.card_section.setVisible(info is not None)
-        self.card.setText(card_text(info) if info else "")
+        self._offer_realism(info)
+        self.card.setText(card_text(info) if info else _UNPICKED)
         self.weights.tooltip = (
             card_summary(info)
             if info
             else (
-                "The trained network. Auto chooses by the data: one for colour, one for single "
-                "channels."
+                "The trained network. Auto picks by the image: one for colour photographs, one "
+                "for single channels such as microscopy, one for renders."
             )
         )
 

@@ -107,7 +107,9 @@ def provenance_text(note: Mapping[str, Any]) -> str:
 
 def cost_text(tile: object, nbytes: int, factor: float, result: int) -> str:
     """Memory and extra work of a run."""
+    overlap = round(100 * (factor - 1))
+    extra = f"their overlap adds {overlap} % of work" if overlap else "no work is done twice"
     return (
-        f"Tile {tile}: about {size_text(nbytes)} while it runs, {factor:.2f} × the pixels to "
-        f"compute. Result: {size_text(result)}."
+        f"Tiles of {tile} × {tile} px: {size_text(nbytes)} of memory while it runs; {extra}. "
+        f"The result takes {size_text(result)}."
     )

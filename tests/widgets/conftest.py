@@ -26,7 +26,7 @@ from napari_denoise.widgets.finetune import FineTuneWidget
 def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tiny networks under the names of the bundled ones."""
     folder = tmp_path_factory.mktemp("weights")
-    write_tiny_weights(folder / "microscopy.safetensors", channels=1)
+    write_tiny_weights(folder / "microscopy.safetensors", channels=1, realistic=True)
     write_tiny_weights(folder / "photo.safetensors", channels=3, realistic=True)
     write_tiny_weights(folder / "render.safetensors", channels=3, features=8)
     return folder

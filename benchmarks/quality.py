@@ -24,7 +24,16 @@ from benchmarks.fidelity import (
     stack_table,
 )
 from benchmarks.noise import fluorescence
-from benchmarks.protocol import add_noise, display_psnr, expose, match, multiply, to_bytes
+from benchmarks.protocol import (
+    add_noise,
+    display,
+    display_psnr,
+    expose,
+    match,
+    multiply,
+    to_bytes,
+)
+from benchmarks.realism import SLIDER, look, realism_table
 from benchmarks.tables import Table, add_options, environment, pick, show, verdict
 from napari_denoise import Denoiser, NoiseModel, read
 from napari_denoise.core.metrics import psnr
@@ -32,6 +41,8 @@ from napari_denoise.inference.stack import StackJob
 
 Array = NDArray[Any]
 
+CONTROLS = Path(__file__).parent / "controls"
+"""Weights that saw no discriminator, which stand beside the realistic ends."""
 CAMERA = NoiseModel(gain=20.0, offset=100.0, read_noise=3.0)
 """Of the simulated images, data units."""
 
@@ -253,6 +264,46 @@ def renders(bench: Bench) -> Iterator[Table]:
     yield Table("renders", header, tuple(rows), (judged, bench.note(bench.render)))
 
 
+def realism(bench: Bench) -> Iterator[Table]:
+    """Measure the slider between the faithful and the realistic end, on each kind of image."""
+    for denoiser, folder in ((bench.photo, "Kodak24"), (bench.microscopy, "Set12")):
+        images = [read(p, sequence=False) for p in bench.files(f"photos_val/{folder}", "*.png")]
+        cleans = [np.asarray(clean) for clean, _ in images]
+        noisy = [(add_noise(c, 25).astype(np.float32), meta.axes, None) for c, meta in images]
+        yield _slider(bench, denoiser, cleans, noisy, lambda image: image, noise=25.0)
+    cleans, noisy = [], []
+    for reference in bench.files("renders", "*/ref.exr"):
+        frame, meta = read(reference.with_name("noisy_8spp.exr"), sequence=False)
+        guides = {role: np.asarray(a) for role, a in meta.features.items()}
+        noisy.append((np.asarray(frame), meta.axes, guides))
+        cleans.append(255 * display(read(reference, sequence=False)[0]))
+    yield _slider(bench, bench.render, cleans, noisy, lambda image: 255 * display(image))
+
+
+def _slider(
+    bench: Bench,
+    denoiser: Denoiser,
+    cleans: list[Array],
+    noisy: list[tuple[Array, str, dict[str, Array] | None]],
+    shown: Callable[[Array], Array],
+    **fields: Any,
+) -> Table:
+    """Measure one kind of image; `shown` makes display values, 0..255, of results."""
+    name = denoiser.info.name if denoiser.info else ""
+
+    def images(weights: Denoiser, share: float = 0.0) -> Iterator[Array]:
+        for array, axes, guides in noisy:
+            yield shown(weights(array, axes, guides, realism=share, **fields))
+
+    slider = {share: look(cleans, images(denoiser, share)) for share in SLIDER}
+    stored = CONTROLS / f"{name}.safetensors"
+    control = None
+    if stored.is_file():
+        other = Denoiser.load(str(stored), denoiser.device, denoiser.precision)
+        control = look(cleans, images(other))
+    return realism_table(f"realism-{name}", slider, control, bench.note(denoiser))
+
+
 def stacks(bench: Bench) -> Iterator[Table]:
     """Live, bleaching time-lapses: how well each frame keeps its brightness."""
     measured = []
@@ -306,6 +357,7 @@ SECTIONS: dict[str, Callable[[Bench], Iterator[Table]]] = {
     "w2s": w2s,
     "simulated": simulated,
     "renders": renders,
+    "realism": realism,
     "stacks": stacks,
 }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,53 +40,69 @@ def top_octave(image: ArrayLike) -> float:
     return float(spectrum[(radius >= _TOP_OCTAVE) & (radius <= 2 * _TOP_OCTAVE)].mean())
 
 
+@dataclass(frozen=True)
+class Look:
+    """What some weights make of some images, means over them.
+
+    Parameters
+    ----------
+    score
+        PSNR, dB.
+    power
+        Of the finest structures, relative to the clean image's.
+    mean
+        Error of the mean of a channel of an image, the worst, levels of 255.
+    """
+
+    score: float
+    power: float
+    mean: float
+
+    @property
+    def cells(self) -> tuple[str, str, str]:
+        """The figures as text."""
+        return f"{self.score:.2f}", f"{self.power:.3f}", f"{self.mean:.3f}"
+
+
+def look(cleans: Sequence[Array], images: Iterable[Array]) -> Look:
+    """Measure images, 0..255, beside their truths."""
+    scores, powers, means = [], [], []
+    for clean, image in zip(cleans, images, strict=True):
+        scores.append(psnr(clean, np.clip(image, 0, 255), 255))
+        powers.append(top_octave(image) / top_octave(clean))
+        means.append(float(np.abs(channel_errors(clean, image)).max()))
+    return Look(float(np.mean(scores)), float(np.mean(powers)), max(means))
+
+
 def realism_table(
-    name: str,
-    cleans: Sequence[Array],
-    denoised: Callable[[int, float], Array],
-    note: str,
+    name: str, slider: Mapping[float, Look], control: Look | None, note: str
 ) -> Table:
-    """Tabulate images at every place of the slider.
+    """Tabulate the places of the slider, and beside them training without a discriminator.
 
     Parameters
     ----------
     name
         Of the table.
-    cleans
-        Truths, 0..255.
-    denoised
-        Number of the image and realism -> result, 0..255.
+    slider
+        Realism -> what was measured there.
+    control
+        What weights do that were trained on for as many steps with pixel and feature loss alone.
     note
         What the figures depend on.
     """
-    measured = {share: _measure(cleans, denoised, share) for share in SLIDER}
-    rows = [
-        (f"{share:g}", f"{score:.2f}", f"{power:.3f}", f"{mean:.3f}")
-        for share, (score, power, mean) in measured.items()
-    ]
-    header = ("realism", "PSNR, dB", "finest structures, of the clean", "mean, worst, of 255")
-    return Table(name, header, tuple(rows), (_judged(measured), note))
+    rows = [(f"realism {share:g}", *found.cells) for share, found in slider.items()]
+    rows += [("pixel + VGG loss, no GAN", *control.cells)] if control else []
+    header = ("", "PSNR, dB", "finest structures, of the clean", "mean, worst, of 255")
+    return Table(name, header, tuple(rows), (_judged(slider), note))
 
 
-def _measure(
-    cleans: Sequence[Array], denoised: Callable[[int, float], Array], share: float
-) -> tuple[float, float, float]:
-    """Mean PSNR, mean power of the finest structures over the clean one, worst mean."""
-    scores, powers, means = [], [], []
-    for number, clean in enumerate(cleans):
-        image = denoised(number, share)
-        scores.append(psnr(clean, np.clip(image, 0, 255), 255))
-        powers.append(top_octave(image) / top_octave(clean))
-        means.append(float(np.abs(channel_errors(clean, image)).max()))
-    return float(np.mean(scores)), float(np.mean(powers)), max(means)
-
-
-def _judged(measured: dict[float, tuple[float, float, float]]) -> str:
-    (first, faithful, _), (last, realistic, _) = measured[0.0], measured[1.0]
-    way = (realistic - faithful) / (1 - faithful)
-    worst = max(mean for _, _, mean in measured.values())
+def _judged(slider: Mapping[float, Look]) -> str:
+    faithful, realistic = slider[SLIDER[0]], slider[SLIDER[-1]]
+    fall = faithful.score - realistic.score
+    way = (realistic.power - faithful.power) / (1 - faithful.power)
+    worst = max(found.mean for found in slider.values())
     checks = (
-        (f"PSNR falls by {first - last:.2f} dB, limit {PSNR_LIMIT:g}", first - last <= PSNR_LIMIT),
+        (f"PSNR falls by {fall:.2f} dB, limit {PSNR_LIMIT:g}", fall <= PSNR_LIMIT),
         (f"finest structures go {100 * way:.0f} % of the way to 1, at least 50", way >= 0.5),
         (f"worst mean {worst:.2f} of 255, limit {MEAN_LIMIT:g}", worst <= MEAN_LIMIT),
     )

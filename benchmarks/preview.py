@@ -79,7 +79,7 @@ def waits(data: np.ndarray, rgb: bool, rounds: int) -> list[Wait]:
         _, widget = viewer.window.add_plugin_dock_widget("napari-denoise", "Denoise")
         viewer.add_image(data, rgb=rgb)
         viewer.reset_view()
-        until(lambda: bool(widget.form.noise_note.text()))
+        until(lambda: widget.form.noise_known)
         rest(1.0)
         return [click(widget) for _ in range(rounds)]
     finally:

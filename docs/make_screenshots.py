@@ -40,8 +40,7 @@ class Studio:
 
     def measured(self) -> None:
         """Wait for the noise estimate."""
-        note = self.widget.form.noise_note
-        self.wait(lambda: "stimated" in note.text())
+        self.wait(lambda: self.widget.form.noise_known)
 
     def shoot(self, name: str) -> None:
         """Save the whole window."""
@@ -78,10 +77,8 @@ def tell_a_story(studio: Studio) -> None:
     studio.shoot("again")
     viewer.reset_view()
     widget.actions.residual.native.click()
-    viewer.reset_view()
     studio.shoot("residual")
     widget.actions.undo.native.click()
-    viewer.layers.remove(viewer.layers[f"Residual of {layer.name}"])
     layer.locked = True
     widget.run()
     studio.shoot("refused")
@@ -147,6 +144,22 @@ def show_guides(studio: Studio) -> None:
     viewer.layers.clear()
 
 
+def show_realism(studio: Studio) -> None:
+    """Show a photograph between the faithful and the realistic end."""
+    viewer, widget = studio.viewer, studio.widget
+    viewer.layers.clear()
+    viewer.open_sample("napari-denoise", "photo")
+    viewer.reset_view()
+    studio.measured()
+    widget.form.realism.value = 70
+    widget.run()
+    studio.finish()
+    viewer.scene.camera.zoom *= 2.0
+    studio.shoot("realism")
+    widget.form.realism.value = 0
+    viewer.layers.clear()
+
+
 def main() -> None:
     """Take every picture."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else IMAGES
@@ -154,6 +167,7 @@ def main() -> None:
     studio = Studio(folder)
     show_side_by_side(studio)
     show_guides(studio)
+    show_realism(studio)
     tell_a_story(studio)
     studio.viewer.close()
 

@@ -279,6 +279,26 @@ def test_the_realism_slider_is_there_for_weights_with_a_realistic_end(bench):
     assert form.settings().realism == 0
 
 
+def test_after_a_run_nothing_claims_to_be_measuring(bench, stack):
+    layer, form = bench.add(stack), bench.widget.form
+    bench.until(lambda: form.noise_known)
+    estimated = form.noise_note.text()
+    bench.run()
+    bench.until(lambda: "Denoised already" in form.noise_note.text())
+    bench.widget.actions.undo.native.click()
+    bench.until(lambda: form.noise_known)
+    assert layer.data is stack and form.noise_note.text() == estimated
+
+
+def test_what_auto_picked_for_one_layer_is_not_said_of_another(bench, stack):
+    form = bench.widget.form
+    bench.add((noisy((32, 48, 3)) // 2).astype(np.uint8), rgb=True)
+    bench.until(lambda: form.picked.text().startswith("Auto picked"))
+    bench.add(stack)
+    assert not form.picked.text().startswith("Auto picked")
+    bench.until(lambda: form.picked.text().startswith("Auto picked"))
+
+
 def test_a_message_about_one_layer_does_not_stay_beside_another(bench, stack):
     bench.add(stack, name="good")
     bench.run()

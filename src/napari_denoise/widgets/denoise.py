@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 _SETTLE_MS = 300
 """Wait this long after the last change before measuring or previewing."""
 _WIDTH = 340
+_DENOISED = "Denoised already: the noise that is left is not measured."
 _RESIDUAL = (
     "What was taken out of “{}” lies to the right of it. It should look like noise: any "
     "structure in it is missing from the result."
@@ -207,10 +208,10 @@ class DenoiseWidget(DockedWidget):
             self.form.unpicked()
             if not self.runner.busy:
                 self.actions.status.clear()  # it spoke of other layers
-        if self._unmeasured:
-            self.form.measuring()
+        if others or not self.runner.busy:
+            self._say_of_noise()
         else:
-            self.form.show_noise("", known=False)
+            self.form.noise_known = False  # a result came in; what it is follows the run's end
         self.actions.status.withdraw_remedy()
         self._settle.start()
 
@@ -255,11 +256,20 @@ class DenoiseWidget(DockedWidget):
             self._show_preview()
         elif self._unmeasured:
             self._measure(self._unmeasured)
+        else:
+            self._say_of_noise()  # a run may have ended since: its layer is denoised now
 
     @property
     def _unmeasured(self) -> list[Source]:
         """Layers whose noise is worth knowing: all that are not denoised already."""
         return [s for s in self._sources if provenance(s.layer) is None]
+
+    def _say_of_noise(self) -> None:
+        """Say what will be known of the noise, before it is."""
+        if self._unmeasured:
+            self.form.measuring()
+        else:
+            self.form.show_noise(_DENOISED if self._sources else "", known=False)
 
     def _measure(self, sources: Sequence[Source]) -> None:
         if self._measuring is not None:

@@ -267,6 +267,7 @@ class SettingsForm:
         """Follow layers of which it is unknown what "Auto" will take."""
         if self.weights.value == "auto":
             self.guides.weights(None)
+            self.picked.say(_UNPICKED)
 
     def measuring(self) -> None:
         """Say that the noise is being measured, in as many lines as the answer often has."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import signal
 import tomllib
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from typer.testing import CliRunner
 from _networks import write_tiny_weights
 from napari_denoise.cli import app
 from napari_denoise.models.catalogue import BUNDLED, find_weights, list_weights, user_folder
+from napari_denoise.training import material
+from napari_denoise.training.checkpoints import load_checkpoint
+from napari_denoise.training.pairs import RealPairs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -51,6 +55,7 @@ def test_a_pair_becomes_weights_a_table_and_a_curve(data, tmp_path):
     done = tune(data, *pair, "--steps", 3, "-o", target)
     assert done.exit_code == 0, done.stderr
     lines = done.stdout.splitlines()
+    assert lines[0].endswith("against the clean image; data range 255")
     assert [line.split()[0] for line in lines[2:5]] == ["noisy", "base", "fine-tuned"]
     assert "against the base" in done.stdout or "NO better than the base" in done.stdout
     assert find_weights(target).card.recipe["finetune"]["pairs"][0]["files"] == [
@@ -104,6 +109,70 @@ def test_a_dry_run_says_how_long_it_takes_and_writes_nothing(data, tmp_path):
     assert done.exit_code == 0, done.stderr
     assert done.stdout.startswith("20 steps of 2 patches of 16 px in about")
     assert not list(tmp_path.iterdir())
+
+
+def test_every_part_of_the_wait_is_named(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in a terminal
+    pair = ("--noisy", data / "shota.png", "--clean", data / "clean.png")
+    done = tune(data, *pair, "--steps", 1, "-o", tmp_path / "w.safetensors")
+    parts = (
+        "Reading the pairs ...",
+        "Checking the pair shota ...",
+        "Timing the first steps ...",
+        "Measuring the base weights on what is held out ...",
+        "Measuring the fine-tuned weights on what is held out ...",
+    )
+    places = [done.stderr.find(part) for part in parts]
+    assert -1 not in places and places == sorted(places)
+
+
+class Interrupting(RealPairs):
+    """A source that a signal comes to in the middle of the fourth step."""
+
+    signals: tuple[signal.Signals, ...] = ()
+
+    def batch(self, step, rank=0):
+        if step == 3:
+            for number in Interrupting.signals:
+                signal.raise_signal(number)
+        return super().batch(step, rank)
+
+
+@pytest.mark.parametrize(
+    ("signals", "code", "kept"),
+    [
+        ((signal.SIGINT,), 130, 4),
+        ((signal.SIGTERM,), 143, 4),
+        ((signal.SIGINT, signal.SIGINT), 130, None),
+    ],
+)
+def test_an_interrupted_run_keeps_the_step_at_work_unless_it_is_asked_twice(
+    data, tmp_path, monkeypatch, signals, code, kept
+):
+    monkeypatch.setattr(material, "RealPairs", Interrupting)
+    monkeypatch.setattr(Interrupting, "signals", signals)
+    before = signal.getsignal(signal.SIGINT)
+    pair = ("--noisy", data / "shota.png", "--clean", data / "clean.png")
+    options = (*pair, "--steps", 100, "-o", tmp_path / "w.safetensors")
+    done = tune(data, *options)
+    assert done.exit_code == code, done.stderr
+    checkpoint = tmp_path / "w.finetuning" / "checkpoint.pt"
+    assert ("--resume goes on" in done.stderr) == checkpoint.is_file() == (kept is not None)
+    assert signal.getsignal(signal.SIGINT) is before
+    if kept:
+        assert load_checkpoint(checkpoint)["step"] == kept
+
+
+def test_a_run_that_was_interrupted_goes_on_where_it_stopped(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(material, "RealPairs", Interrupting)
+    monkeypatch.setattr(Interrupting, "signals", (signal.SIGINT,))
+    pair = ("--noisy", data / "shota.png", "--clean", data / "clean.png")
+    options = (*pair, "--steps", 6, "-o", tmp_path / "w.safetensors")
+    assert tune(data, *options).exit_code == 130
+    done = tune(data, *options, "--resume")  # whose first step is the fifth
+    assert done.exit_code == 0, done.stderr
+    assert "going on: " in done.stderr
+    assert load_checkpoint(tmp_path / "w.finetuning" / "checkpoint.pt")["step"] == 6
 
 
 @pytest.mark.parametrize(

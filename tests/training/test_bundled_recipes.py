@@ -59,7 +59,7 @@ def test_two_steps_of_every_stage_run(path, tmp_path):
         distortion=replace(
             settings.distortion, steps=2, decay=1, settle=min(settings.distortion.settle, 1)
         ),
-        adversarial=stage and replace(stage, steps=2, decay=1),
+        adversarial=stage and replace(stage, steps=2, decay=1, settle=min(stage.settle, 1)),
     )
     if stage is not None:
         assert settings.patch >= build_discriminator(stage.discriminator, 3).smallest

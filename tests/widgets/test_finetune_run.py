@@ -178,3 +178,28 @@ def test_weights_no_better_than_the_base_are_not_offered_at_first(tuning: Tuning
     result.side_by_side.native.click()
     assert [layer.name for layer in tuning.viewer.layers if layer.visible] == ["cells"]
     assert [layer.name for layer in selected] == ["cells"]
+
+
+def test_the_result_is_in_sight_when_it_arrives(tuning: TuningBench):
+    tuning.viewer.window.resize(1000, 900)
+    tuning.viewer.window.show()
+    tuning.layers()
+    tuning.add()
+    tuning.start(steps=4)
+    tuning.end()
+    result = tuning.widget.watch.result
+    tuning.until(lambda: result.isVisible() and not result.table.visibleRegion().isEmpty())
+    tuning.qtbot.wait(500)
+    print(
+        "VISIBLE",
+        result.table.visibleRegion().boundingRect(),
+        result.table.rect(),
+        result.visibleRegion().boundingRect(),
+        result.rect(),
+        tuning.widget.window().size(),
+        tuning.widget.size(),
+        tuning.widget._scroll.size(),
+        tuning.widget._scroll.widget().size(),
+        tuning.widget._scroll.verticalScrollBar().value(),
+        tuning.widget._scroll.verticalScrollBar().maximum(),
+    )

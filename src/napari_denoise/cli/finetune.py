@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from rich.text import Text
 
 from napari_denoise.cli.console import (
     Debug,
@@ -24,11 +29,13 @@ from napari_denoise.cli.train import needs_training_packages
 
 if TYPE_CHECKING:
     from napari_denoise.training.finetune import FineTuning
+    from napari_denoise.training.finetune_parts import InParts
     from napari_denoise.training.finetune_result import Result
     from napari_denoise.training.real_pairs import Pair
     from napari_denoise.training.regions import Regions
 
 _PAIRS, _HOW, _RUN = "Pairs", "How to fine-tune", "The run"
+_T = TypeVar("_T")
 
 
 def finetune(
@@ -211,11 +218,12 @@ def finetune(
         _check_target(target, folder, resume=resume, overwrite=overwrite, dry_run=dry_run)
         given = _open(noisy, clean, second, pairs, repeats, axes)
         drawn = _regions(regions, hold_out, given)
-        tuning = FineTuning(given, settings, folder, drawn, resume=resume or dry_run)
+        parts = FineTuning.preparing(given, settings, folder, drawn, resume=resume or dry_run)
+        tuning = _shown(parts)
         for note in tuning.notes:
             warn(note)
         if dry_run:
-            typer.echo(tuning.plan().describe())
+            typer.echo(_shown(tuning.planning()).describe())
             return
         result = _train(tuning)
         info = tuning.save(target, result, overwrite=overwrite)
@@ -304,40 +312,89 @@ def _regions(file: Path | None, hold_out: list[str] | None, pairs: list[Pair]) -
     return Regions((*drawn, *held))
 
 
+def _shown(parts: InParts[_T]) -> _T:
+    """Do all parts, each of them named on a line while it is at work."""
+    with err().status("") as line:
+        while True:
+            try:
+                text = next(parts)
+            except StopIteration as end:
+                result: _T = end.value
+                return result
+            line.update(Text(f"{text[0].upper()}{text[1:]} ..."), spinner="dots")
+
+
 def _train(tuning: FineTuning) -> Result:
+    """Train to the end and measure; interrupted, it keeps the steps done."""
+    plan = _shown(tuning.beginning())
+    if plan is None:
+        say("going on", "bold", str(tuning.folder))
+    else:
+        say("plan", "bold", plan.describe())
+        if not plan.fits:
+            warn("that may not fit into memory: lower --batch or --patch")
+    try:
+        _take_steps(tuning)
+        return _shown(tuning.measuring())
+    except KeyboardInterrupt:
+        if tuning.keep():
+            warn("the run is kept; --resume goes on with it")
+        raise
+
+
+def _take_steps(tuning: FineTuning) -> None:
     from napari_denoise.cli.progress import training_bars
 
     console = err()
-    saved = tuning.folder / "checkpoint.pt"
-    if tuning.resume and saved.is_file():
-        say("going on", "bold", str(tuning.folder), console)
-    else:
-        with console.status("Measuring the first steps ..."):
-            plan = tuning.plan()
-        say("plan", "bold", plan.describe(), console)
-        if not plan.fits:
-            warn("that may not fit into memory: lower --batch or --patch", console)
-    result = None
+    bars = training_bars()
+    bar = bars.add_task("fine-tuning", total=None, loss=float("nan"), speed=0.0)
+
+    def tell() -> None:
+        bars.update(bar, description="ending after this step; Ctrl+C once more: at once")
+
+    with bars, closing(tuning.training()) as reports, _between_steps(tell) as heed:
+        for report in reports:
+            if report.note:
+                warn(report.note, console)
+            elif report.terms:
+                loss, speed = report.terms.get("pixel", float("nan")), report.steps_per_second
+                bars.update(bar, completed=report.step, total=report.steps, loss=loss, speed=speed)
+            if report.figures:
+                say(f"step {report.step}", "cyan", _line(report.figures), console)
+            heed()
+
+
+@contextmanager
+def _between_steps(tell: Callable[[], None]) -> Iterator[Callable[[], None]]:
+    """Let Ctrl+C and SIGTERM wait for the end of the step at work; a second one does not wait.
+
+    Gives what is to be called between two steps: it interrupts if that was asked for. `tell`
+    is called at once; it must not write, for it may come in the middle of writing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in found.items() if callable(handler)}
+    came: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        came.append(number)
+        if len(came) > 1:
+            before[signal.Signals(number)](number, frame)
+        tell()
+
+    def heed() -> None:
+        if came:
+            before[signal.Signals(came[0])](came[0], None)
+
+    for number in before:
+        signal.signal(number, note)
     try:
-        with training_bars() as bars:
-            bar = bars.add_task("fine-tuning", total=None, loss=float("nan"), speed=0.0)
-            for report in tuning.steps():
-                if report.note:
-                    warn(report.note, console)
-                elif report.terms:
-                    loss, speed = report.terms.get("pixel", float("nan")), report.steps_per_second
-                    bars.update(
-                        bar, completed=report.step, total=report.steps, loss=loss, speed=speed
-                    )
-                if report.figures:
-                    say(f"step {report.step}", "cyan", _line(report.figures), console)
-                result = report.result or result
-    except KeyboardInterrupt:
-        if saved.is_file():
-            warn("the run is kept; --resume goes on with it", console)
-        raise
-    assert result is not None  # noqa: S101 - the last report carries it
-    return result
+        yield heed
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _line(figures: Any) -> str:
@@ -364,7 +421,7 @@ def _print_table(result: Result) -> None:
 
     if not result.rows:
         return
-    out().print(f"Held out, against {result.against}; {result.peak}", soft_wrap=True)
+    out().print(Text(result.measured), soft_wrap=True)
     table = Table(box=None, header_style="bold")
     for column in ("", "PSNR", "SSIM", "mean intensity"):
         table.add_column(column, justify="left" if not column else "right")

@@ -85,6 +85,7 @@ class Prepared:
         self.base = find_weights(_base_of(pairs, settings))
         self.device = choose_device(settings.device)
         self.recipe = load_recipe(settings.recipe)
+        yield "reading the pairs"
         self._identity = identity(self.pairs, self.regions, self.base, settings)
         self._kept = Folder(folder)
         self._kept.check(self._identity, resume=resume)

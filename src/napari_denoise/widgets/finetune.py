@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import ErrorNotification, notification_manager
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QSize, QTimer
 from qtpy.QtWidgets import QLabel, QWidget
@@ -13,7 +12,7 @@ from qtpy.QtWidgets import QLabel, QWidget
 from napari_denoise.models.catalogue import list_weights
 from napari_denoise.widgets import finetune_kept
 from napari_denoise.widgets.denoise import DenoiseWidget
-from napari_denoise.widgets.docked import DockedWidget
+from napari_denoise.widgets.docked import DockedWidget, notify
 from napari_denoise.widgets.finetune_drawing import Drawing
 from napari_denoise.widgets.finetune_entries import Entry, entry_again
 from napari_denoise.widgets.finetune_form import FineTuneForm
@@ -25,6 +24,7 @@ from napari_denoise.widgets.finetune_run import (
     Asked,
     Control,
     Ended,
+    GivenUp,
     Happening,
     Held,
     Looked,
@@ -80,6 +80,9 @@ class FineTuneWidget(DockedWidget):
         self._settle.setSingleShot(True)
         self._settle.setInterval(_SETTLE_MS)
         self._settle.timeout.connect(self._look_again)
+        self._laid_out = QTimer(self)
+        self._laid_out.setSingleShot(True)
+        self._laid_out.timeout.connect(self._reveal_result)
         self._connect()
         self._do(discover, on_event=self._found)
         self.offer.show_kept(finetune_kept.unfinished())
@@ -281,7 +284,7 @@ class FineTuneWidget(DockedWidget):
             self._do(estimate, asked, on_event=self._happened, on_end=self._update)
 
     def _happened(self, event: Happening) -> None:
-        if self._closed or event is None:
+        if self._closed:
             return
         if isinstance(event, Phase):
             self.watch.show_phase(event.text)
@@ -297,6 +300,8 @@ class FineTuneWidget(DockedWidget):
             self.watch.show_held(self.paused)
         elif isinstance(event, Looked):
             self.sight.show(event.look, self._at_work)
+        elif isinstance(event, GivenUp):
+            self._given_up()
         else:
             self._over(event)
 
@@ -324,6 +329,12 @@ class FineTuneWidget(DockedWidget):
             self._fail(event.error, f"It stopped: {event.error} What was reached is kept.")
         self.watch.progress.say("")
 
+    def _given_up(self) -> None:
+        resumed = self.asked is not None and self.asked.resume
+        kept = " What it had reached before is kept." if resumed else ""
+        self._say("info", f"Stopped before the first step.{kept}")
+        self.offer.show_kept(finetune_kept.unfinished())
+
     def _failed(self, error: Exception) -> None:
         """Show an error from before the first step; after it, `Ended` carries it."""
         self._fail(error)
@@ -339,7 +350,7 @@ class FineTuneWidget(DockedWidget):
 
     def _stop_clicked(self) -> None:
         self.control.stopped.set()
-        self.watch.progress.say("Stopping …")
+        self.watch.show_stopping()
 
     def _back_clicked(self) -> None:
         self.side.remove()
@@ -438,6 +449,8 @@ class FineTuneWidget(DockedWidget):
             return
         over = self.ended is not None and not self.busy
         watching = self.busy or over
+        if over and self.watch.result.isHidden():
+            self._laid_out.start()
         self.setup.setVisible(not watching)
         self.watch.setVisible(watching)
         for part in (self.start, self.estimate):
@@ -447,14 +460,18 @@ class FineTuneWidget(DockedWidget):
         self.watch.result.side_by_side.text = "Hide them" if self.side.shown else "Side by side"
         self.watch.result.side_by_side.enabled = over
 
+    def _reveal_result(self) -> None:
+        """Scroll to what came out, as soon as it has its place below the curves."""
+        for part in (self.watch.result, self.watch.result.table):
+            self._scroll.ensureWidgetVisible(part)
+
     def _say(self, kind: str, text: str, remedy: bool = False) -> None:
         if not self._closed:
             self.status.say(kind, text, remedy=remedy)
 
     def _fail(self, error: Exception, text: str = "") -> None:
+        notify(error)
         self._say("error", text or str(error) or type(error).__name__)
-        if not isinstance(error, ValueError | OSError):  # which say what to change
-            notification_manager.dispatch(ErrorNotification(error))
 
     def _found(self, found: Found) -> None:
         self.form.fill_devices(found.devices)
@@ -466,6 +483,7 @@ class FineTuneWidget(DockedWidget):
         if self._closed:
             return
         self._settle.stop()
+        self._laid_out.stop()
         self.watch.curves.stop()
         for emitter, callback in self._viewer_events():
             emitter.disconnect(callback)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ import psutil
 from napari_denoise.core.finetune_settings import FineTuneSettings
 from napari_denoise.io.atomic import replacing
 from napari_denoise.models import catalogue
+from napari_denoise.training.finetune_parts import InParts
 from napari_denoise.training.real_pairs import Pair
 from napari_denoise.training.regions import Regions, read_regions, write_regions
 
@@ -76,8 +77,8 @@ def new_folder() -> Path:
 
 def keep(
     folder: Path, pairs: Sequence[Pair], settings: FineTuneSettings, regions: Regions
-) -> Iterator[None]:
-    """Write down what is about to begin or to go on, pixels and all.
+) -> InParts[None]:
+    """Write down what is about to begin or to go on, pixels and all, pair by pair.
 
     Raises
     ------
@@ -92,8 +93,8 @@ def keep(
     (folder / _PAIRS).mkdir(exist_ok=True)
     notes = []
     for number, pair in enumerate(pairs):
+        yield f"keeping a copy of {pair.name}, to go on from after an interruption"
         notes.append(_write_pair(folder / _PAIRS, number, pair))
-        yield None
     values = {
         "title": ", ".join(pair.name for pair in pairs),
         "began": f"{datetime.now():%Y-%m-%d %H:%M}",

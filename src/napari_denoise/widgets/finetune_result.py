@@ -66,9 +66,7 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
             self.name.value = name
         self._fill(result)
         best = f"; the weights are those of step {result.best_step}" if result.best_step else ""
-        self.against.say(
-            f"Held out, against {result.against}; {result.peak}{best}." if result.rows else ""
-        )
+        self.against.say(f"{result.measured}{best}." if result.rows else "")
         kind = "good" if result.improved and not result.mixed else "warning"
         text = result.verdict[0].upper() + result.verdict[1:]
         self.verdict.say(kind, text + ".", remedy=not good)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from napari_denoise.core.finetune_settings import FineTuneSettings
+from napari_denoise.training.finetune_parts import InParts
 from napari_denoise.training.real_pairs import Pair
 from napari_denoise.training.regions import Regions
 from napari_denoise.widgets import finetune_kept
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from napari_denoise.training.finetune_plan import Plan
     from napari_denoise.training.finetune_result import Result
 
+_T = TypeVar("_T")
 _BETWEEN_REPORTS = 0.1
 _NAP = 0.05
 
@@ -56,7 +58,7 @@ class Control:
 
 @dataclass(frozen=True)
 class Phase:
-    """What it is doing before the first step, and after the last."""
+    """What comes next, before the first step and after the last."""
 
     text: str
 
@@ -96,7 +98,11 @@ class Ended:
     tuning: FineTuning
     result: Result | None
     error: Exception | None = None
-    stopped: bool = False
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """It was stopped before the first step."""
 
 
 @dataclass(frozen=True)
@@ -106,45 +112,51 @@ class Saved:
     info: WeightsInfo
 
 
-Happening = Phase | Planned | Stepped | Held | Looked | Ended | None
+Happening = Phase | Planned | Stepped | Held | Looked | Ended | GivenUp
+
+
+class _StoppedEarly(Exception):
+    """Stop was pressed before the first step."""
 
 
 def estimate(asked: Asked) -> Iterator[Happening]:
     """Say how many steps there is time for, without beginning."""
-    yield Phase("Checking pairs and regions …")
-    tuning = _prepared(asked)
-    yield Phase("Measuring the first steps …")
-    yield Planned(tuning.plan(), _new_notes(tuning), refused=False)
+    tuning = yield from _phases(_preparing(asked))
+    plan = yield from _phases(tuning.planning())
+    yield Planned(plan, _new_notes(tuning), refused=False)
 
 
 def finetuning(asked: Asked, control: Control) -> Iterator[Happening]:
-    """Check, plan, train; may be left at any of its yields and gone on with later."""
+    """Check, plan, train, measure; may be left at any of its yields and gone on with later."""
     finetune_kept.at_work.add(asked.folder)
     try:
         yield from _finetuning(asked, control)
+        return
+    except _StoppedEarly:
+        if not asked.resume:
+            finetune_kept.discard(asked.folder)
     finally:
         finetune_kept.at_work.discard(asked.folder)
+    yield GivenUp()
 
 
 def _finetuning(asked: Asked, control: Control) -> Iterator[Happening]:
-    yield Phase("Checking pairs and regions …")
-    tuning = _prepared(asked)
-    if not (asked.resume and (asked.folder / "recipe.json").is_file()):
-        yield Phase("Measuring the first steps …")
-        plan = tuning.plan()
+    tuning = yield from _phases(_preparing(asked), control)
+    plan = yield from _phases(tuning.beginning(), control)
+    if plan is not None:
         refused = not (plan.fits or asked.anyway)
         yield Planned(plan, _new_notes(tuning), refused)
         if refused:
             return
-    yield from finetune_kept.keep(asked.folder, asked.pairs, asked.settings, asked.regions)
-    yield Phase("Measuring the base on what is held out …")
+    kept = finetune_kept.keep(asked.folder, asked.pairs, asked.settings, asked.regions)
+    yield from _phases(kept, control)
     error = None
     try:
         yield from _advance(tuning, control)
     except Exception as problem:  # noqa: BLE001 - shown, with what was reached until then
         error = problem
-    yield Phase("Measuring on everything that is held out …")
-    yield Ended(tuning, _result(tuning), error, control.stopped.is_set())
+    result = yield from _measured(tuning)
+    yield Ended(tuning, result, error)
 
 
 def save(tuning: FineTuning, name: str, result: Result | None) -> Iterator[Saved]:
@@ -159,7 +171,27 @@ def look_side_by_side(tuning: FineTuning, view: View | None) -> Iterator[Look]:
         yield look
 
 
-def _prepared(asked: Asked) -> FineTuning:
+def _phases(parts: InParts[_T], control: Control | None = None) -> Generator[Happening, None, _T]:
+    """Show every part before it begins.
+
+    Raises
+    ------
+    _StoppedEarly
+        Stop was pressed; where there is a control, it is heeded between two parts.
+    """
+    with closing(parts):
+        while True:
+            try:
+                text = next(parts)
+            except StopIteration as end:
+                result: _T = end.value
+                return result
+            yield Phase(f"{text[0].upper()}{text[1:]} …")
+            if control is not None and control.stopped.is_set():
+                raise _StoppedEarly
+
+
+def _preparing(asked: Asked) -> InParts[FineTuning]:
     """Load PyTorch and gather pairs.
 
     Raises
@@ -167,6 +199,7 @@ def _prepared(asked: Asked) -> FineTuning:
     ValueError
         They do not go together, or training is not installed.
     """
+    yield "loading PyTorch"
     try:
         from napari_denoise.training.finetune import FineTuning
     except ModuleNotFoundError as error:
@@ -174,7 +207,11 @@ def _prepared(asked: Asked) -> FineTuning:
             f"fine-tuning needs the package {error.name}: in a checkout of napari-denoise, run "
             'pip install -c constraints.txt ".[train]"'
         ) from error
-    return FineTuning(asked.pairs, asked.settings, asked.folder, asked.regions, resume=asked.resume)
+    return (
+        yield from FineTuning.preparing(
+            asked.pairs, asked.settings, asked.folder, asked.regions, resume=asked.resume
+        )
+    )
 
 
 def _new_notes(tuning: FineTuning) -> tuple[str, ...]:
@@ -184,12 +221,15 @@ def _new_notes(tuning: FineTuning) -> tuple[str, ...]:
 
 
 def _advance(tuning: FineTuning, control: Control) -> Iterator[Happening]:
-    """Train until the end or until told to stop; pausing is not asking for the next step."""
+    """Train until the end or until told to stop; pausing is not asking for the next step.
+
+    However it is left, `training` writes a checkpoint of the steps done.
+    """
     shown = 0.0
-    with closing(_steps(tuning)) as steps:
-        for report in steps:
+    with closing(tuning.training()) as reports:
+        for report in reports:
             now = time.monotonic()
-            if report.figures or report.note or report.result or now - shown > _BETWEEN_REPORTS:
+            if report.figures or report.note or now - shown > _BETWEEN_REPORTS:
                 shown = now
                 yield Stepped(report)
             if report.figures and (look := preview(tuning, control.view)) is not None:
@@ -201,12 +241,9 @@ def _advance(tuning: FineTuning, control: Control) -> Iterator[Happening]:
                 return
 
 
-def _steps(tuning: FineTuning) -> Any:
-    return tuning.steps()  # a generator, of which `closing` needs to know
-
-
-def _result(tuning: FineTuning) -> Result | None:
+def _measured(tuning: FineTuning) -> Generator[Happening, None, Result | None]:
+    """Measure what came out; None where there are no weights yet."""
     try:
-        return tuning.result()
-    except (ValueError, OSError):  # there are no weights yet
+        return (yield from _phases(tuning.measuring()))
+    except (ValueError, OSError):
         return None

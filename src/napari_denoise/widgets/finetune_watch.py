@@ -41,14 +41,18 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
         """Show a run that begins."""
         self.curves.clear()
         self.plan.say("")
-        self.progress.say("Starting …")
-        self.bar.native.setRange(0, 0)
+        self._step = ""
+        self.show_phase("Starting …")
+        self.stop.enabled = True
         self.result.name.value = ""
 
     def show_phase(self, text: str) -> None:
-        """Say what is done before the first step and after the last."""
+        """Say what is done before the first step and after the last; there is no pausing then."""
         self.progress.say(text)
         self.bar.native.setRange(0, 0)
+        self.pause.enabled = False
+        if self._step:  # it ends already
+            self.stop.enabled = False
 
     def show_report(self, report: FineTuneReport) -> None:
         """Show a step."""
@@ -60,6 +64,12 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
         self._step = step
         self.progress.say(" · ".join(part for part in (step, speed, left) if part))
         self.curves.add(report.step, report.terms, report.figures)
+        self.pause.enabled = self.stop.enabled
+
+    def show_stopping(self) -> None:
+        """Say that the step at work is the last one."""
+        self.progress.say("Stopping …")
+        self.pause.enabled = self.stop.enabled = False
 
     def show_held(self, paused: bool) -> None:
         """Say that it waits."""

@@ -239,6 +239,16 @@ def test_a_refusal_that_comes_late_names_the_option_too(tmp_path, tiny):
     assert "pass --overwrite" in result.stderr
 
 
+def test_data_without_noise_are_returned_with_a_warning(tmp_path, tiny):
+    flat = np.full((24, 40), 7, np.uint16)
+    source = save(tmp_path / "flat.ome.tif", flat, "YX")
+    result = run("denoise", source, "-o", tmp_path / "clean.ome.tif", "-w", tiny)
+    assert result.exit_code == 0
+    assert "warning: " in result.stderr
+    assert "flat.ome.tif: no noise was found in the data: it is returned as it is" in result.stderr
+    np.testing.assert_array_equal(read(tmp_path / "clean.ome.tif")[0], flat)
+
+
 def test_quiet_says_nothing(tmp_path, tiny):
     source = save(tmp_path / "raw.ome.tif", photons(24, 40), "YX")
     result = run("denoise", source, "-o", tmp_path / "clean.ome.tif", "-w", tiny, "-q")

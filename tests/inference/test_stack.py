@@ -7,7 +7,9 @@ import zarr
 from _networks import write_tiny_weights
 from napari_denoise import Denoiser, NoiseModel
 from napari_denoise.core import samples as samples_module
+from napari_denoise.core.axes import Layout
 from napari_denoise.inference import stack as stack_module
+from napari_denoise.inference.denoiser import _choose
 from napari_denoise.inference.engine import TorchEngine
 from napari_denoise.models.catalogue import find_weights
 
@@ -282,6 +284,32 @@ def test_a_constant_image_comes_back_unchanged(gray):
     for value in (0, 100, 65535):
         image = np.full((40, 50), value, np.uint16)
         assert np.array_equal(gray(image), image)
+
+
+@pytest.mark.parametrize("shape", [(40, 50), (1, 1)])
+def test_data_without_noise_is_said_to_be_returned_as_it_is(gray, shape):
+    flat = np.full(shape, 7, np.uint16)
+    (text,) = gray.prepare(flat).warnings
+    assert text.startswith("no noise was found in the data: it is returned as it is; if there")
+    assert not gray.prepare(flat, noise=2.0).warnings
+    assert not gray.prepare(flat, noise=0.0).warnings  # nobody looked for it
+
+
+def test_channels_without_noise_are_numbered(gray):
+    stack = noisy((3, 40, 50))
+    stack[0] = stack[2] = 7
+    (text,) = gray.prepare(stack, axes="CYX").warnings
+    assert "in channels 0, 2 of 3, counted from 0: they are returned as they are" in text
+    (text,) = gray.prepare(stack, axes="CYX", noise=(3.0, 5.0, "auto")).warnings
+    assert "in channel 2 of 3, counted from 0: it is" in text
+
+
+@pytest.mark.parametrize("shape", [(24, 30), (3, 24, 30)])
+def test_gray_data_without_any_value_is_refused_and_not_taken_for_a_render(shape):
+    empty = np.full(shape, np.nan, np.float32)
+    assert _choose(empty, Layout("TYX"[-empty.ndim :], shape)) == "microscopy"
+    with pytest.raises(ValueError, match=r"only NaN or infinity .*; look at where it comes from"):
+        Denoiser.load("auto", "cpu").prepare(empty)
 
 
 def test_no_noise_and_no_strength_change_nothing(gray):

@@ -128,7 +128,7 @@ class StackJob:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the user should know about the frames done so far."""
-        found = list(self._notes)
+        found = [*self._notes, *_unnoisy(self.channels, self.settings)]
         if count := sum(self._nonfinite.values()):
             found.append(
                 f"{count} pixel{'s were' if count > 1 else ' was'} NaN or infinite: replaced by "
@@ -298,6 +298,24 @@ class StackJob:
         while tile > max(side, SMALLEST_TILE):
             tile = max(tile // 2, SMALLEST_TILE)
         return tile
+
+
+def _unnoisy(channels: tuple[Channel, ...], settings: DenoiseSettings) -> list[str]:
+    """Name the channels in which noise was looked for and none found: they stay unchanged."""
+    wanted = settings.noise if isinstance(settings.noise, tuple) else (settings.noise,)
+    looked = [wanted[i % len(wanted)] == "auto" for i in range(len(channels))]
+    clean = [i for i, c in enumerate(channels) if looked[i] and c.scale.sigma == 0]
+    if not clean:
+        return []
+    where = "the data"
+    if len(channels) > 1:
+        numbers = ", ".join(map(str, clean))
+        where = f"channel{'s' if clean[1:] else ''} {numbers} of {len(channels)}, counted from 0"
+    it = "they are" if clean[1:] else "it is"
+    return [
+        f"no noise was found in {where}: {it} returned as {it}; if there is noise, state it "
+        "(noise = its standard deviation, in the data's units)"
+    ]
 
 
 def _holds_no_value(colors: NDArray[Any]) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import struct
 import subprocess
 import sys
@@ -306,6 +307,38 @@ def test_a_tiff_whose_pages_cannot_be_found_is_said_to_be_damaged(
     assert not caplog.records  # the error says it all
 
 
+@pytest.mark.parametrize(
+    ("kind", "length", "words"),
+    [
+        ("plain", 0, "it is empty, 0 bytes"),
+        ("plain", 5, "it has 5 bytes, but tells of data up to byte 8 or further"),
+        ("plain", 20, "it has 20 bytes, but tells of data up to byte [0-9,]+ or further"),
+        ("plain", 600, "it has 600 bytes, but tells of data up to byte 4,864 or further"),
+        ("ome", 600, "it has 600 bytes, but tells of data up to byte 992 or further"),
+        ("zlib", 3000, "it has 3,000 bytes, but tells of data up to byte [0-9,]+ or further"),
+    ],
+)
+def test_what_a_cut_off_tiff_lacks_is_said_in_bytes(
+    tmp_path: Path, kind: str, length: int, words: str
+) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff_bytes(kind, path)[:length])
+    with pytest.raises(FileError, match=words) as error:
+        read(path)
+    assert not re.search(r"tifffile|TiffTag|offset|IFD|unpack|raised", str(error.value))
+
+
+def test_a_tiff_of_full_length_with_damaged_pixels_is_said_to_be_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK, compression="zlib")
+    with tifffile.TiffFile(path) as tif:
+        start = tif.pages[1].dataoffsets[0]
+    data = path.read_bytes()
+    path.write_bytes(data[: start + 5] + b"U" * 50 + data[start + 55 :])
+    with pytest.raises(FileError, match=r"some of its [0-9,]+ bytes are damaged"):
+        read(path)
+
+
 @pytest.mark.parametrize("name", ["a.tif", "a.png", "a.jpg", "a.exr", "a.npy"])
 @pytest.mark.parametrize("content", [b"", b"hello, this is not an image at all" * 9])
 def test_other_content_under_an_image_suffix_is_named(
@@ -361,7 +394,7 @@ def test_a_missing_part_of_a_multi_file_ome_tiff_is_an_error(tmp_path: Path) -> 
         '<UUID FileName="gone.ome.tif">urn:uuid:2</UUID></TiffData></Pixels></Image></OME>'
     )
     tifffile.imwrite(tmp_path / "a.ome.tif", STACK[0], description=xml, metadata=None)
-    with pytest.raises(FileError, match="not a whole TIFF"):
+    with pytest.raises(FileError, match=r"a\.ome\.tif: .*a part of it lies in 'gone\.ome\.tif'"):
         read(tmp_path / "a.ome.tif")
 
 

@@ -7,6 +7,7 @@ import resource
 import pytest
 import torch
 from _tuning import TuningBench, kept_folders
+from qtpy.QtWidgets import QWidget
 from torch import Tensor
 
 from napari_denoise.training import finetune_plan, stages
@@ -180,26 +181,19 @@ def test_weights_no_better_than_the_base_are_not_offered_at_first(tuning: Tuning
     assert [layer.name for layer in selected] == ["cells"]
 
 
-def test_the_result_is_in_sight_when_it_arrives(tuning: TuningBench):
-    tuning.viewer.window.resize(1000, 900)
+@pytest.mark.parametrize("height", [900, 640])
+def test_figures_and_verdict_are_in_sight_when_they_arrive(tuning: TuningBench, height: int):
     tuning.viewer.window.show()
+    tuning.widget.window().resize(1200, height)
     tuning.layers()
     tuning.add()
     tuning.start(steps=4)
     tuning.end()
     result = tuning.widget.watch.result
-    tuning.until(lambda: result.isVisible() and not result.table.visibleRegion().isEmpty())
-    tuning.qtbot.wait(500)
-    print(
-        "VISIBLE",
-        result.table.visibleRegion().boundingRect(),
-        result.table.rect(),
-        result.visibleRegion().boundingRect(),
-        result.rect(),
-        tuning.widget.window().size(),
-        tuning.widget.size(),
-        tuning.widget._scroll.size(),
-        tuning.widget._scroll.widget().size(),
-        tuning.widget._scroll.verticalScrollBar().value(),
-        tuning.widget._scroll.verticalScrollBar().maximum(),
-    )
+    for part in (result.table, result.verdict):
+        tuning.until(lambda part=part: whole_in_sight(part))
+    assert tuning.widget.window().height() == height
+
+
+def whole_in_sight(widget: QWidget) -> bool:
+    return widget.isVisible() and widget.visibleRegion().boundingRect() == widget.rect()

@@ -20,6 +20,7 @@ from napari_denoise.io import loaded
 from napari_denoise.io.errors import FileError
 from napari_denoise.io.loaded import Loaded, check_dtype
 from napari_denoise.io.ome import imagej_fields, ome_fields, resolution_fields
+from napari_denoise.io.tiff_damage import damaged
 
 # tifffile returns what is left of a damaged file and only logs these.
 _DAMAGE = re.compile(
@@ -91,7 +92,7 @@ def _opened(path: Path, *, multifile: bool = True) -> Iterator[Any]:
     except FileError:
         raise
     except _BROKEN as error:
-        raise _damaged(path, (*damage.reports, str(error))[0]) from error
+        raise damaged(path, "\n".join([*damage.reports, str(error)])) from error
     except OSError as error:
         raise FileError(path, f"it cannot be read ({error})", "check its permissions") from error
     finally:
@@ -99,7 +100,8 @@ def _opened(path: Path, *, multifile: bool = True) -> Iterator[Any]:
         if tif is not None and not getattr(tif, "_kept_open", False):
             tif.close()
     if damage.reports:
-        raise _damaged(path, damage.reports[0])
+        text = "\n".join(damage.reports)
+        raise damaged(path, text) from tifffile.TiffFileError(text)
 
 
 class _Damage(logging.Filter):
@@ -116,14 +118,6 @@ class _Damage(logging.Filter):
             return True
         self.reports.append(re.sub(r"^.*?>\s*", "", message))
         return False
-
-
-def _damaged(path: Path, detail: str) -> FileError:
-    return FileError(
-        path,
-        f"it is not a whole TIFF file ({detail[:160]})",
-        "it may be truncated or another format: copy or export it again",
-    )
 
 
 def _series(tif: Any, path: Path, number: int) -> Any:

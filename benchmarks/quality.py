@@ -278,6 +278,12 @@ def realism(bench: Bench) -> Iterator[Table]:
         noisy.append((np.asarray(frame), meta.axes, guides))
         cleans.append(255 * display(read(reference, sequence=False)[0]))
     yield _slider(bench, bench.render, cleans, noisy, lambda image: 255 * display(image))
+    cleans, noisy = [], []
+    for kind in bench.some(list(references.FMD)):
+        frame, clean, axes = _pair(bench.data / "microscopy/fmd", "raw", "gt", f"{kind}_1.png")
+        noisy.append((frame, axes, None))
+        cleans.append(clean)
+    yield _slider(bench, bench.microscopy, cleans, noisy, lambda image: image, "fmd")
 
 
 def _slider(
@@ -286,6 +292,7 @@ def _slider(
     cleans: list[Array],
     noisy: list[tuple[Array, str, dict[str, Array] | None]],
     shown: Callable[[Array], Array],
+    called: str = "",
     **fields: Any,
 ) -> Table:
     """Measure one kind of image; `shown` makes display values, 0..255, of results."""
@@ -301,7 +308,7 @@ def _slider(
     if stored.is_file():
         other = Denoiser.load(str(stored), denoiser.device, denoiser.precision)
         control = look(cleans, images(other))
-    return realism_table(f"realism-{name}", slider, control, bench.note(denoiser))
+    return realism_table(f"realism-{called or name}", slider, control, bench.note(denoiser))
 
 
 def stacks(bench: Bench) -> Iterator[Table]:

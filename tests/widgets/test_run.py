@@ -273,6 +273,8 @@ def test_the_realism_slider_is_there_for_weights_with_a_realistic_end(bench):
     np.testing.assert_array_equal(layer.data, expected(photo, "YXS", realism=0.6))
     assert (layer.data != expected(photo, "YXS")).any()
     assert layer.metadata[PROVENANCE]["settings"]["realism"] == 0.6
+    assert "measure on the faithful" in layer.metadata[PROVENANCE]["note"]
+    assert "realism 60%" in bench.widget.header.note.text()
     form.weights.value = "render"  # which has no such end
     assert not form.realism.native.isVisibleTo(bench.widget)
     assert not form.realism_note.isVisibleTo(bench.widget)

@@ -89,6 +89,10 @@ def _name(problems: list[ErrorDetails]) -> str:
     return str(place[0]) if part is None else f"{place[0]}.{part}"
 
 
+REALISM_NOTE = "Part of the fine texture is made up: measure on the faithful result (realism 0)."
+"""What more realism means for measurements."""
+
+
 @dataclass(frozen=True, config=STRICT)
 class DenoiseSettings(Settings):
     """How to denoise; the widget, the command line and Python all build this."""

@@ -20,7 +20,7 @@ from napari_denoise.core.intensity import (
 )
 from napari_denoise.core.noise import NoiseModel
 from napari_denoise.core.samples import color_samples
-from napari_denoise.core.settings import DenoiseSettings
+from napari_denoise.core.settings import REALISM_NOTE, DenoiseSettings
 from napari_denoise.core.tiles import Tile, Window, plan_tiles, recompute_factor
 from napari_denoise.inference.channels import Channel
 from napari_denoise.inference.engine import TorchEngine
@@ -194,7 +194,8 @@ class StackJob:
 
     def provenance(self) -> dict[str, Any]:
         """Return all that is needed to repeat this, as JSON values."""
-        return {
+        note = {"note": REALISM_NOTE} if self.settings.realism else {}
+        return note | {
             "weights": self.info.name,
             "weights_sha256": self.info.sha256,
             "settings": self.settings.to_json(),

@@ -12,7 +12,7 @@ from psygnal import Signal
 from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_denoise.core.noise import MOST_SKEWED, NoiseModel
-from napari_denoise.core.settings import ChannelNoise, DenoiseSettings
+from napari_denoise.core.settings import REALISM_NOTE, ChannelNoise, DenoiseSettings
 from napari_denoise.models.catalogue import WeightsInfo, list_weights
 from napari_denoise.widgets.guide_rows import GuideRows
 from napari_denoise.widgets.parts import (
@@ -27,7 +27,6 @@ from napari_denoise.widgets.text import card_summary, card_text
 
 TILES = ("auto", 64, 128, 256, 512, 1024)
 _HUGE = 1e12
-_INVENTS = "Part of the fine texture is made up: measure on the faithful result (0 %)."
 _UNPICKED = "Auto picks when it has measured the image."
 
 
@@ -153,7 +152,7 @@ class SettingsForm:
 
     def _warn_of_realism(self, _value: Any = None) -> None:
         invents = self._realistic and self.realism.value > 0
-        self.realism_note.say(_INVENTS if invents else "")
+        self.realism_note.say(REALISM_NOTE if invents else "")
 
     def _speed_section(self) -> None:
         body = QWidget()

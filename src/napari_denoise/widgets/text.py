@@ -88,6 +88,7 @@ def card_text(info: WeightsInfo) -> str:
     figures = "<br>".join(f"{name}: {value:g}" for name, value in card.figures.items())
     rows = (
         ("", escape(card.description)),
+        ("Realism", "faithful and realistic, and all between" if info.realistic else ""),
         ("For", f"{card.domain}, {card.channels} channel{'s' * (card.channels != 1)}"),
         ("Trained on", escape(data)),
         ("Figures", figures),
@@ -102,7 +103,9 @@ def provenance_text(note: Mapping[str, Any]) -> str:
     frames = note.get("frames")
     which = f"{len(frames)} frame{'s' * (len(frames) != 1)} " if frames else ""
     verb = f"{which}denoised" if which else "Denoised"
-    return f"{verb} with {note.get('weights', 'unknown weights')}, {when} UTC"
+    share = note.get("settings", {}).get("realism", 0)
+    realism = f", realism {share:.0%}" if share else ""
+    return f"{verb} with {note.get('weights', 'unknown weights')}{realism}, {when} UTC"
 
 
 def cost_text(tile: object, nbytes: int, factor: float, result: int) -> str:

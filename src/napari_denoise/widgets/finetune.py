@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 _WIDTH = 360
 _SETTLE_MS = 300
+_ARRIVING_MS = 500
+"""So long the page is laid out anew when the result arrives below the curves."""
 _DENOISE_DOCK = "Denoise (Denoise)"
 """What the menu calls it, so that the menu finds it open."""
 
@@ -80,9 +82,10 @@ class FineTuneWidget(DockedWidget):
         self._settle.setSingleShot(True)
         self._settle.setInterval(_SETTLE_MS)
         self._settle.timeout.connect(self._look_again)
-        self._laid_out = QTimer(self)
-        self._laid_out.setSingleShot(True)
-        self._laid_out.timeout.connect(self._reveal_result)
+        self._arriving = QTimer(self)
+        self._arriving.setSingleShot(True)
+        self._arriving.setInterval(_ARRIVING_MS)
+        self._arriving.timeout.connect(self._reveal_result)
         self._connect()
         self._do(discover, on_event=self._found)
         self.offer.show_kept(finetune_kept.unfinished())
@@ -142,6 +145,7 @@ class FineTuneWidget(DockedWidget):
     # --- wiring -------------------------------------------------------------------------
 
     def _connect(self) -> None:
+        self._scroll.verticalScrollBar().rangeChanged.connect(self._result_moved)
         self.pairs.changed.connect(self._pairs_changed)
         self.pairs.selected.connect(self._pair_selected)
         self.drawing.changed.connect(self._moved)
@@ -450,7 +454,7 @@ class FineTuneWidget(DockedWidget):
         over = self.ended is not None and not self.busy
         watching = self.busy or over
         if over and self.watch.result.isHidden():
-            self._laid_out.start()
+            self._arriving.start()
         self.setup.setVisible(not watching)
         self.watch.setVisible(watching)
         for part in (self.start, self.estimate):
@@ -460,8 +464,12 @@ class FineTuneWidget(DockedWidget):
         self.watch.result.side_by_side.text = "Hide them" if self.side.shown else "Side by side"
         self.watch.result.side_by_side.enabled = over
 
+    def _result_moved(self, *_range: int) -> None:
+        if self._arriving.isActive():
+            self._reveal_result()
+
     def _reveal_result(self) -> None:
-        """Scroll to what came out, as soon as it has its place below the curves."""
+        """Scroll to what came out, and in any case to its figures."""
         for part in (self.watch.result, self.watch.result.table):
             self._scroll.ensureWidgetVisible(part)
 
@@ -483,7 +491,7 @@ class FineTuneWidget(DockedWidget):
         if self._closed:
             return
         self._settle.stop()
-        self._laid_out.stop()
+        self._arriving.stop()
         self.watch.curves.stop()
         for emitter, callback in self._viewer_events():
             emitter.disconnect(callback)

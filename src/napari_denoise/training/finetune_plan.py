@@ -85,7 +85,7 @@ class Plan:
         total = self.settings.steps / max(self.seconds, 1e-9)
         return (
             f"{settings.steps} steps of {settings.batch} patches of {settings.patch} px in about "
-            f"{self.seconds / 60:.1f} min ({total:.1f} steps/s with validation); needs about "
+            f"{self.seconds / 60:.1f} min ({total:.1f} steps/s, measuring included); needs about "
             f"{self.memory / 2**20:.0f} MiB of {self.free_memory / 2**20:.0f} MiB free"
         )
 

@@ -104,8 +104,8 @@ class Prepared:
             said.append("nothing is held out: no figures will tell whether it helped")
         if any(frame.sigma == 0 for frame in self.material.frames):
             said.append(
-                "no noise was measured in some image, which denoising would leave as it is: give "
-                "noise, a sigma in the data's units"
+                "no noise was measured in some image, which denoising would leave as it is: leave "
+                "it out, or give its noise with --noise, a sigma in the data's units"
             )
         return (*said, *self.material.notes)
 

@@ -42,7 +42,7 @@ class Result:
     def measured(self) -> str:
         """What was measured against what, in a line."""
         extent = f" ({self.extent})" if self.extent else ""
-        return f"Held out{extent}, against {self.against}; {self.peak}"
+        return f"Measured on what was held out{extent}, against {self.against}; {self.peak}"
 
     @property
     def improved(self) -> bool | None:

@@ -115,8 +115,11 @@ class FineTuneWidget(DockedWidget):
         pages = column(both)
         pages.addWidget(self.setup)
         pages.addWidget(self.watch)
-        self.estimate = button("How long?", "Check memory and say how many steps to expect.")
-        self.start = button("Start", "Check, say what to expect, and train.")
+        self.estimate = button(
+            "How long?",
+            "Time the first steps: how many fit into the time, and is there memory for them?",
+        )
+        self.start = button("Start", "Check the pairs, say what to expect, and train.")
         self.anyway = button("Start anyway", "Begin although memory seems short.")
         self.status = Status(self.anyway)
         self._scroll = FittingScroll(both)

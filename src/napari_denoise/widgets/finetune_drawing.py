@@ -12,6 +12,7 @@ from psygnal import Signal
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QWidget
 
 from napari_denoise.training.regions import Regions, read_regions, write_regions
+from napari_denoise.widgets.docked import EXPECTED, notify
 from napari_denoise.widgets.finetune_entries import Entry
 from napari_denoise.widgets.finetune_regions import (
     COLORS,
@@ -64,8 +65,10 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
         self.set_entries([])
 
     def _build(self) -> None:
-        self.train = button("Draw: train", "Only what is drawn is trained on.")
-        self.validate = button("Draw: validate", "What is drawn is held out, to measure on.")
+        self.train = button("Draw: train on", "Only what is drawn is trained on.")
+        self.validate = button(
+            "Draw: hold out", "What is drawn is kept from training, to measure on."
+        )
         for made, kind in ((self.train, "train"), (self.validate, "validate")):
             made.native.setStyleSheet(f"QPushButton {{ border-left: 4px solid {COLORS[kind]}; }}")
         self.polygon = QCheckBox("Polygons")
@@ -76,8 +79,10 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
         self.show_parts.setToolTip(
             "Colour what is trained on (green), held out (yellow), and drawn as both (red)."
         )
-        self.save = button("Save …", "As JSON, which `napari-denoise finetune --regions` reads.")
-        self.load = button("Load …", "Regions from JSON, drawn on pairs of the same names.")
+        self.save = button(
+            "Save …", "As a file that Load and `napari-denoise finetune --regions` read."
+        )
+        self.load = button("Load …", "Draw the regions of a saved file on pairs of the same names.")
         self.note = small_print()
         rows = column(self, 6)
         rows.addLayout(row(self.train, self.validate))
@@ -186,7 +191,7 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
             entry,
             self._sight.frame(entry),
             on_event=self._show,
-            on_error=lambda error: self.said.emit("error", str(error)),
+            on_error=self._failed,
         )
 
     def _show(self, parts: Parts) -> None:
@@ -195,6 +200,11 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
         there = layer is not None and layer in self._viewer.layers
         if layer is not None and there and lies_flat(parts.entry.pair):
             self.parts.show(parts.labels, layer)
+
+    def _failed(self, error: Exception) -> None:
+        if not isinstance(error, EXPECTED):  # else nobody asked for it: the status is enough
+            notify(error)
+        self.said.emit("error", str(error))
 
     def hide_parts(self) -> None:
         """Take the coloured layer away."""

@@ -20,18 +20,18 @@ RECIPES = (
     (
         "Realistic (GAN)",
         "realistic",
-        "First as Faithful, then against a discriminator, for texture; the weights get the "
-        "realism slider's two ends.",
+        "First as Faithful, then rewarded for texture that looks real, part of which is made up; "
+        "Denoise's Realism slider goes from the one to the other.",
     ),
     (
         "ImageDenoisingGAN (2017)",
         "thomas2017",
-        "The losses of thomasjlew/ImageDenoisingGAN's recipe, from your base.",
+        "Rewards as in thomasjlew/ImageDenoisingGAN, from the weights you start from.",
     ),
     (
         "GANDenoising (2018)",
         "iteapoy2018",
-        "The losses of iteapoy/GANDenoising's recipe, from your base.",
+        "Rewards as in iteapoy/GANDenoising, from the weights you start from.",
     ),
 )
 _STEPS = "steps"
@@ -68,8 +68,17 @@ class FineTuneForm:
         self.time = mg.ComboBox(
             choices=list(_TIMES), value=5.0, tooltip="How long to train; it can be stopped early."
         )
-        self.steps = mg.SpinBox(value=500, min=1, max=10_000_000, tooltip="Steps of training.")
-        self.device = mg.ComboBox(choices=[("Auto", "auto")], value="auto", tooltip="Where.")
+        self.steps = mg.SpinBox(
+            value=500,
+            min=1,
+            max=10_000_000,
+            tooltip="How many times the weights are changed a little.",
+        )
+        self.device = mg.ComboBox(
+            choices=[("Auto", "auto")],
+            value="auto",
+            tooltip="Processor or graphics card. Auto takes the fastest.",
+        )
         for label, widget in (("Start from", self.base), ("Recipe", self.recipe)):
             self._row(label, widget, self._layout)
         self._layout.addRow(self.recipe_note)
@@ -89,9 +98,14 @@ class FineTuneForm:
         body = QWidget()
         layout = form_layout(body)
         self._advanced_layout = layout
-        self.patch = _optional((16, 32, 48, 64, 96, 128, 192, 256), "Side of a patch, pixels.")
+        self.patch = _optional(
+            (16, 32, 48, 64, 96, 128, 192, 256),
+            "Side of the squares that are cut from the images to learn from, pixels.",
+        )
         self.batch = _optional((1, 2, 4, 8, 16, 32), "Patches per step; fewer need less memory.")
-        self.rate = mg.LineEdit(value="", tooltip="Of the first stage; empty takes the recipe's.")
+        self.rate = mg.LineEdit(
+            value="", tooltip="How far a step moves the weights; less is slower and safer."
+        )
         self.rate.native.setPlaceholderText("as in the recipe, such as 3e-4")
         for label, widget in (
             ("Patch", self.patch),
@@ -100,19 +114,27 @@ class FineTuneForm:
         ):
             self._row(label, widget, layout)
         self.own_weights = mg.CheckBox(
-            value=False, text="Own loss weights", tooltip="In place of the recipe's."
+            value=False,
+            text="Own rewards",
+            tooltip="How much each of these counts, in place of what the recipe says.",
         )
         self._row("", self.own_weights, layout)
         self.terms: dict[str, mg.FloatSpinBox] = {}
         for field in fields(TermWeights):
             widget = mg.FloatSpinBox(
-                value=field.default, min=0, max=1000, step=0.01, tooltip="How much it counts."
+                value=field.default,
+                min=0,
+                max=1000,
+                step=0.01,
+                tooltip="How much it counts; 0 leaves it out.",
             )
             widget.native.setDecimals(4)
             self.terms[field.name] = widget
             self._row(field.name.replace("_", " ").capitalize(), widget, layout)
         self.own_weights.changed.connect(self._show)
-        self.section = Section("Advanced", body, "Patch, batch, learning rate, loss weights.")
+        self.section = Section(
+            "Advanced", body, "Patch, batch, learning rate, rewards; few people need them."
+        )
         return self.section
 
     def _row(self, label: str, widget: Any, layout: QFormLayout) -> None:

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_denoise.widgets.docked import notify
 from napari_denoise.widgets.finetune_entries import (
     Entry,
     Kind,
@@ -178,9 +179,13 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
                 tuple(entry.pair.name for entry in self.entries),
                 layer,
                 on_event=self._arrived,
-                on_error=lambda error: self.status.say("error", f"“{name}”: {error}"),
+                on_error=lambda error: self._failed(name, error),
             )
         )
+
+    def _failed(self, name: str, error: Exception) -> None:
+        notify(error)
+        self.status.say("error", f"“{name}”: {error}")
 
     @property
     def busy(self) -> bool:

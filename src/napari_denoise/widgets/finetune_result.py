@@ -38,7 +38,9 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
         self.verdict = Status(self.anyway)
         self.name = mg.LineEdit(value="", tooltip="Under this name they appear in Denoise.")
         self.name.native.setPlaceholderText("Name of the weights")
-        self.save = button("Save", "Save the weights with their card; Denoise offers them at once.")
+        self.save = button(
+            "Save", "Save the weights and where they come from; Denoise offers them at once."
+        )
         self.use = button("Use in Denoise", "Opens Denoise with these weights chosen.")
         self.side_by_side = button(
             "Side by side", "Show noisy, base, fine-tuned and clean of a held-out part in a grid."
@@ -59,7 +61,7 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
         self.side_by_side.enabled = result is not None and bool(result.rows)
         if result is None:
             self.verdict.say(
-                "warning", "There are no weights yet: let it train to its first validation."
+                "warning", "There are no weights yet: let it train until the first figures appear."
             )
             return
         if not self.name.value:

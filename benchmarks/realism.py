@@ -86,7 +86,7 @@ def realism_table(
     slider
         Realism -> what was measured there.
     control
-        What weights do that were trained on for as many steps with pixel and feature loss alone.
+        What weights do that were trained on with pixel and feature loss alone.
     note
         What the figures depend on.
     """

@@ -49,6 +49,9 @@ RENDERS: dict[str, tuple[float, float, float, float]] = {
     "OIDN 2.5 on tone-mapped input": (27.46, 30.20, 32.32, 33.83),
 }
 
+OIDN_WALL = 0.80
+"""OIDN 2.5, HDR colour, two threads of the same kind of CPU: wall seconds per megapixel."""
+
 FINETUNE_FMD = 37.0
 """Bar for fine-tuning on two half frames of FMD wide-field."""
 FINETUNE_FFDNET = 35.40

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks import references
 from benchmarks.tables import Table, add_options, environment, pick, show
 from benchmarks.tiling import NOISE, run, simulate
 from benchmarks.timing import Timing, alternate
@@ -41,6 +42,7 @@ class Options:
     """What is measured, and how long it may take."""
 
     weights: str
+    weights_render: str
     size: int
     rounds: int
     threads: int
@@ -82,7 +84,7 @@ class PlainNetwork(nn.Module):
 def networks() -> dict[str, tuple[nn.Module, int]]:
     """Name the networks to compare, with their image channels."""
     found: dict[str, tuple[nn.Module, int]] = {}
-    for name in ("microscopy", "photo"):
+    for name in ("microscopy", "photo", "render"):
         recipe = tomllib.loads((RECIPES / f"{name}.toml").read_text(encoding="utf-8"))
         channels = recipe["config"]["channels"]
         found[f"{name}"] = build(recipe["architecture"], recipe["config"]), channels
@@ -134,6 +136,35 @@ def network_times(options: Options) -> Iterator[Table]:
         f"{options.size} pixels, {options.rounds} rounds by turns; medians, quartiles in brackets."
     )
     yield Table("speed", header, tuple(rows), (about, environment()))
+
+
+def render(options: Options) -> Iterator[Table]:
+    """Time a frame of a renderer, radiance to radiance, on two threads, beside OIDN."""
+    torch.set_num_threads(2)
+    rng = np.random.default_rng(0)
+    shape = (options.size, options.size, 3)
+    frame, albedo, normal = (rng.gamma(2, 0.1, shape).astype(np.float32) for _ in range(3))
+    denoiser = Denoiser.load(options.weights_render, "cpu", "float32")
+    guides = {"albedo": albedo, "normal": normal}
+    cases = {"colour only": None, "with albedo and normal": guides}
+    variants: dict[str, Callable[[], object]] = {}
+    for name, features in cases.items():
+        job = denoiser.prepare(frame, "YXS", features)
+        variants[f"{name}, denoised"] = lambda job=job: run(job)
+        variants[f"{name}, and measured"] = lambda features=features: run(
+            denoiser.prepare(frame, "YXS", features)
+        )
+    timings = alternate(variants, options.rounds)
+    torch.set_num_threads(options.threads)
+    share = options.size**2 / 1e6
+    rows = [(n, f"{t.wall_median / share:.2f}", t.describe(share)) for n, t in timings.items()]
+    rows.append(("OIDN 2.5, colour only, denoised", f"{references.OIDN_WALL:.2f}", ""))
+    header = ("render, two threads", "wall s per megapixel", "CPU s per megapixel")
+    about = (
+        f"{options.size} x {options.size} pixels, linear HDR, {options.rounds} rounds by turns. "
+        "Measured: exposure and noise too. OIDN's row was taken at another time."
+    )
+    yield Table("speed-render", header, tuple(rows), (about, environment()))
 
 
 def threads(options: Options) -> Iterator[Table]:
@@ -227,6 +258,7 @@ def _ratio(timing: Timing, other: Timing) -> str:
 
 SECTIONS: dict[str, Callable[[Options], Iterator[Table]]] = {
     "networks": network_times,
+    "render": render,
     "parts": whole_call,
     "threads": threads,
 }
@@ -236,6 +268,7 @@ def main(argv: list[str] | None = None) -> None:
     """Print the tables, and fill a document with them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights-microscopy", default="microscopy", help="name or path")
+    parser.add_argument("--weights-render", default="render", help="name or path")
     parser.add_argument("--size", type=int, default=512, help="rows and columns of the image")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch")
@@ -247,7 +280,8 @@ def main(argv: list[str] | None = None) -> None:
         return
     sections = pick(parser, chosen.only, SECTIONS)
     torch.set_num_threads(chosen.threads)
-    options = Options(chosen.weights_microscopy, chosen.size, chosen.rounds, chosen.threads)
+    weights = chosen.weights_microscopy, chosen.weights_render
+    options = Options(*weights, chosen.size, chosen.rounds, chosen.threads)
     show((table for section in sections for table in section(options)), chosen.markdown)
 
 

@@ -135,7 +135,7 @@ def test_tiles_agree_in_the_tiling_benchmark(
 
 
 def test_speed_compares_with_plain_networks(capsys: pytest.CaptureFixture[str]) -> None:
-    speed.main(["--only=networks", "--size=16", "--rounds=1"])
+    speed.main(["--only=networks,render", "--size=16", "--rounds=1"])
     assert "| plain gray, 15 x 64 | 0.49 M |" in capsys.readouterr().out
 
 

@@ -200,6 +200,32 @@ def fmd(bench: Bench) -> Iterator[Table]:
     yield microscopy_table("fmd-fidelity", fidelity)
 
 
+def temporal(bench: Bench) -> Iterator[Table]:
+    """Measure how still four frames of an unmoving specimen stay: a result that boils does not."""
+    rows = []
+    for name in bench.some(list(references.FMD)):
+        folder = bench.data / "microscopy/fmd/raw"
+        noisy = np.stack(
+            [np.asarray(read(folder / f"{name}_{i}.png", sequence=False)[0]) for i in range(1, 5)]
+        )
+        output, _ = denoise(bench.microscopy, noisy, "TYX", noise="auto")
+        before, after, peer = _unrest(noisy), _unrest(output), references.FMD_UNREST[name]
+        rows.append((name, f"{before:.2f}", f"{after:.2f}", f"{peer:.2f}", f"{after / before:.2f}"))
+    header = (
+        "temporal standard deviation",
+        "noisy",
+        "**this**",
+        "Anscombe + BM3D",
+        "this over noisy",
+    )
+    yield Table("temporal", header, tuple(rows), (bench.note(bench.microscopy),))
+
+
+def _unrest(frames: Array) -> float:
+    """Standard deviation over time, mean over the pixels, in levels."""
+    return float(np.std(frames.astype(np.float64), axis=0, ddof=1).mean())
+
+
 def w2s(bench: Bench) -> Iterator[Table]:
     """Real wide-field images; clean matched to noisy by least squares."""
     rows, fidelity, scores = [], [], []
@@ -361,6 +387,7 @@ SECTIONS: dict[str, Callable[[Bench], Iterator[Table]]] = {
     "kodak": kodak,
     "set12": set12,
     "fmd": fmd,
+    "temporal": temporal,
     "w2s": w2s,
     "simulated": simulated,
     "renders": renders,

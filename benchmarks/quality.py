@@ -222,7 +222,7 @@ def temporal(bench: Bench) -> Iterator[Table]:
 
 
 def _unrest(frames: Array) -> float:
-    """Standard deviation over time, mean over the pixels, in levels."""
+    """Return the standard deviation over time, mean over the pixels, in levels."""
     return float(np.std(frames.astype(np.float64), axis=0, ddof=1).mean())
 
 

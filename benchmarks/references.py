@@ -33,6 +33,16 @@ FMD: dict[str, tuple[float, float]] = {
 }
 """Generalised Anscombe + FFDNet with the usual noise estimate; a U-Net trained on FMD."""
 
+FMD_UNREST = {
+    "Confocal_BPAE_B": 1.09,
+    "Confocal_FISH": 2.38,
+    "TwoPhoton_BPAE_G": 3.48,
+    "TwoPhoton_MICE": 2.35,
+    "WideField_BPAE_B": 7.75,
+}
+"""Temporal standard deviation of four frames after Anscombe + BM3D (the package bm3d 4.0.3, told
+this project's noise estimate; inverse after Makitalo and Foi 2013), mean over the pixels."""
+
 W2S_IMAGES = ("001_0", "010_1", "019_2", "029_0", "038_1")
 W2S: dict[str, float] = {
     "Anscombe + FFDNet": 34.70,

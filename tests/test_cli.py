@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from napari_denoise.io.atomic import replacing
 from napari_denoise.io.metadata import ImageMeta
 from napari_denoise.io.readers import read
 from napari_denoise.io.writers import write
+from napari_denoise.training.logs import RunLog
 
 COMMAND = [sys.executable, "-m", "napari_denoise.cli"]
 
@@ -145,7 +147,7 @@ def test_a_failed_file_is_one_line_and_the_others_go_on(tmp_path, tiny):
     assert len(lines) == 2
     assert lines[0].startswith("error: ")
     assert "b.ome.tif" in lines[0]
-    assert lines[1] == "1 of 3 files failed"
+    assert lines[1] == "1 of 3 inputs failed"
     done = [n for n in visible_and_hidden(tmp_path / "out") if n.endswith(".tif")]
     assert done == ["a.ome.tif", "c.ome.tif"]
 
@@ -153,16 +155,19 @@ def test_a_failed_file_is_one_line_and_the_others_go_on(tmp_path, tiny):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--mapping", "cubic"], "mapping = 'cubic'"),
-        (["--tile", "8"], "tile"),
-        (["--strength", "2"], "strength = 2.0"),
-        (["--noise", "-3"], "noise '-3': sigma -3.0 must be 0 or more"),
+        (["--mapping", "cubic"], "--mapping cubic: expected auto, affine, anscombe or log"),
+        (["--tile", "8"], "--tile 8: expected auto, or a whole number of pixels, 16 or more"),
+        (["--strength", "7"], "--strength 7: expected a number from 0 (changes nothing) to 1"),
+        (["--realism", "-1"], "--realism -1: expected a number from 0 (faithful"),
+        (["--noise", "-3"], "noise '-3': a standard deviation (sigma) of -3.0; expected"),
+        (["--noise", "1e40"], "--noise 1e+40: expected 'auto', or "),
+        (["--noise", "gain=-1"], "--noise: gain -1.0 of the noise: expected 0 to "),
         (["--noise", "gian=3"], "a noise model has no 'gian'; it has gain, offset"),
         (["--noise", "3,5"], "noise gives 2 values but the data has 1 channels"),
         (["--axes", "TYX"], "axes 'TYX' name 3 axes but the data has 2 dimensions"),
         (["--axes", "QX"], "axes 'QX' hold ['Q']"),
         (["--device", "abacus"], "device 'abacus' is not available"),
-        (["--intensity-range", "9", "3"], "expected finite low < high"),
+        (["--intensity-range", "9", "3"], "--intensity-range 9 3: expected two numbers, LOW"),
         (["--realism", "1"], "have no realistic end"),
         (["-w", "nothing"], "no weights are called 'nothing'"),
     ],
@@ -173,8 +178,17 @@ def test_bad_options_are_one_message_and_code_2(tmp_path, tiny, options, message
     result = run("denoise", source, "-o", target, "-w", tiny, *options)
     assert result.exit_code == 2
     assert message in result.stderr
+    assert "Input should" not in result.stderr
     assert "Traceback" not in result.output
     assert not target.exists()
+
+
+def test_every_bad_option_has_its_line(tmp_path, tiny):
+    source = save(tmp_path / "raw.ome.tif", photons(24, 40), "YX")
+    bad = ("--strength", "7", "--tile", "3")
+    result = run("denoise", source, "-o", tmp_path / "x.ome.tif", "-w", tiny, *bad)
+    lines = result.stderr.strip().splitlines()
+    assert [line.split(":")[-2].strip() for line in lines] == ["--strength 7", "--tile 3"]
 
 
 def test_bad_input_is_one_message_and_code_2(tmp_path, tiny):
@@ -190,6 +204,47 @@ def test_bad_input_is_one_message_and_code_2(tmp_path, tiny):
         assert len(result.stderr.strip().splitlines()) == 1
         assert source.name in result.stderr
         assert message in result.stderr
+
+
+def test_a_missing_input_is_one_line_and_the_others_go_on(tmp_path, tiny):
+    there = save(tmp_path / "raw/a.ome.tif", photons(24, 40), "YX")
+    gone = tmp_path / "raw/gone.ome.tif"
+    out = ("-o", tmp_path / "out", "-w", tiny)
+    result = run("denoise", gone, there, *out)
+    assert result.exit_code == 1
+    first, last = result.stderr.strip().splitlines()
+    assert first.startswith("error: ") and "gone.ome.tif: there is no such file" in first
+    assert last == "1 of 2 inputs failed"
+    assert "a.ome.tif -> " in result.stdout
+    assert "a.ome.tif" in visible_and_hidden(tmp_path / "out")
+
+
+def test_no_input_at_all_or_a_stack_with_a_gap_is_code_2(tmp_path, tiny):
+    there = save(tmp_path / "raw/a.ome.tif", photons(24, 40), "YX")
+    gone = [tmp_path / "raw/b.ome.tif", tmp_path / "raw/c.ome.tif"]
+    out = ("-o", tmp_path / "out", "-w", tiny)
+    for arguments in (gone, [there, gone[0], "--sequence"]):
+        result = run("denoise", *arguments, *out)
+        assert result.exit_code == 2
+        assert "b.ome.tif: there is no such file or folder; check the spelling" in result.stderr
+        assert not (tmp_path / "out").exists()
+
+
+def test_frames_that_were_written_are_named(tmp_path, tiny):
+    np.save(tmp_path / "raw.npy", photons(3, 24, 40))
+    result = run("denoise", tmp_path / "raw.npy", "-o", tmp_path / "clean.png", "-w", tiny)
+    assert result.exit_code == 0, result.output
+    assert "clean_0000.png to clean_0002.png: 3 frames" in result.stdout
+
+
+def test_a_gain_without_an_offset_says_which_one_is_assumed(tmp_path, tiny):
+    source = save(tmp_path / "raw.ome.tif", photons(24, 40), "YX")
+    arguments = ("denoise", source, "-o", tmp_path / "clean.ome.tif", "-w", tiny, "--overwrite")
+    result = run(*arguments, "--noise", "gain=2")
+    assert result.exit_code == 0, result.output
+    assert "warning: --noise gain=2: no offset is given, so 0 is assumed" in result.stderr
+    for noise in ("gain=2,offset=0", "read_noise=2", "12.5", "auto"):
+        assert "offset is given" not in run(*arguments, "--noise", noise).stderr
 
 
 def test_debug_shows_where_it_failed(tmp_path, tiny):
@@ -282,7 +337,7 @@ def test_noise_is_written_as_people_and_programs_would(text, value):
         ("gain=1/2", r"gain is \(1.0, 2.0\); expected a number"),
         ('[1, {"sigma": 2}]', "has no 'sigma'; it has gain, offset"),
         ("{}", "a noise model is empty"),
-        ("[]", "is empty; expected auto, a sigma"),
+        ("[]", "is empty; expected auto, a standard deviation"),
         ("[true]", "True is not understood"),
         ('{"gain": 1', "is not valid JSON"),
     ],
@@ -435,11 +490,23 @@ def test_info_of_data_without_values_says_so(tmp_path):
     assert "not measured: only NaN or infinity" in shown.stdout
     assert "empty.ome.tif: the frames looked at hold only NaN or infinity" in shown.stderr
     (entry,) = json.loads(run("info", empty, "--json").stdout)
-    assert entry["noise"] == [{"text": "not measured: only NaN or infinity", "finite": False}]
+    (noise,) = entry["noise"]
+    assert (noise["text"], noise["finite"]) == ("not measured: only NaN or infinity", False)
+    assert noise["gain"] is None
     stack[:, 1] = photons(3, 24, 40)
     half = run("info", save(tmp_path / "half.ome.tif", stack, "TCYX"), "--json")
     assert "half.ome.tif: in 1 of 2 channels the frames" in half.stderr
     assert [channel["finite"] for channel in json.loads(half.stdout)[0]["noise"]] == [False, True]
+
+
+def test_info_in_json_has_the_same_keys_for_any_input(tmp_path):
+    save(tmp_path / "a/full.ome.tif", photons(3, 24, 40), "TYX")
+    save(tmp_path / "a/nan.ome.tif", np.full((24, 40), np.nan, np.float32), "YX")
+    save(tmp_path / "a/flat.npy", np.ones((24, 40), np.uint8), "YX")
+    flat, full, nan = json.loads(run("info", tmp_path / "a", "--json").stdout)
+    assert list(flat) == list(full) == list(nan)
+    assert list(flat["noise"][0]) == list(full["noise"][0]) == list(nan["noise"][0])
+    assert flat["noise"][0]["text"] == "none was found: denoising returns it as it is"
 
 
 def test_info_in_json_is_clean_of_what_libraries_print(tmp_path):
@@ -474,6 +541,18 @@ def test_weights_show_prints_the_card_and_the_hash(tiny):
     assert entry["card"]["noise_range"] == [0.0, 0.35]
 
 
+def test_weights_show_is_read_by_people(tiny):
+    shown = run("weights", "show", "microscopy").stdout
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert lines[0] == "microscopy: Microscopy and other single-channel images"
+    assert "made for microscopy, one channel" in lines
+    assert "results faithful (--realism 0) and realistic (--realism 1)" in lines
+    assert any(line.startswith("distortion: steps 83500; ") for line in lines)
+    assert not any(sign in shown for sign in "{}[]'")
+    assert "learning_rate" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
 def test_weights_show_of_another_file_is_code_2(tmp_path):
     (tmp_path / "x.safetensors").write_bytes(b"no weights")
     result = run("weights", "show", tmp_path / "x.safetensors")
@@ -497,6 +576,24 @@ def test_metrics_of_integers_use_the_range_of_the_type(tmp_path):
     shown = run("metrics", a, b, "--data-range", 500)
     assert f"{20 * np.log10(500 / 2):.2f}" in shown.stdout
     assert "data range 500 (given)" in shown.stdout
+
+
+@pytest.mark.parametrize(("bits", "lower"), [(12, 24.1), (14, 12.0)])
+def test_metrics_of_few_bits_in_many_say_which_range_to_pass(tmp_path, bits, lower):
+    truth = photons(24, 40)
+    truth[3, 4] = 2**bits - 1
+    a = save(tmp_path / "truth.ome.tif", truth, "YX")
+    b = save(tmp_path / "noisy.ome.tif", truth + 1, "YX")
+    result = run("metrics", a, b)
+    assert "data range 65535 (that of uint16)" in result.stdout
+    words = f"if the camera has {bits} bits, pass --data-range {2**bits - 1}"
+    assert f"{words} (PSNR is then {lower} dB lower)" in result.stderr
+    assert run("metrics", a, b, "--data-range", 2**bits - 1).stderr == ""
+    as_json = run("metrics", a, b, "--json")
+    assert "hint" not in json.loads(as_json.stdout)
+    truth[3, 4] = 2**14
+    full = save(tmp_path / "full.ome.tif", truth, "YX")
+    assert run("metrics", full, b).stderr == ""
 
 
 def test_metrics_of_linear_light_add_relmse_and_a_tone_mapped_form(tmp_path):
@@ -613,6 +710,32 @@ def test_a_run_is_never_overwritten_and_goes_on_with_resume(training):
     assert "a network cannot change on the way" in other.stderr
 
 
+@pytest.mark.parametrize(
+    ("saved", "words"),
+    [
+        (100, r"stopped after 2 of 6 steps, before the first checkpoint \(there is one every 100"),
+        (1, "the checkpoint holds step 3 of 6; --resume goes on there"),
+    ],
+)
+def test_an_interrupted_training_says_what_is_kept(training, monkeypatch, saved, words):
+    recipe = RECIPE.replace("save_every = 3", f"save_every = {saved}")
+    (training / "small.toml").write_text(recipe)
+
+    def interrupted(log, report, add=RunLog.add):
+        add(log, report)
+        if report.step == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunLog, "add", interrupted)
+    result = train(training, "--data", training / "photos")
+    assert result.exit_code == 130
+    assert re.search(words, result.stderr)
+    assert ("nothing was kept" in result.stderr) is (saved == 100)
+    monkeypatch.undo()
+    again = ["--resume"] if saved == 1 else []
+    assert train(training, "--data", training / "photos", *again).exit_code == 0
+
+
 def test_export_writes_weights_of_the_checkpoint_without_training(training):
     assert train(training, "--export").exit_code == 2
     assert train(training, "--data", training / "photos").exit_code == 0
@@ -625,8 +748,8 @@ def test_export_writes_weights_of_the_checkpoint_without_training(training):
 def test_a_bad_recipe_names_the_file_and_the_field(training):
     recipe = training / "small.toml"
     for text, message in [
-        (RECIPE.replace("steps = 6", "steps = 0"), "distortion.steps = 0"),
-        (RECIPE.replace("batch = 2", "bach = 2"), "bach"),
+        (RECIPE.replace("steps = 6", "steps = 0"), "distortion.steps = 0: expected more than 0"),
+        (RECIPE.replace("batch = 2", "bach = 2"), "bach: there is no such setting"),
         ("name = ", "not a TOML file"),
         (RECIPE.replace("patch = 16", "patch = 64"), "2 of 2 images are smaller than the patch"),
     ]:

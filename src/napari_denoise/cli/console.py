@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from napari_denoise.cli.plain import plain
 from napari_denoise.io.errors import FileExists
 
 FAILED, UNUSABLE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
@@ -67,7 +68,7 @@ def fail(message: str, code: int) -> NoReturn:
 
 def summary(error: BaseException) -> str:
     """Say an error in words; one that was not foreseen carries its type."""
-    text = str(error).strip()
+    text = plain(str(error).strip())
     if isinstance(error, FileExists):
         text = text.replace("overwrite=True", "--overwrite")
     if isinstance(error, (ValueError, MemoryError, ArithmeticError, OSError)) and text:

@@ -18,16 +18,19 @@ from napari_denoise.cli.console import (
     summary,
     warn,
 )
+from napari_denoise.cli.plain import as_options
 from napari_denoise.cli.progress import FileProgress
 
 if TYPE_CHECKING:
     from napari_denoise.batch import Done, Failed, Task
     from napari_denoise.core.settings import DenoiseSettings
+    from napari_denoise.io.errors import FileError
 
 _HOW, _DATA, _FILES = "How to denoise", "What the data is", "Files"
 _NOISE = (
-    "auto estimates it. Else a sigma in the data's own units (12.5), a model "
-    "(gain=2,offset=100,read_noise=3), or one per channel (3,5,auto; models apart by ;)."
+    "auto measures it. Else its standard deviation (sigma) in the data's own units: 12.5; or the "
+    "camera's values: gain=2,offset=100,read_noise=3; or one per channel: 3,5,auto (camera's "
+    "values apart by ;)."
 )
 
 
@@ -60,7 +63,8 @@ def denoise(
     mapping: Annotated[
         str,
         typer.Option(
-            help="Intensity mapping: auto, affine, anscombe (photon noise), log (HDR).",
+            help="How intensities are brought to what the network knows: auto, affine (noise "
+            "equal everywhere), anscombe (photon noise), log (linear HDR).",
             rich_help_panel=_HOW,
         ),
     ] = "auto",
@@ -125,16 +129,18 @@ def denoise(
 
     `napari-denoise denoise "shot_####.exr" -o clean/ --device cuda`
 
-    A file that fails is reported and the others go on (exit code 1). Bad options or input
-    end with 2, Ctrl+C with 130. A result appears only when it is complete.
+    A file that fails or is missing is reported and the others go on (exit code 1). Bad
+    options, or no input at all, end with 2, Ctrl+C with 130. A result appears only when it is
+    complete.
     """
     with reporting(debug):
         from napari_denoise.batch import check_outputs, plan
-        from napari_denoise.cli.options import parse_noise, parse_tile
+        from napari_denoise.cli.options import assumed_offset, parse_noise, parse_tile
 
+        given = parse_noise(noise)
         settings = _settings(
             weights=weights,
-            noise=parse_noise(noise),
+            noise=given,
             strength=strength,
             realism=realism,
             mapping=mapping,
@@ -144,9 +150,17 @@ def denoise(
             precision=precision,
             engine=engine,
         )
-        tasks = plan(inputs, output, sequence=sequence, suffix=suffix, file_format=file_format)
+        found, missing = _split(inputs, whole=bool(sequence))
+        tasks = plan(found, output, sequence=sequence, suffix=suffix, file_format=file_format)
         check_outputs(tasks, overwrite=overwrite)
-        code = _run(tasks, settings, axes, overwrite, quiet, debug)
+        for error in missing:
+            say("error", "bold red", summary(error))
+        if assumed_offset(given) and not quiet:
+            warn(
+                f"--noise {noise}: no offset is given, so 0 is assumed; where the camera adds a "
+                "constant (the mean of a dark image), give it: gain=2,offset=100"
+            )
+        code = _run(tasks, settings, axes, overwrite, quiet, debug, len(missing))
     raise typer.Exit(code)
 
 
@@ -155,10 +169,36 @@ def _settings(**values: Any) -> DenoiseSettings:
     from napari_denoise.core.settings import DenoiseSettings
     from napari_denoise.models.catalogue import find_weights
 
-    settings = DenoiseSettings.parse(values)
+    try:
+        settings = DenoiseSettings.parse(values)
+    except ValueError as error:
+        raise ValueError(as_options(error, values)) from error
     if settings.weights != "auto":
         find_weights(settings.weights)
     return settings
+
+
+def _split(inputs: list[str], whole: bool) -> tuple[list[str], list[FileError]]:
+    """Tell inputs that are there from missing ones; a stack named as a whole needs all.
+
+    Raises
+    ------
+    ValueError
+        None is there.
+    """
+    from napari_denoise.batch import find_inputs
+    from napari_denoise.io.errors import FileError
+
+    found, missing = list[str](), list[FileError]()
+    for given in inputs:
+        try:
+            find_inputs([given], sequence=False)
+            found.append(given)
+        except FileError as error:
+            missing.append(error)
+    if missing and (whole or not found):
+        raise ValueError("\n".join(map(str, missing))) from missing[0]
+    return found, missing
 
 
 def _run(
@@ -168,8 +208,9 @@ def _run(
     overwrite: bool,
     quiet: bool,
     debug: bool,
+    missing: int = 0,
 ) -> int:
-    """Denoise, show, and return the exit code."""
+    """Denoise, show, and return the exit code; inputs that are missing count as failed."""
     failures: list[Failed] = []
     with err().status("Loading PyTorch ..."):
         from napari_denoise.batch import Failed, denoise_all
@@ -187,11 +228,12 @@ def _run(
                 failures.append(result)
             elif not quiet:
                 _report(result, bars)
-    if failures and len(tasks) > 1:
-        err().print(f"{len(failures)} of {len(tasks)} files failed")
-    if not failures:
+    failed, total = len(failures) + missing, len(tasks) + missing
+    if failed and total > 1:
+        err().print(f"{failed} of {total} inputs failed")
+    if not failed:
         return 0
-    return UNUSABLE if len(tasks) == 1 and failures[0].unusable else FAILED
+    return UNUSABLE if total == 1 and failures[0].unusable else FAILED
 
 
 def _report_failure(failed: Failed, bars: FileProgress, raise_it: bool) -> None:
@@ -208,7 +250,9 @@ def _report(done: Done, bars: FileProgress) -> None:
         warn(text, bars.console)
     frames = "1 frame" if done.frames == 1 else f"{done.frames} frames"
     noise = "; ".join(dict.fromkeys(done.noise))
+    images = [file for file in done.files if file.suffix != ".json"]
+    target = f"{images[0]} to {images[-1].name}" if images[1:] else images[0]
     bars.line(
-        f"{done.task.name} -> {done.task.target}: {frames} in {done.seconds:.1f} s, "
+        f"{done.task.name} -> {target}: {frames} in {done.seconds:.1f} s, "
         f"weights {done.weights}, noise: {noise}"
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 _NOTHING = "not measured: only NaN or infinity"
+_WITHOUT = "none was found: denoising returns it as it is"
 
 
 def info(
@@ -28,7 +29,8 @@ def info(
 ) -> None:
     """Show shape, axes, scale and noise of a file, and the weights it would get.
 
-    A folder or wildcard with several inputs shows each. JSON output is always a list.
+    A folder or wildcard with several inputs shows each. JSON is always a list of objects that
+    all have the same keys; what is unknown is null.
     """
     with reporting(debug):
         from napari_denoise.batch import find_inputs
@@ -99,16 +101,21 @@ def _sequence(source: Sequence) -> dict[str, Any] | None:
 
 def _noise(array: Any, layout: Layout) -> list[dict[str, Any]]:
     """Estimate each channel's noise from the frames that the engine would look at."""
+    from dataclasses import fields
+
+    from napari_denoise.core.noise import NoiseModel
     from napari_denoise.core.samples import Samples
 
     channels = []
     for channel in range(layout.size("C")):
         samples = Samples(array, layout, channel)
         if samples.extent is None:
-            channels.append({"text": _NOTHING, "finite": False})
+            none = dict.fromkeys(field.name for field in fields(NoiseModel))
+            channels.append({"text": _NOTHING, "finite": False, **none})
         else:
             model = samples.noise()
-            channels.append({"text": model.describe(), "finite": True, **vars(model)})
+            text = _WITHOUT if model == NoiseModel() else model.describe()
+            channels.append({"text": text, "finite": True, **vars(model)})
     return channels
 
 
@@ -123,12 +130,13 @@ def _warn_of_nothing(source: Sequence, noise: list[dict[str, Any]]) -> None:
 
 
 def _readable(entry: dict[str, Any]) -> dict[str, Any]:
+    measured = any(model["finite"] for model in entry["noise"])
     names = entry["channels"] or [f"channel {i}" for i in range(len(entry["noise"]))]
     noise = [model["text"] for model in entry["noise"]]
     if len(noise) > 1:
         noise = [f"{name}: {text}" for name, text in zip(names, noise, strict=False)]
-    if entry["linear_light"]:
-        noise.append("(grows with the signal in path-traced light: judged after the logarithm)")
+    if entry["linear_light"] and measured:
+        noise.append("(grows with brightness in path-traced light: measured anew when denoising)")
     sizes = ", ".join(f"{a} {n}" for a, n in zip(entry["axes"], entry["shape"], strict=True))
     return {
         "path": entry["path"],
@@ -139,7 +147,7 @@ def _readable(entry: dict[str, Any]) -> dict[str, Any]:
         "layers": ", ".join(entry["layers"]) or None,
         "sequence": _sequence_text(entry),
         "noise": "\n".join(noise),
-        "weights": _weights_text(entry["weights"]),
+        "weights": _weights_text(entry["weights"]) if measured else "none: it has no values",
         "denoised": _denoised_text(entry["denoised"]),
     }
 

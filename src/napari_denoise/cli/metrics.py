@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_denoise.cli.console import Debug, Json, out, print_json, reporting
+from napari_denoise.cli.console import Debug, Json, out, print_json, reporting, warn
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from napari_denoise.core.axes import Layout
+
+
+_CAMERA_BITS = (8, 12, 14, 16, 24, 32, 64)
+"""Of cameras and of integer types."""
 
 
 def metrics(
@@ -43,10 +47,13 @@ def metrics(
     """
     with reporting(debug):
         result = compare_files(reference, image, data_range, axes, tone_map)
+        hint = result.pop("hint")
         if as_json:
             print_json(result)
         else:
             _print(result)
+        if hint:
+            warn(hint)
 
 
 def compare_files(
@@ -60,7 +67,8 @@ def compare_files(
 
     Returns
     -------
-    Data range and where it is from, the rows, and their mean, as JSON values.
+    Data range and where it is from, the rows, their mean, and a hint where the range looks
+    too wide ("" otherwise), as JSON values.
 
     Raises
     ------
@@ -88,9 +96,31 @@ def compare_files(
         peak, origin = 1.0, "tone-mapped: clip(x, 0, 1) ^ (1 / 2.2)"
     else:
         peak, origin = choose_range(truth, layout, data_range)
+    hint = "" if tone_map or data_range is not None else _too_wide(truth, layout, peak)
     rows = list(compare(truth, other, layout, peak, hdr))
     means = {k: _mean([row[k] for row in rows]) for k in rows[0] if k != "frame"}
-    return {"data_range": peak, "data_range_from": origin, "frames": rows, "mean": means}
+    figures = {"frames": rows, "mean": means}
+    return {"data_range": peak, "data_range_from": origin, **figures, "hint": hint}
+
+
+def _too_wide(truth: Any, layout: Layout, peak: float) -> str:
+    """Say how much higher PSNR is where a camera of few bits fills a small part of a type."""
+    import numpy as np
+
+    dtype = np.dtype(truth.dtype)
+    if dtype.kind not in "iu" or dtype.itemsize == 1:
+        return ""
+    frames = [np.asarray(truth[index]) for index in layout.frames]
+    most = max(int(frame.max()) for frame in frames)
+    if most <= 0 or most > np.iinfo(dtype).max // 4:
+        return ""
+    likely = 2 ** next(bits for bits in _CAMERA_BITS if 2**bits > most) - 1
+    lower = 20 * math.log10(peak / likely)
+    return (
+        f"the brightest pixel of the reference is {most}, far below the range {peak:.10g} of "
+        f"{dtype}, so that PSNR looks too high: if the camera has {likely.bit_length()} bits, pass "
+        f"--data-range {likely} (PSNR is then {lower:.1f} dB lower)"
+    )
 
 
 def _check_types(truth: Any, other: Any, reference: str, image: str) -> None:
@@ -192,7 +222,7 @@ def _print(result: dict[str, Any]) -> None:
         table.add_section()
     table.add_row("mean", *(_figure(n, result["mean"][n]) for n in shown), style="bold")
     out().print(table)
-    out().print(f"data range {result['data_range']:g} ({result['data_range_from']})")
+    out().print(f"data range {result['data_range']:.10g} ({result['data_range_from']})")
 
 
 def _figure(name: str, value: float | None) -> str:

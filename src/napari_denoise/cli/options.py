@@ -12,8 +12,8 @@ from napari_denoise.core.noise import NoiseModel
 
 _FIELDS = [field.name for field in fields(NoiseModel)]
 NOISE_HELP = (
-    "auto, a sigma in the data's own units, or a model gain=2,offset=100,read_noise=3. "
-    "One per channel: 3,5,auto (models apart by ;)."
+    "auto, a standard deviation (sigma) in the data's own units, or the camera's values "
+    "gain=2,offset=100,read_noise=3. One per channel: 3,5,auto (camera's values apart by ;)."
 )
 
 
@@ -41,6 +41,13 @@ def parse_noise(text: str) -> Any:
     apart = ";" if ";" in stripped or "=" in stripped else ","
     values = tuple(_entry(part.strip(), text) for part in stripped.split(apart))
     return values[0] if len(values) == 1 else values
+
+
+def assumed_offset(noise: Any) -> bool:
+    """Tell whether a model has a gain but leaves the offset to be taken as 0."""
+    entries = noise if isinstance(noise, tuple) else (noise,)
+    models = [entry for entry in entries if isinstance(entry, dict)]
+    return any(model.get("gain") and "offset" not in model for model in models)
 
 
 def parse_tile(text: str) -> Any:
@@ -87,7 +94,9 @@ def _checked(entry: Any, whole: str) -> Any:
         raise ValueError(f"noise {whole!r}: {entry!r} is not understood; expected {NOISE_HELP}")
     if math.isfinite(entry) and entry >= 0:
         return float(entry)
-    raise ValueError(f"noise {whole!r}: sigma {entry} must be 0 or more")
+    raise ValueError(
+        f"noise {whole!r}: a standard deviation (sigma) of {entry}; expected 0 or more"
+    )
 
 
 def _model(pairs: Sequence[tuple[str, Any]], whole: str) -> dict[str, Any]:
@@ -102,7 +111,7 @@ def _model(pairs: Sequence[tuple[str, Any]], whole: str) -> dict[str, Any]:
             raise ValueError(f"noise {whole!r}: it gives {name} twice; give it once")
         lags = name.startswith("correlation")
         if not (_is_pair(value) if lags else _is_number(value)):
-            kind = "two numbers, at lags 1 and 2" if lags else "a number"
+            kind = "two numbers, such as 0.3/0.1" if lags else "a number"
             raise ValueError(f"noise {whole!r}: {name} is {value!r}; expected {kind}")
         model[name] = value
     if not model:

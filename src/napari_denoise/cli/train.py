@@ -107,22 +107,32 @@ def needs_training_packages() -> Iterator[None]:
 def _train(run: Run, data: Path, **options: Any) -> None:
     from napari_denoise.cli.progress import training_bars
 
-    total, saved = run.settings.steps, 0
-    console = err()
+    done, console = 0, err()
     try:
         with training_bars() as bars:
+            total = run.settings.steps
             bar = bars.add_task(run.settings.name, total=total, loss=float("nan"), speed=0.0)
             for report in run.train(data, **options):
                 last = report.last
-                saved = last.step if last.saved else saved
-                speed = last.steps_per_second
-                bars.update(bar, completed=last.step, loss=report.mean_loss, speed=speed)
+                done, speed = last.step, last.steps_per_second
+                bars.update(bar, completed=done, loss=report.mean_loss, speed=speed)
                 if last.validation is not None:
                     console.print(_describe(last))
     except KeyboardInterrupt:
-        if saved:
-            warn(f"the checkpoint holds step {saved} of {total}; --resume goes on there", console)
+        warn(_kept(run, done), console)
         raise
+
+
+def _kept(run: Run, done: int) -> str:
+    """Say what an interrupted run leaves behind."""
+    total = run.settings.steps
+    if saved := run.saved_step:
+        return f"the checkpoint holds step {saved} of {total}; --resume goes on there"
+    return (
+        f"stopped after {done} of {total} steps, before the first checkpoint (there is one every "
+        f"{run.settings.save_every} steps): nothing was kept; a smaller save_every in the recipe "
+        "keeps more"
+    )
 
 
 def _describe(report: StepReport) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_denoise.cli.console import Debug, Json, err, facts, out, print_json, reporting
+from napari_denoise.cli.card import print_card
+from napari_denoise.cli.console import Debug, Json, err, out, print_json, reporting
 
 if TYPE_CHECKING:
     from napari_denoise.models.catalogue import WeightsInfo
@@ -50,7 +51,10 @@ def show(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show the card of some weights: what they are for, and what they were made from."""
+    """Show the card of some weights: what they are for, and what they were made from.
+
+    --json prints every value of it.
+    """
     with reporting(debug):
         from napari_denoise.models.catalogue import find_weights
 
@@ -58,7 +62,7 @@ def show(
         if as_json:
             print_json(_values(info))
         else:
-            _print_card(info)
+            print_card(info)
 
 
 @app.command("import")
@@ -180,42 +184,6 @@ def _print_table(found: list[WeightsInfo]) -> None:
     out().print(table)
 
 
-def _print_card(info: WeightsInfo) -> None:
-    card = info.card
-    low, high = card.noise_range
-    data = [f"{entry.name} ({entry.licence})" for entry in card.training_data]
-    figures = [f"{name}: {value:g}" for name, value in card.figures.items()]
-    facts(
-        f"{info.name}: {card.title}",
-        {
-            "description": card.description or None,
-            "made for": f"{card.domain}, {_channels(card.channels)}",
-            "mapping": card.mapping,
-            "noise": f"sigma {low:g} to {high:g} of the mapped range [0, 1]",
-            "network": f"{card.architecture} {_settings(card.config)}",
-            "trained on": "\n".join(data) or None,
-            "figures": "\n".join(figures) or None,
-            "recipe": _settings(card.recipe) or None,
-            "parent": card.parent,
-            "made with": _settings(card.libraries) or None,
-            "file": info.path,
-            "origin": "bundled with napari-denoise" if info.bundled else "yours",
-            "size": f"{info.path.stat().st_size / 1e6:.1f} MB",
-            "sha256": info.sha256,
-        },
-    )
-
-
-def _channels(count: int) -> str:
-    return {1: "one channel", 3: "RGB"}.get(count, f"{count} channels")
-
-
-def _settings(values: dict[str, Any]) -> str:
-    """One line of names and values, the texts of the card's own fields left out."""
-    shown = {k: v for k, v in values.items() if k not in _ON_THE_CARD}
-    return ", ".join(f"{name} {value}" for name, value in shown.items())
-
-
 def _values(info: WeightsInfo) -> dict[str, Any]:
     import json
 
@@ -227,14 +195,3 @@ def _values(info: WeightsInfo) -> dict[str, Any]:
         "sha256": info.sha256,
         "card": json.loads(info.card.to_json()),
     }
-
-
-_ON_THE_CARD = {
-    "finetune",
-    "title",
-    "description",
-    "training_data",
-    "architecture",
-    "config",
-    "domain",
-}

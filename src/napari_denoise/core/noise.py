@@ -112,6 +112,6 @@ class NoiseModel:
         return text if self.is_white else f"{text}, correlated ({self._describe_lags()})"
 
     def _describe_lags(self) -> str:
-        along_y = "{:.2f} / {:.2f}".format(*self.correlation_y)
-        along_x = "{:.2f} / {:.2f}".format(*self.correlation_x)
+        along_y = "{:z.2f} / {:z.2f}".format(*self.correlation_y)
+        along_x = "{:z.2f} / {:z.2f}".format(*self.correlation_x)
         return along_y if along_y == along_x else f"y {along_y}, x {along_x}"

@@ -202,6 +202,11 @@ class Run:
         return read_info(target)
 
     @property
+    def saved_step(self) -> int:
+        """The step that the checkpoint holds; 0 without one."""
+        return int(self._saved()["step"]) if self.checkpoint.is_file() else 0
+
+    @property
     def _recipe_file(self) -> Path:
         return self.folder / "recipe.json"
 
@@ -212,9 +217,9 @@ class Run:
 
     def _first_step(self, resume: bool) -> int:
         """Return the step to start from, after making sure that no other run is overwritten."""
+        step = self.saved_step
         if not self.checkpoint.is_file():
             return 0
-        step = int(self._saved()["step"])
         if not resume:
             raise ValueError(
                 f"{self.folder}: it holds a run at step {step}: pass --resume to go on with "

@@ -242,7 +242,8 @@ def test_commands_get_the_viewer_and_open_and_save(
     viewer.layers.selection = {*viewer.layers}
     commands.execute_command("napari-denoise.save_denoised")
     qtbot.waitUntil(lambda: bool(shown), timeout=20_000)
-    assert shown == [f"info: Saved {target}.ome.tif and 1 more"]
+    beside = f"what it cannot hold is beside it, in {target.name}.ome.tif.json"
+    assert shown == [f"info: Saved {target}.ome.tif; {beside}"]
     np.testing.assert_array_equal(read(f"{target}.ome.tif")[0], CELLS)
 
 

@@ -186,7 +186,7 @@ def save(
         files, messages = event
         for message in messages:
             show_warning(message)
-        show_info(f"Saved {files[0]}" + (f" and {len(files) - 1} more" if files[1:] else ""))
+        show_info(saved_text(files))
 
     def failed(error: Exception) -> None:
         if isinstance(error, FileExists) and _may_replace(viewer, error):
@@ -195,6 +195,15 @@ def save(
             show_error(str(error))
 
     return _kept(Task(_writing, path, layers, overwrite, on_event=done, on_error=failed))
+
+
+def saved_text(files: list[str]) -> str:
+    """Name the image that was written, how many more, and the file of what it cannot hold."""
+    images = [file for file in files if not file.endswith(".json")]
+    notes = [Path(file).name for file in files if file.endswith(".json")]
+    more = f" and {len(images) - 1} more" if images[1:] else ""
+    beside = f"; what it cannot hold is beside it, in {notes[0]}" if notes else ""
+    return f"Saved {images[0]}{more}{beside}"
 
 
 def suggest_name(layer: LayerData) -> Path:

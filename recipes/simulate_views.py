@@ -4,9 +4,10 @@
 
 A view of real scenes costs seconds to minutes, and most of it are plain walls. Here surfaces of
 patterns and photographs lie one over the other in random perspective, under light that falls off
-smoothly or at the edge of a shadow. A sample of a pixel looks at a random place inside it and
-meets light of random strength: what comes of it is exact on average, and so is the reference,
-which no renderer's is. Rare samples carry most of some light: fireflies.
+smoothly or at the edge of a shadow. A sample of a pixel looks at a random place inside it, or
+through a lens out of focus around it, and meets light of random strength: what comes of it is
+exact on average, and so is the reference, which no renderer's is. Rare samples carry most of some
+light: fireflies.
 
 The files are like those of `recipes/render_views.py`. The numbers are the author's own choice.
 """
@@ -23,6 +24,7 @@ import typer
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates, zoom
+from scipy.signal import fftconvolve
 
 Plane = NDArray[np.float32]
 SIZE, FINE = 128, 4
@@ -49,6 +51,8 @@ class Scene:
         Colour of that light.
     grey
         How much of the luck of a sample its colours have in common.
+    blur
+        Radius of the circle that a pixel sees, pixels, whole numbers, (Y, X).
     """
 
     albedo: Plane
@@ -59,6 +63,7 @@ class Scene:
     rate: float
     tint: NDArray[np.float64]
     grey: float
+    blur: NDArray[np.int64]
 
 
 def compose(photos: list[Path], rng: np.random.Generator) -> Scene:
@@ -75,7 +80,7 @@ def compose(photos: list[Path], rng: np.random.Generator) -> Scene:
     variance *= np.exp(0.5 * _cloud(rng))[..., None]
     flies = rng.uniform(0, 0.15) if rng.random() < 0.5 else 0.0
     rate, tint, grey = np.exp(rng.uniform(-7, -4)), _colour(rng, 4), rng.uniform(0.5, 1)
-    return Scene(albedo, normal, _light(rng), variance, flies, rate, tint, grey)
+    return Scene(albedo, normal, _light(rng), variance, flies, rate, tint, grey, _blur(rng))
 
 
 def drawn(scene: Scene, samples: int, rng: np.random.Generator) -> tuple[Plane, Plane, Plane]:
@@ -83,7 +88,11 @@ def drawn(scene: Scene, samples: int, rng: np.random.Generator) -> tuple[Plane, 
     sums = np.zeros((3, SIZE, SIZE, 3), np.float32)
     grid = np.arange(SIZE)[:, None] * FINE, np.arange(SIZE)[None] * FINE
     for _ in range(samples):
-        place = tuple(axis + rng.integers(FINE, size=(SIZE, SIZE)) for axis in grid)
+        inside = (axis + rng.integers(FINE, size=(SIZE, SIZE)) for axis in grid)
+        through = _lens(scene.blur, rng)
+        place = tuple(
+            np.clip(a + b, 0, SIZE * FINE - 1) for a, b in zip(inside, through, strict=True)
+        )
         albedo, variance = scene.albedo[place], scene.variance[place]
         common = rng.gamma(1 / variance, variance)
         own = rng.gamma(1 / variance, variance, albedo.shape)
@@ -99,9 +108,41 @@ def drawn(scene: Scene, samples: int, rng: np.random.Generator) -> tuple[Plane, 
 def reference(scene: Scene) -> Plane:
     """Return the mean radiance over the places of each pixel."""
     expected = scene.light * (1 - scene.flies + scene.flies * scene.tint)
-    whole = (scene.albedo * expected).reshape(SIZE, FINE, SIZE, FINE, 3)
-    mean: Plane = whole.mean((1, 3), dtype=np.float32)
-    return mean
+    radiance = (scene.albedo * expected).astype(np.float32)
+    mean = np.empty((SIZE, SIZE, 3), np.float32)
+    for radius in np.unique(scene.blur):
+        circle, reach = _circle(radius), radius * FINE
+        padded = np.pad(radiance, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
+        seen = fftconvolve(padded, circle[..., None] / circle.sum(), mode="valid", axes=(0, 1))
+        whole = seen.reshape(SIZE, FINE, SIZE, FINE, 3).mean((1, 3))
+        mean[scene.blur == radius] = whole[scene.blur == radius]
+    return np.maximum(mean, 0)
+
+
+def _blur(rng: np.random.Generator) -> NDArray[np.int64]:
+    """Focus on some line of the view, or on everything."""
+    if rng.random() < 0.5:
+        return np.zeros((SIZE, SIZE), np.int64)
+    y, x = np.mgrid[:SIZE, :SIZE] / SIZE - 0.5
+    turn = rng.uniform(0, 2 * np.pi)
+    away = np.abs(np.cos(turn) * x + np.sin(turn) * y - rng.uniform(-0.6, 0.6))
+    return np.minimum(rng.uniform(1, 12) * away, 6).astype(np.int64)
+
+
+def _circle(radius: int) -> NDArray[np.float64]:
+    """Mark the places that a lens brings together."""
+    reach = np.arange(-radius * FINE, radius * FINE + 1)
+    return np.asarray(np.hypot(reach[:, None], reach) <= radius * FINE, np.float64)
+
+
+def _lens(blur: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw a place of its circle for every pixel: two (Y, X), from its middle."""
+    drawn = np.zeros((2, *blur.shape), np.int64)
+    for radius in np.unique(blur[blur > 0]):
+        places = np.argwhere(_circle(radius)) - radius * FINE
+        pixels = blur == radius
+        drawn[:, pixels] = places[rng.integers(len(places), size=pixels.sum())].T
+    return drawn
 
 
 def _surface(photos: list[Path], rng: np.random.Generator) -> Plane:

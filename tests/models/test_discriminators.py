@@ -18,13 +18,21 @@ def patches(count=4, size=64, channels=3, seed=1):
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("thomas2017", 1_557_457), ("iteapoy2018", 1_147_713), ("patch", 147_601)]
+    ("name", "count"),
+    [
+        ("thomas2017", 1_557_457),
+        ("iteapoy2018", 1_147_713),
+        ("patch", 147_601),
+        ("patch-log", 147_601),
+    ],
 )
 def test_the_number_of_parameters_is_the_stated_one(name, count):
     assert sum(parameter.numel() for parameter in seeded(name).parameters()) == count
 
 
-@pytest.mark.parametrize(("name", "side"), [("thomas2017", 6), ("iteapoy2018", 8), ("patch", 16)])
+@pytest.mark.parametrize(
+    ("name", "side"), [("thomas2017", 6), ("iteapoy2018", 8), ("patch", 16), ("patch-log", 16)]
+)
 def test_the_scores_of_a_patch_form_a_map(name, side):
     assert seeded(name)(patches(2)).shape == (2, 1, side, side)
 
@@ -118,7 +126,7 @@ def test_the_smallest_image_has_one_score_and_a_smaller_one_is_refused(name):
 
 
 def test_an_unknown_discriminator_is_named():
-    with pytest.raises(ValueError, match=r"'vgg'.*patch, thomas2017, iteapoy2018"):
+    with pytest.raises(ValueError, match=r"'vgg'.*patch, patch-log, thomas2017, iteapoy2018"):
         build_discriminator("vgg", 3)
 
 

@@ -27,6 +27,9 @@ class DiscriminatorConfig:
     spectral_norm
         Whether the weights of each layer are divided by their largest singular value. A
         critic that is trained with a gradient penalty goes without.
+    contrast
+        What images, 0..1, are multiplied by, around their middle grey. Sixteen stops share
+        that range after a logarithm: what the eye sees well is small there.
     """
 
     channels: int = 3
@@ -34,6 +37,7 @@ class DiscriminatorConfig:
     strides: tuple[int, ...] = (2, 2, 1, 1)
     kernel: int = 4
     spectral_norm: bool = True
+    contrast: float = 2.0
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.strides) or self.widths[-1:] != (1,):
@@ -68,7 +72,7 @@ class PatchDiscriminator(nn.Module):
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
-        self.smallest = config.smallest
+        self.smallest, self.contrast = config.smallest, config.contrast
         layers: list[nn.Module] = []
         before = config.channels
         for width, stride in zip(config.widths, config.strides, strict=True):
@@ -93,5 +97,5 @@ class PatchDiscriminator(nn.Module):
                 f"image of {tuple(image.shape[-2:])} pixels: this discriminator needs at least "
                 f"{self.smallest} x {self.smallest}; train on larger patches"
             )
-        scores: Tensor = self.layers(2 * image - 1)
+        scores: Tensor = self.layers(self.contrast * (image - 0.5))
         return scores

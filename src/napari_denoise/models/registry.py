@@ -38,6 +38,13 @@ DISCRIMINATORS: Mapping[str, DiscriminatorConfig] = MappingProxyType(
         "patch": DiscriminatorConfig(
             widths=(48, 48, 96, 96, 1), strides=(1, 2, 1, 2, 1), kernel=3, spectral_norm=False
         ),
+        "patch-log": DiscriminatorConfig(
+            widths=(48, 48, 96, 96, 1),
+            strides=(1, 2, 1, 2, 1),
+            kernel=3,
+            spectral_norm=False,
+            contrast=10.0,
+        ),
         "thomas2017": DiscriminatorConfig(
             widths=(48, 96, 192, 384, 1),
             strides=(2, 2, 2, 1, 1),

@@ -42,7 +42,7 @@ def top_octave(image: ArrayLike) -> float:
 
 @dataclass(frozen=True)
 class Look:
-    """What some weights make of some images, means over them.
+    """What some weights make of some images.
 
     Parameters
     ----------
@@ -50,13 +50,22 @@ class Look:
         PSNR, dB.
     power
         Of the finest structures, relative to the clean image's.
-    mean
-        Error of the mean of a channel of an image, the worst, levels of 255.
+    errors
+        Of the mean of each channel of each image, levels of 255.
     """
 
     score: float
     power: float
-    mean: float
+    errors: Array
+
+    @property
+    def mean(self) -> float:
+        """The worst error of a mean."""
+        return float(np.abs(self.errors).max())
+
+    def drift(self, other: Look) -> float:
+        """Return the largest change of a mean against another look at the same images."""
+        return float(np.abs(self.errors - other.errors).max())
 
     @property
     def cells(self) -> tuple[str, str, str]:
@@ -70,8 +79,8 @@ def look(cleans: Sequence[Array], images: Iterable[Array]) -> Look:
     for clean, image in zip(cleans, images, strict=True):
         scores.append(psnr(clean, np.clip(image, 0, 255), 255))
         powers.append(top_octave(image) / top_octave(clean))
-        means.append(float(np.abs(channel_errors(clean, image)).max()))
-    return Look(float(np.mean(scores)), float(np.mean(powers)), max(means))
+        means.append(channel_errors(clean, image))
+    return Look(float(np.mean(scores)), float(np.mean(powers)), np.stack(means))
 
 
 def realism_table(
@@ -106,4 +115,6 @@ def _judged(slider: Mapping[float, Look]) -> str:
         (f"finest structures go {100 * way:.0f} % of the way to 1, at least 50", way >= 0.5),
         (f"worst mean {worst:.2f} of 255, limit {MEAN_LIMIT:g}", worst <= MEAN_LIMIT),
     )
-    return "; ".join(f"{text}: {'kept' if kept else '**missed**'}" for text, kept in checks) + "."
+    judged = "; ".join(f"{text}: {'kept' if kept else '**missed**'}" for text, kept in checks)
+    drift = max(found.drift(faithful) for found in slider.values())
+    return f"{judged}. Along the slider a mean changes by {drift:.2f} at most."

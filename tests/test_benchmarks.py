@@ -11,6 +11,7 @@ import _repository
 # isort: split
 from benchmarks import memory, protocol, quality, speed, tiling
 from benchmarks.fidelity import microscopy_row, photo_table, stack_table
+from benchmarks.realism import SLIDER, look, realism_table, top_octave
 from benchmarks.tables import Table, fill, limit_verdict, verdict
 from benchmarks.timing import Timing
 
@@ -157,3 +158,27 @@ def test_a_multiplied_photon_has_twice_the_variance_of_a_counted_one() -> None:
     image = protocol.multiply(np.full((500, 500), 2.0), camera)
     assert image.mean() == pytest.approx(100 + 20 * 2, rel=0.005)
     assert image.var() == pytest.approx(2 * 20**2 * 2 + 3**2, rel=0.02)
+
+
+def test_the_finest_structures_are_those_of_few_pixels() -> None:
+    y, x = np.mgrid[:128, :128]
+    coarse, fine = (np.sin(2 * np.pi * (x + 0.5 * y) / period) for period in (32, 3))
+    assert top_octave(fine) > 1000 * top_octave(coarse)
+    assert top_octave(0.5 * fine) == pytest.approx(0.25 * top_octave(fine))
+
+
+def test_the_slider_is_judged_by_what_it_gives_and_costs() -> None:
+    rng = np.random.default_rng(0)
+    clean = 128 + 20 * rng.standard_normal((96, 96, 3))
+    smooth = 128 + 0.5 * (clean - 128)
+
+    def table(last: np.ndarray) -> str:
+        ends = {share: smooth + share * (last - smooth) for share in SLIDER}
+        return realism_table("x", {s: look([clean], [i]) for s, i in ends.items()}, None, "").notes[
+            0
+        ]
+
+    kept = table(0.2 * smooth + 0.8 * clean)
+    assert kept.count("kept") == 3 and "missed" not in kept
+    assert "of 255, limit 0.3: **missed**" in table(clean + 2)
+    assert "PSNR falls" in table(smooth - 30) and table(smooth - 30).count("**missed**") == 3

@@ -105,7 +105,7 @@ class FileProgress:
         self._current = None
 
 
-def training_bars(quiet: bool = False) -> Progress:
+def training_bars() -> Progress:
     """Return a bar for training steps, with loss, speed and time left."""
     console = err()
     return Progress(
@@ -117,5 +117,5 @@ def training_bars(quiet: bool = False) -> Progress:
         TimeRemainingColumn(compact=True),
         console=console,
         expand=True,
-        disable=quiet or not console.is_terminal,
+        disable=not console.is_terminal,
     )

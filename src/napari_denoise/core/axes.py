@@ -35,8 +35,8 @@ class Layout:
     Examples
     --------
     >>> layout = Layout("YXT", (5, 7, 2))
-    >>> [index[2] for index in layout.frames], layout.frame_shape
-    ([0, 1], (5, 7))
+    >>> [index[2] for index in layout.frames], layout.frame_axes
+    ([0, 1], 'YX')
     """
 
     axes: str
@@ -48,11 +48,6 @@ class Layout:
     def size(self, letter: str) -> int:
         """Length along an axis; 1 for an axis the data does not have."""
         return self.shape[self.axes.index(letter)] if letter in self.axes else 1
-
-    @property
-    def frame_shape(self) -> tuple[int, ...]:
-        """Shape of `array[index]`."""
-        return tuple(n for a, n in zip(self.axes, self.shape, strict=True) if a in "YXS")
 
     @property
     def frame_axes(self) -> str:

@@ -48,11 +48,6 @@ class Correlation:
         """(u, v): mean energy of each cosine for noise of variance 1."""
         return _spectrum(np.array([*self.kernel_y, *self.kernel_x]))
 
-    @property
-    def is_white(self) -> bool:
-        """True if no correlation at all."""
-        return not any((*self.kernel_y, *self.kernel_x))
-
 
 def _autocorrelation(c1: float, c2: float) -> FloatArray:
     """(5,) autocorrelation at lags 0 to 4."""

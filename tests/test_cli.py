@@ -769,3 +769,11 @@ def test_recipes_of_the_repository_are_valid():
         settings = read_recipe(path)
         assert settings.name == path.stem
         assert make_card(settings, settings.steps).training_data
+
+
+def test_info_names_the_weights_that_denoise_would_take(tmp_path):
+    rng = np.random.default_rng(0)
+    radiance = rng.gamma(0.5, 2.0, (40, 48, 3)).astype(np.float32)  # linear, far above 1
+    np.save(tmp_path / "render.npy", radiance)
+    (info,) = json.loads(run("info", tmp_path / "render.npy", "--json").stdout)
+    assert info["weights"] == "render"

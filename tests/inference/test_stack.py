@@ -9,9 +9,8 @@ from napari_denoise import Denoiser, NoiseModel
 from napari_denoise.core import samples as samples_module
 from napari_denoise.core.axes import Layout
 from napari_denoise.inference import stack as stack_module
-from napari_denoise.inference.denoiser import _choose
 from napari_denoise.inference.engine import TorchEngine
-from napari_denoise.models.catalogue import find_weights
+from napari_denoise.models.catalogue import choose_weights, find_weights
 
 NOISE = NoiseModel(gain=0.5, offset=10, read_noise=2)
 
@@ -307,7 +306,7 @@ def test_channels_without_noise_are_numbered(gray):
 @pytest.mark.parametrize("shape", [(24, 30), (3, 24, 30)])
 def test_gray_data_without_any_value_is_refused_and_not_taken_for_a_render(shape):
     empty = np.full(shape, np.nan, np.float32)
-    assert _choose(empty, Layout("TYX"[-empty.ndim :], shape)) == "microscopy"
+    assert choose_weights(empty, Layout("TYX"[-empty.ndim :], shape)) == "microscopy"
     with pytest.raises(ValueError, match=r"only NaN or infinity .*; look at where it comes from"):
         Denoiser.load("auto", "cpu").prepare(empty)
 

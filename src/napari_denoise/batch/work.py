@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_denoise.batch.plan import Task
 from napari_denoise.batch.stream import DenoisedArray
+from napari_denoise.core.axes import Layout
 from napari_denoise.core.settings import DenoiseSettings
 from napari_denoise.io.errors import FileError, ReadWarning, WriteWarning
 from napari_denoise.io.metadata import ImageMeta
@@ -152,7 +153,8 @@ def prepare(denoiser: Denoiser, array: Any, meta: ImageMeta, settings: DenoiseSe
     """
     if settings.mapping == "auto" and is_linear_colour(array, meta):
         if denoiser.info is None:
-            info = find_weights(choose_weights(meta.axes, radiance=True))
+            layout = Layout(meta.axes, tuple(array.shape))
+            info = find_weights(choose_weights(array, layout, linear=True))
             denoiser = replace(denoiser, info=info)
         elif denoiser.info.card.mapping == "affine":
             settings = replace(settings, mapping="log")

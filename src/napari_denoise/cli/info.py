@@ -78,7 +78,7 @@ def describe(source: Sequence, axes: str | None = None) -> dict[str, Any]:
         "sequence": _sequence(source),
         "linear_light": is_linear_colour(array, meta),
         "noise": noise,
-        "weights": choose_weights(meta.axes, radiance=is_linear_colour(array, meta)),
+        "weights": choose_weights(array, layout, linear=is_linear_colour(array, meta)),
         "denoised": meta.extra.get("napari_denoise"),
     }
 

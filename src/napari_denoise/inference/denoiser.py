@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_denoise.core.axes import Index, Layout, guess_axes, looks_like_color
-from napari_denoise.core.samples import Samples, is_radiance
 from napari_denoise.core.settings import DenoiseSettings
 from napari_denoise.inference.channels import Channel, prepare_channels
 from napari_denoise.inference.engine import load_engine
@@ -96,7 +95,7 @@ class Denoiser:
         _check_fields(fields)
         shape = tuple(array.shape)
         layout = Layout(axes or guess_axes(shape, rgb=looks_like_color(shape)), shape)
-        info = self.info or find_weights(_choose(array, layout))
+        info = self.info or find_weights(choose_weights(array, layout))
         asked = _merge(settings, fields)
         channels = prepare_channels(array, layout, info.card, asked)
         precision = self._precision_for(channels)
@@ -150,13 +149,6 @@ class Denoiser:
         ):
             output[index] = frame
         return output
-
-
-def _choose(array: Any, layout: Layout) -> str:
-    """Name bundled weights by the data; floating-point colour is looked at for radiance."""
-    colour = "S" in layout.axes and np.dtype(array.dtype).kind == "f"
-    radiance = colour and is_radiance(Samples(array, layout, 0).frames)
-    return choose_weights(layout.axes, radiance=radiance)
 
 
 def _check_array(array: Any) -> None:

@@ -12,9 +12,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import platformdirs
 from safetensors import SafetensorError, safe_open
 
+from napari_denoise.core.axes import Layout
+from napari_denoise.core.samples import Samples, is_radiance
 from napari_denoise.io.atomic import check_absent, replacing
 from napari_denoise.models.card import WeightsCard
 
@@ -187,18 +190,21 @@ def find_weights(name_or_path: str | Path) -> WeightsInfo:
     )
 
 
-def choose_weights(axes: str, *, radiance: bool = False) -> str:
-    """Name the bundled weights that fit data.
+def choose_weights(array: Any, layout: Layout, *, linear: bool = False) -> str:
+    """Name the bundled weights that fit data; floating-point colour is looked at for radiance.
 
     Parameters
     ----------
-    axes
-        S among them means colour.
-    radiance
-        The colour is linear HDR, see `core.samples.is_radiance`.
+    array, layout
+        The data; S among its axes means colour.
+    linear
+        The file says that its colour is linear HDR.
     """
-    if "S" not in axes:
+    if "S" not in layout.axes:
         return "microscopy"
+    if linear:
+        return "render"
+    radiance = np.dtype(array.dtype).kind == "f" and is_radiance(Samples(array, layout, 0).frames)
     return "render" if radiance else "photo"
 
 

@@ -9,7 +9,6 @@ from typing import Self
 
 from napari_denoise.core.finetune_settings import FineTuneSettings
 from napari_denoise.core.recipe import TrainSettings
-from napari_denoise.core.samples import Samples, is_radiance
 from napari_denoise.models.catalogue import choose_weights, find_weights
 from napari_denoise.models.device import choose_device
 from napari_denoise.models.network import Network
@@ -170,7 +169,4 @@ def _base_of(pairs: Sequence[Pair], settings: FineTuneSettings) -> str:
     """Choose bundled weights as denoising would."""
     if settings.base != "auto" or not pairs:
         return settings.base if settings.base != "auto" else "microscopy"
-    layout = pairs[0].layout
-    colour = "S" in layout.axes and pairs[0].noisy.dtype.kind == "f"
-    radiance = colour and is_radiance(Samples(pairs[0].noisy, layout, 0).frames)
-    return choose_weights(layout.axes, radiance=radiance)
+    return choose_weights(pairs[0].noisy, pairs[0].layout)

@@ -297,13 +297,16 @@ def realism(bench: Bench) -> Iterator[Table]:
         cleans = [np.asarray(clean) for clean, _ in images]
         noisy = [(add_noise(c, 25).astype(np.float32), meta.axes, None) for c, meta in images]
         yield _slider(bench, denoiser, cleans, noisy, lambda image: image, noise=25.0)
-    cleans, noisy = [], []
+    cleans, noisy, again = [], [], []
     for reference in bench.files("renders", "*/ref.exr"):
         frame, meta = read(reference.with_name("noisy_8spp.exr"), sequence=False)
         guides = {role: np.asarray(a) for role, a in meta.features.items()}
         noisy.append((np.asarray(frame), meta.axes, guides))
-        cleans.append(255 * display(read(reference, sequence=False)[0]))
-    yield _slider(bench, bench.render, cleans, noisy, lambda image: 255 * display(image))
+        for kept, file in ((cleans, reference), (again, reference.with_name("noisy_32spp.exr"))):
+            kept.append(255 * display(read(file, sequence=False)[0]))
+    yield _slider(
+        bench, bench.render, cleans, noisy, lambda image: 255 * display(image), again=again
+    )
     cleans, noisy = [], []
     for kind in bench.some(list(references.FMD)):
         frame, clean, axes = _pair(bench.data / "microscopy/fmd", "raw", "gt", f"{kind}_1.png")
@@ -319,21 +322,25 @@ def _slider(
     noisy: list[tuple[Array, str, dict[str, Array] | None]],
     shown: Callable[[Array], Array],
     called: str = "",
+    again: list[Array] | None = None,
     **fields: Any,
 ) -> Table:
-    """Measure one kind of image; `shown` makes display values, 0..255, of results."""
+    """Measure one kind of image; `shown` makes display values, 0..255, of results.
+
+    `again` are the clean images with other noise, where they have some of their own.
+    """
     name = denoiser.info.name if denoiser.info else ""
 
     def images(weights: Denoiser, share: float = 0.0) -> Iterator[Array]:
         for array, axes, guides in noisy:
             yield shown(weights(array, axes, guides, realism=share, **fields))
 
-    slider = {share: look(cleans, images(denoiser, share)) for share in SLIDER}
+    slider = {share: look(cleans, images(denoiser, share), again) for share in SLIDER}
     stored = CONTROLS / f"{name}.safetensors"
     control = None
     if stored.is_file():
         other = Denoiser.load(str(stored), denoiser.device, denoiser.precision)
-        control = look(cleans, images(other))
+        control = look(cleans, images(other), again)
     return realism_table(f"realism-{called or name}", slider, control, bench.note(denoiser))
 
 

@@ -24,20 +24,29 @@ _TOP_OCTAVE = 0.25
 """Its lower end, cycles per pixel; the upper one is Nyquist's, 0.5."""
 
 
-def top_octave(image: ArrayLike) -> float:
+def top_octave(image: ArrayLike, other: ArrayLike | None = None) -> float:
     """Power of the finest structures, 0.25 to 0.5 cycles per pixel, mean over the channels.
 
     Parameters
     ----------
     image
         (Y, X) or (Y, X, S). A Hann window keeps its borders from counting as structure.
+    other
+        The same view with other noise: counted is only what both have in common (the real part
+        of the cross spectrum), to which noise adds nothing on average.
     """
+    spectrum = _spectrum(image)
+    both = (spectrum * np.conj(spectrum if other is None else _spectrum(other))).real
+    height, width, _ = both.shape
+    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None, :])
+    return float(both[(radius >= _TOP_OCTAVE) & (radius <= 2 * _TOP_OCTAVE)].mean())
+
+
+def _spectrum(image: ArrayLike) -> NDArray[np.complex128]:
     planes = np.atleast_3d(np.asarray(image, np.float64))
     height, width, _ = planes.shape
     window = np.hanning(height)[:, None, None] * np.hanning(width)[None, :, None]
-    spectrum = np.abs(np.fft.fft2((planes - planes.mean((0, 1))) * window, axes=(0, 1))) ** 2
-    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None, :])
-    return float(spectrum[(radius >= _TOP_OCTAVE) & (radius <= 2 * _TOP_OCTAVE)].mean())
+    return np.asarray(np.fft.fft2((planes - planes.mean((0, 1))) * window, axes=(0, 1)))
 
 
 @dataclass(frozen=True)
@@ -52,11 +61,15 @@ class Look:
         Of the finest structures, relative to the clean image's.
     errors
         Of the mean of each channel of each image, levels of 255.
+    signal
+        Power of the finest structures of all images, relative to that of the clean ones without
+        their own noise; None where that is not known.
     """
 
     score: float
     power: float
     errors: Array
+    signal: float | None = None
 
     @property
     def mean(self) -> float:
@@ -68,19 +81,38 @@ class Look:
         return float(np.abs(self.errors - other.errors).max())
 
     @property
-    def cells(self) -> tuple[str, str, str]:
+    def cells(self) -> tuple[str, ...]:
         """The figures as text."""
-        return f"{self.score:.2f}", f"{self.power:.3f}", f"{self.mean:.3f}"
+        signal = () if self.signal is None else (f"{self.signal:.3f}",)
+        return f"{self.score:.2f}", f"{self.power:.3f}", *signal, f"{self.mean:.3f}"
 
 
-def look(cleans: Sequence[Array], images: Iterable[Array]) -> Look:
-    """Measure images, 0..255, beside their truths."""
+def look(
+    cleans: Sequence[Array], images: Iterable[Array], again: Sequence[Array] | None = None
+) -> Look:
+    """Measure images, 0..255, beside their truths.
+
+    Parameters
+    ----------
+    cleans
+        The truths, which may have some noise of their own.
+    images
+        What was made of each.
+    again
+        Each truth with other noise, however strong: tells how much of the power of the
+        truths is noise.
+    """
     scores, powers, means = [], [], []
     for clean, image in zip(cleans, images, strict=True):
         scores.append(psnr(clean, np.clip(image, 0, 255), 255))
-        powers.append(top_octave(image) / top_octave(clean))
+        powers.append((top_octave(image), top_octave(clean)))
         means.append(channel_errors(clean, image))
-    return Look(float(np.mean(scores)), float(np.mean(powers)), np.stack(means))
+    made, wanted = np.transpose(powers)
+    signal = None
+    if again is not None:
+        shared = [top_octave(a, b) for a, b in zip(cleans, again, strict=True)]
+        signal = float(made.sum() / np.sum(shared))
+    return Look(float(np.mean(scores)), float((made / wanted).mean()), np.stack(means), signal)
 
 
 def realism_table(
@@ -101,20 +133,35 @@ def realism_table(
     """
     rows = [(f"realism {share:g}", *found.cells) for share, found in slider.items()]
     rows += [("pixel + VGG loss, no GAN", *control.cells)] if control else []
-    header = ("", "PSNR, dB", "finest structures, of the clean", "mean, worst, of 255")
+    known = slider[SLIDER[0]].signal is not None
+    header = (
+        *("", "PSNR, dB", "finest structures, of the clean"),
+        *(("of the clean without its noise",) if known else ()),
+        "mean, worst, of 255",
+    )
     return Table(name, header, tuple(rows), (_judged(slider), note))
 
 
 def _judged(slider: Mapping[float, Look]) -> str:
     faithful, realistic = slider[SLIDER[0]], slider[SLIDER[-1]]
     fall = faithful.score - realistic.score
-    way = (realistic.power - faithful.power) / (1 - faithful.power)
     worst = max(found.mean for found in slider.values())
     checks = (
         (f"PSNR falls by {fall:.2f} dB, limit {PSNR_LIMIT:g}", fall <= PSNR_LIMIT),
-        (f"finest structures go {100 * way:.0f} % of the way to 1, at least 50", way >= 0.5),
+        _on_the_way("finest structures", faithful.power, realistic.power),
+        *(
+            [_on_the_way("without the clean image's noise", faithful.signal, realistic.signal)]
+            if faithful.signal is not None and realistic.signal is not None
+            else []
+        ),
         (f"worst mean {worst:.2f} of 255, limit {MEAN_LIMIT:g}", worst <= MEAN_LIMIT),
     )
     judged = "; ".join(f"{text}: {'kept' if kept else '**missed**'}" for text, kept in checks)
     drift = max(found.drift(faithful) for found in slider.values())
     return f"{judged}. Along the slider a mean changes by {drift:.2f} at most."
+
+
+def _on_the_way(what: str, start: float, end: float) -> tuple[str, bool]:
+    """Say how far from the start to 1 the end is."""
+    way = (end - start) / (1 - start)
+    return f"{what} go {100 * way:.0f} % of the way to 1, at least 50", way >= 0.5

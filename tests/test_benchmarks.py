@@ -167,6 +167,16 @@ def test_the_finest_structures_are_those_of_few_pixels() -> None:
     assert top_octave(0.5 * fine) == pytest.approx(0.25 * top_octave(fine))
 
 
+def test_noise_of_a_clean_image_is_told_from_its_structures_by_a_second_one() -> None:
+    rng = np.random.default_rng(0)
+    scene = 128 + 20 * rng.standard_normal((192, 192, 3))
+    clean, again = (scene + sd * rng.standard_normal(scene.shape) for sd in (15, 60))
+    assert top_octave(clean, again) == pytest.approx(top_octave(scene), rel=0.03)
+    found = look([clean], [scene], [again])
+    assert found.power == pytest.approx(0.64, rel=0.03)
+    assert found.signal == pytest.approx(1, rel=0.03)
+
+
 def test_the_slider_is_judged_by_what_it_gives_and_costs() -> None:
     rng = np.random.default_rng(0)
     clean = 128 + 20 * rng.standard_normal((96, 96, 3))

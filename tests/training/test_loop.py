@@ -18,6 +18,7 @@ EVERY_TERM = TermWeights(smoothness=0.1, psnr=0.1, ssim=0.1)
 OBJECTIVES = {
     "non-saturating": {"objective": "non-saturating"},
     "relativistic": {"objective": "relativistic"},
+    "paired": {"objective": "paired"},
     "wasserstein": CRITIC,
 }
 each_objective = pytest.mark.parametrize("objective", OBJECTIVES)

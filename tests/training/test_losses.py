@@ -65,15 +65,23 @@ def test_more_scores_of_the_same_value_change_no_adversarial_loss(objective):
             assert few == pytest.approx(many)
 
 
-@pytest.mark.parametrize("objective", ["non-saturating", "relativistic"])
+@pytest.mark.parametrize("objective", ["non-saturating", "relativistic", "paired"])
 def test_who_cannot_tell_real_from_fake_loses_ln_2(objective):
     assert discriminator_loss(objective, scores(0), scores(0)).item() == pytest.approx(math.log(2))
     assert generator_loss(objective, scores(0), scores(0)).item() == pytest.approx(math.log(2))
     assert CHANCE[objective] == pytest.approx(math.log(2), abs=1e-4)
     same = scores(7)
-    if objective == "relativistic":  # it looks at differences alone
+    if objective in losses.RELATIVISTIC:  # it looks at differences alone
         assert discriminator_loss(objective, same, same).item() == pytest.approx(math.log(2))
         assert generator_loss(objective, same, same).item() == pytest.approx(math.log(2))
+
+
+def test_what_a_place_shows_cancels_where_its_two_scores_are_compared():
+    places = torch.linspace(-9, 9, 64).reshape(1, 1, 8, 8)
+    found_out = math.log1p(math.exp(-1))
+    assert discriminator_loss("paired", places + 1, places).item() == pytest.approx(found_out)
+    assert generator_loss("paired", places, places + 1).item() == pytest.approx(found_out)
+    assert discriminator_loss("relativistic", places + 1, places).item() > 2 * math.log(2)
 
 
 def test_wasserstein_is_zero_for_equal_scores():
@@ -103,7 +111,7 @@ def test_the_discriminator_wants_real_high_and_fake_low_and_the_generator_the_re
     assert (to_fake < 0).all()
 
 
-@pytest.mark.parametrize("objective", ["non-saturating", "relativistic"])
+@pytest.mark.parametrize("objective", ["non-saturating", "relativistic", "paired"])
 def test_a_generator_that_is_found_out_still_learns(objective):
     real, fake = scores(30), scores(-30)
     (gradient,) = torch.autograd.grad(generator_loss(objective, real, fake), fake)

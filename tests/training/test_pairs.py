@@ -11,6 +11,7 @@ from napari_denoise.training.pairs import (
     RealPairs,
     SyntheticPairs,
     area_shares,
+    at_scales,
     cut,
     load_images,
     vary_intensity,
@@ -55,6 +56,19 @@ def test_every_place_is_drawn_alike_whatever_image_it_is_in():
     assert SyntheticPairs([small, large], settings).batch(0).target.mean() == pytest.approx(
         0.75, abs=0.08
     )
+
+
+def test_pictures_are_also_seen_smaller_as_far_as_a_patch_still_fits():
+    y, x = np.mgrid[:64, :96]
+    picture = np.stack([np.full_like(x, 90), 2 * x, 255 * (y % 2)], axis=-1).astype(np.uint8)
+    same, half = at_scales([picture], [1.0, 0.5, 0.25], 32)
+    assert same is picture
+    assert half.shape == (32, 48, 3)
+    assert half.dtype == np.uint8
+    inner = half[4:-4, 4:-4].astype(float)
+    assert (inner[..., 0] == 90).all()
+    assert inner[..., 1] == pytest.approx(np.broadcast_to(4 * np.arange(4, 44) + 1, (24, 40)))
+    assert inner[..., 2].std() < 12  # what a smaller picture cannot hold is gone, not folded
 
 
 def test_patches_are_turned_mirrored_and_cut_to_the_very_border():

@@ -143,7 +143,7 @@ class AdversarialStage(Settings):
     """Look like a clean image to a discriminator, from where the distortion stage ended."""
 
     steps: Annotated[int, Field(gt=0)]
-    objective: Literal["non-saturating", "relativistic", "wasserstein"] = "relativistic"
+    objective: Literal["non-saturating", "relativistic", "paired", "wasserstein"] = "relativistic"
     discriminator: str = "patch"
     weights: TermWeights = Field(default_factory=TermWeights)
     loss: PixelLoss = "l1"
@@ -189,6 +189,8 @@ class TrainSettings(Settings):
     patch: Annotated[int, Field(gt=0, multiple_of=4)] = 64
     intensity_augmentation: Share = 0.0
     """Share of patches whose gamma, contrast and level are changed."""
+    scales: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1.0,)
+    """Sizes at which every picture is seen; smaller ones are sharper, and free of JPEG's blocks."""
     exposure_augmentation: Annotated[float, Field(ge=0)] = 0.0
     """HDR is multiplied by up to 2 ** this, or divided by it."""
     clip: Annotated[float, Field(gt=0)] = 1.0

@@ -183,7 +183,14 @@ def _blur(image: Tensor) -> Tensor:
 
 
 def discriminator_loss(objective: str, real: Tensor, fake: Tensor) -> Tensor:
-    """Return what the discriminator lowers; scores are raw logits, one per place."""
+    """Return what the discriminator lowers; scores are raw logits, one per place.
+
+    Of the relativistic objectives, "relativistic" compares scores with the mean of the others.
+    "paired" compares the two scores of each place, so that what the place shows cancels: real and
+    generated patches must be of the same scene.
+    """
+    if objective == "paired":
+        return F.softplus(fake - real).mean()
     if objective == "non-saturating":
         return 0.5 * (F.softplus(-real).mean() + F.softplus(fake).mean())
     if objective == "relativistic":
@@ -192,11 +199,13 @@ def discriminator_loss(objective: str, real: Tensor, fake: Tensor) -> Tensor:
 
 
 def generator_loss(objective: str, real: Tensor | None, fake: Tensor) -> Tensor:
-    """Return what the generator lowers; only the relativistic one looks at real scores.
+    """Return what the generator lowers; only the relativistic ones look at real scores.
 
-    Non-saturating: Goodfellow et al. 2014; relativistic average: Jolicoeur-Martineau 2018,
-    arXiv 1807.00734; otherwise Wasserstein: Arjovsky et al. 2017, arXiv 1701.07875.
+    Non-saturating: Goodfellow et al. 2014; relativistic average and paired: Jolicoeur-Martineau
+    2018, arXiv 1807.00734; otherwise Wasserstein: Arjovsky et al. 2017, arXiv 1701.07875.
     """
+    if objective == "paired" and real is not None:
+        return F.softplus(real - fake).mean()
     if objective == "non-saturating":
         return F.softplus(-fake).mean()
     if objective == "relativistic" and real is not None:
@@ -204,7 +213,9 @@ def generator_loss(objective: str, real: Tensor | None, fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
-CHANCE = {"non-saturating": 0.6931, "relativistic": 0.6931, "wasserstein": 0.0}
+RELATIVISTIC = ("relativistic", "paired")
+"""Objectives whose generator looks at the scores of real patches too."""
+CHANCE = {"non-saturating": 0.6931, "relativistic": 0.6931, "paired": 0.6931, "wasserstein": 0.0}
 """Discriminator loss of one that cannot tell real from fake."""
 
 

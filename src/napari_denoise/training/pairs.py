@@ -91,6 +91,37 @@ def load_images(folder: str | Path, channels: int) -> list[NDArray[np.uint8]]:
     return images
 
 
+def at_scales(
+    images: Sequence[NDArray[np.uint8]], scales: Sequence[float], smallest: int
+) -> list[NDArray[np.uint8]]:
+    """Reduce every picture to each of some sizes.
+
+    Parameters
+    ----------
+    images
+        (Y, X, C).
+    scales
+        Of the sides, at most 1.
+    smallest
+        Least side of a result; smaller ones are left out.
+    """
+    return [
+        _reduced(image, scale)
+        for image in images
+        for scale in scales
+        if min(image.shape[:2]) * scale >= smallest
+    ]
+
+
+def _reduced(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    if scale == 1:
+        return image
+    height, width = (max(1, round(scale * length)) for length in image.shape[:2])
+    planes = [Image.fromarray(plane) for plane in np.moveaxis(image, -1, 0)]
+    resized = [np.asarray(p.resize((width, height), Image.Resampling.LANCZOS)) for p in planes]
+    return np.stack(resized, axis=-1)
+
+
 class SyntheticPairs:
     """Clean images, made noisy as the recipe says.
 

@@ -18,7 +18,13 @@ from napari_denoise.inference.channels import prepare_channels
 from napari_denoise.io.readers import read
 from napari_denoise.models.card import WeightsCard
 from napari_denoise.training.mapped import MappedFrame, common_width, map_frame
-from napari_denoise.training.pairs import Pairs, RealPairs, SyntheticPairs, load_images
+from napari_denoise.training.pairs import (
+    Pairs,
+    RealPairs,
+    SyntheticPairs,
+    at_scales,
+    load_images,
+)
 from napari_denoise.training.real_pairs import NOISY, partners
 from napari_denoise.training.renders import RenderPairs, load_views
 from napari_denoise.training.validation import Validator
@@ -55,6 +61,7 @@ def open_pairs(
     images = load_images(folder, settings.channels)
     _check_sizes(folder, images, settings.patch)
     training, kept = _hold_out(folder, images, settings)
+    training = at_scales(training, settings.scales, settings.patch)
     return SyntheticPairs(training, settings), Validator(kept, settings) if kept else None
 
 

@@ -248,7 +248,9 @@ def _generator_terms(
             case "feature":
                 terms[name] = _feature_distance(fake, clean)
             case "adversarial":
-                real = _scores(adversary, clean) if stage.objective == "relativistic" else None
+                real = None
+                if stage.objective in losses.RELATIVISTIC:
+                    real = _scores(adversary, clean)
                 scores = adversary.model(fake).float()
                 terms[name] = losses.generator_loss(stage.objective, real, scores)
             case "smoothness":

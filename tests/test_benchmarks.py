@@ -189,6 +189,7 @@ def test_the_slider_is_judged_by_what_it_gives_and_costs() -> None:
         ]
 
     kept = table(0.2 * smooth + 0.8 * clean)
-    assert kept.count("kept") == 3 and "missed" not in kept
+    assert kept.count("kept") == 4 and "missed" not in kept
     assert "of 255, limit 0.3: **missed**" in table(clean + 2)
-    assert "PSNR falls" in table(smooth - 30) and table(smooth - 30).count("**missed**") == 3
+    assert "along the slider 2" in table(clean + 2)
+    assert "PSNR falls" in table(smooth - 30) and table(smooth - 30).count("**missed**") == 4

@@ -330,8 +330,9 @@ def test_out_of_memory_it_goes_on_with_half_the_patches(tmp_path, monkeypatch):
 
     monkeypatch.setattr(material, "RealPairs", Greedy)
     reports = list(tuning(tmp_path, [camera_pair()]).steps())
-    (note,) = [r.note for r in reports if r.note]
-    assert "going on with 1 patches a step" in note
+    (said,) = [r for r in reports if r.note]
+    assert "going on with 1 patches a step" in said.note
+    assert said.step == 2  # that of the checkpoint
     assert reports[-1].result is not None
     assert [r.step for r in reports if r.terms] == [1, 2, 3, 3, 4, 5, 6]
 

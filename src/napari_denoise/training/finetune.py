@@ -113,7 +113,8 @@ class FineTuning(Prepared):
                 release_memory(self.device)
                 settings = replace(settings, batch=settings.batch // 2)
                 note = f"out of memory: going on with {settings.batch} patches a step"
-                yield self._said(0, settings, note)
+                saved = self._kept.state().get("step", 0)  # from where it goes on
+                yield self._said(saved, settings, note)
 
     def keep(self) -> bool:
         """Write a checkpoint of the steps since the last one; say whether there is one now.

@@ -166,6 +166,6 @@ def _judged(slider: Mapping[float, Look]) -> str:
 
 
 def _on_the_way(what: str, start: float, end: float) -> tuple[str, bool]:
-    """Say how far from the start to 1 the end is."""
-    way = (end - start) / (1 - start)
+    """Say which part of its distance to 1 the start loses on the way to the end."""
+    way = 1 - abs(1 - end) / abs(1 - start)
     return f"{what} go {100 * way:.0f} % of the way to 1, at least 50", way >= 0.5

@@ -32,10 +32,12 @@ from napari_denoise.models.catalogue import WeightsError, find_weights, read_inf
 from napari_denoise.models.registry import build
 from napari_denoise.models.weights import save_weights
 from napari_denoise.training import finetune_prepared, material
+from napari_denoise.training.blend import blended
 from napari_denoise.training.checkpoints import load_checkpoint
 from napari_denoise.training.finetune import finetune
 from napari_denoise.training.finetune_plan import bundled_recipes, load_recipe
 from napari_denoise.training.finetune_result import run_folder, target_path
+from napari_denoise.training.held_out import Figures
 from napari_denoise.training.pairs import RealPairs
 from napari_denoise.training.real_pairs import pair_of
 from napari_denoise.training.stages import NotFinite
@@ -118,8 +120,38 @@ def test_the_best_validated_weights_are_kept_not_the_last(tmp_path, monkeypatch)
     faithful, _ = run._ends()
     state = load_checkpoint(run.folder / "best.pt")
     assert state["step"] == best
+    way = blended(run._base_network().state_dict(), state["weights"], reports[-1].result.share)
     for name, value in faithful.state_dict().items():
-        assert torch.equal(value, state["weights"][name].half().float())
+        assert torch.equal(value, way[name].half().float())
+
+
+def test_weights_that_went_too_far_are_taken_back_towards_the_base(tmp_path, monkeypatch):
+    run = tuning(tmp_path, [camera_pair()])
+    list(run.training())
+    monkeypatch.setattr(run.views, "denoised", _nearest_to_half(run))
+    run.measuring().close()
+    faithful, _ = run._ends()
+    base, learnt = run._base_network().state_dict(), run._kept.best_kept()["weights"]
+    for name, value in faithful.state_dict().items():
+        assert torch.equal(value, base[name].lerp(learnt[name], 0.5).half().float())
+    monkeypatch.undo()
+    assert run.result().share == 0.5
+    assert "50 % of the way there from the base" in run.result().kept
+    card = run.save(tmp_path / "mine.safetensors").card
+    assert card.recipe["share_of_change"] == 0.5
+
+
+def _nearest_to_half(run):
+    """Measure weights by how near they are to the middle between base and best."""
+    base, learnt = run._base_network().state_dict(), run._kept.best_kept()["weights"]
+    middle = {name: base[name].lerp(learnt[name], 0.5) for name in learnt}
+
+    def denoised(network, *, whole=False):
+        state = network.state_dict()
+        far = sum(float((state[n] - middle[n]).abs().sum()) for n in middle)
+        return Figures(100 - far, 1.0, 0.0), []
+
+    return denoised
 
 
 def test_weights_that_are_no_better_are_said_to_be_so(tmp_path, monkeypatch):

@@ -412,7 +412,8 @@ def _finish(tuning: FineTuning, result: Result, path: Path, as_json: bool) -> No
         return
     _print_table(result)
     typer.echo(result.verdict)
-    typer.echo(f"weights: {path}")
+    kept = f" ({result.kept})" if result.kept else ""
+    typer.echo(f"weights: {path}{kept}")
     typer.echo(f"curve: {log} and {picture}")
 
 

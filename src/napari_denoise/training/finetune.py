@@ -20,6 +20,7 @@ from napari_denoise.models.device import is_out_of_memory, release_memory
 from napari_denoise.models.network import Network
 from napari_denoise.models.registry import build
 from napari_denoise.models.weights import save_weights
+from napari_denoise.training.blend import blended, choose_share
 from napari_denoise.training.finetune_card import tuned_card
 from napari_denoise.training.finetune_keeper import Keeper
 from napari_denoise.training.finetune_pace import Pace, shortened, slower
@@ -67,6 +68,8 @@ class FineTuning(Prepared):
 
     _keeper: Keeper | None = None
     _every = 1
+    _chosen: tuple[int, float] = (0, 1.0)
+    """A step, and how far to go from the base to its weights."""
     pace: Pace
     """How long training took so far, next to what was asked for; there once it began."""
 
@@ -145,6 +148,8 @@ class FineTuning(Prepared):
 
     def measuring(self) -> InParts[Result]:
         """Do what `result` does, naming each part of it before it begins."""
+        if self.views.whole:
+            yield "choosing how far to go from the base weights"
         faithful, realistic = self._ends()
         if not self.views.whole:
             return Result({}, None, "")
@@ -157,7 +162,8 @@ class FineTuning(Prepared):
         kept = self._kept.best_kept()
         against = "a second noisy shot" if self.material.noisy_target else "the clean image"
         step = kept["step"] if kept else None
-        return Result(rows, step, self.views.peak_note, against, self.views.extent)
+        note, extent = self.views.peak_note, self.views.extent
+        return Result(rows, step, note, against, extent, self._chosen[1])
 
     def save(
         self, target: str | Path, result: Result | None = None, *, overwrite: bool = False
@@ -284,10 +290,21 @@ class FineTuning(Prepared):
         if "faithful" in state:  # both ends must come from one run of weights to be blended
             return self._stored(state["faithful"]), self._stored(state["average"])
         if best is not None:
-            return self._stored(best["weights"]), None
+            return self._near_the_base(best["step"], best["weights"]), None
         if not state:
             raise ValueError(f"{self.folder}: no weights yet; let it train a few steps")
         return self._stored(state["average"]), None
+
+    def _near_the_base(self, step: int, learnt: Mapping[str, torch.Tensor]) -> Network:
+        base = self._base_network().state_dict()
+
+        def network(share: float) -> Network:
+            return self._stored(blended(base, learnt, share))
+
+        if self._chosen[0] != step:
+            share = choose_share(lambda share: self.views.denoised(network(share))[0].psnr)
+            self._chosen = step, share
+        return network(self._chosen[1])
 
     def _stored(self, weights: Mapping[str, torch.Tensor]) -> Network:
         network = build(self.base.card.architecture, self.base.card.config)
@@ -297,7 +314,8 @@ class FineTuning(Prepared):
     def _done_settings(self) -> dict[str, Any]:
         plan, best = self._kept.plan(), self._kept.best_kept()
         done = replace(plan, validate_every=self._every).to_json() if plan is not None else {}
-        return {**done, "kept_step": best["step"] if best else self._kept.state()["step"]}
+        kept = best["step"] if best else self._kept.state()["step"]
+        return {**done, "kept_step": kept, "share_of_change": self._chosen[1]}
 
 
 def finetune(

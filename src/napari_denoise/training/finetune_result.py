@@ -30,6 +30,8 @@ class Result:
         What the images are compared with.
     extent
         How much of what was held out was measured; empty for all of it.
+    share
+        How far the weights go from the base to those of that step, 0 to 1.
     """
 
     rows: Mapping[str, Figures]
@@ -37,6 +39,15 @@ class Result:
     peak: str
     against: str = "the clean image"
     extent: str = ""
+    share: float = 1.0
+
+    @property
+    def kept(self) -> str:
+        """Which weights these are; empty if nothing was held out to choose them by."""
+        if not self.best_step:
+            return ""
+        way = f", {100 * self.share:.0f} % of the way there from the base" if self.share < 1 else ""
+        return f"those of step {self.best_step}{way}"
 
     @property
     def measured(self) -> str:

@@ -67,8 +67,8 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
         if not self.name.value:
             self.name.value = name
         self._fill(result)
-        best = f"; the weights are those of step {result.best_step}" if result.best_step else ""
-        self.against.say(f"{result.measured}{best}." if result.rows else "")
+        kept = f"; the weights are {result.kept}" if result.kept else ""
+        self.against.say(f"{result.measured}{kept}." if result.rows else "")
         kind = "good" if result.improved and not result.mixed else "warning"
         text = result.verdict[0].upper() + result.verdict[1:]
         self.verdict.say(kind, text + ".", remedy=not good)

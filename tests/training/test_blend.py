@@ -1,0 +1,32 @@
+"""How far fine-tuned weights go from their base."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_denoise.training.blend import SHARES, blended, choose_share
+
+
+def measured(values):
+    return dict(zip((0.0, *SHARES), values, strict=True)).__getitem__
+
+
+@pytest.mark.parametrize(
+    ("psnrs", "share"),
+    [
+        ((30, 31, 32, 33, 34), 1.0),  # every step on the way gains as much
+        ((30, 31, 31.9, 32, 32), 0.5),  # the second half brings a twentieth
+        ((30, 31, 30.5, 30, 29), 0.25),  # it was gone too far
+        ((30, 29.9, 29.5, 29, 28), 1.0),  # nothing was gained: show what was learnt
+        ((30, 30, 30, 30, 30), 1.0),
+    ],
+)
+def test_the_least_share_of_the_change_that_gains_enough_is_taken(psnrs, share):
+    assert choose_share(measured(psnrs)) == share
+
+
+def test_weights_on_the_way_lie_between_the_ends():
+    base, learnt = {"a": torch.tensor([1.0, 2.0])}, {"a": torch.tensor([3.0, 2.0])}
+    assert blended(base, learnt, 0.25)["a"].tolist() == [1.5, 2.0]
+    assert blended(base, learnt, 1)["a"] is learnt["a"]

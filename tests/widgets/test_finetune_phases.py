@@ -68,6 +68,7 @@ def test_every_part_of_the_wait_is_named_once_and_in_order(asked: Asked):
         "Measuring the weights to start from on what is held out …",
         "Timing the first steps …",
         "Keeping a copy of cells, to go on from after an interruption …",
+        "Choosing how far to go from the base weights …",
         "Measuring the base weights on what is held out …",
         "Measuring the fine-tuned weights on what is held out …",
     ]

@@ -149,7 +149,7 @@ class FineTuning(Prepared):
     def measuring(self) -> InParts[Result]:
         """Do what `result` does, naming each part of it before it begins."""
         if self.views.whole:
-            yield "choosing how far to go from the base weights"
+            yield from self._choose_share()
         faithful, realistic = self._ends()
         if not self.views.whole:
             return Result({}, None, "")
@@ -290,21 +290,27 @@ class FineTuning(Prepared):
         if "faithful" in state:  # both ends must come from one run of weights to be blended
             return self._stored(state["faithful"]), self._stored(state["average"])
         if best is not None:
-            return self._near_the_base(best["step"], best["weights"]), None
+            step, share = self._chosen  # while it trains, none was chosen for the best so far
+            base = self._base_network().state_dict()
+            share = share if step == best["step"] else 1.0
+            return self._stored(blended(base, best["weights"], share)), None
         if not state:
             raise ValueError(f"{self.folder}: no weights yet; let it train a few steps")
         return self._stored(state["average"]), None
 
-    def _near_the_base(self, step: int, learnt: Mapping[str, torch.Tensor]) -> Network:
-        base = self._base_network().state_dict()
+    def _choose_share(self) -> InParts[None]:
+        """Choose how much of the change from the base to keep: all, where a GAN stage began."""
+        best = self._kept.best_kept()
+        if best is None or "faithful" in self._kept.state():
+            self._chosen = 0, 1.0
+        elif self._chosen[0] != best["step"]:
+            yield "choosing how far to go from the base weights"
+            base, learnt = self._base_network().state_dict(), best["weights"]
 
-        def network(share: float) -> Network:
-            return self._stored(blended(base, learnt, share))
+            def quality(share: float) -> float:
+                return self.views.denoised(self._stored(blended(base, learnt, share)))[0].psnr
 
-        if self._chosen[0] != step:
-            share = choose_share(lambda share: self.views.denoised(network(share))[0].psnr)
-            self._chosen = step, share
-        return network(self._chosen[1])
+            self._chosen = best["step"], choose_share(quality)
 
     def _stored(self, weights: Mapping[str, torch.Tensor]) -> Network:
         network = build(self.base.card.architecture, self.base.card.config)

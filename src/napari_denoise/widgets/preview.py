@@ -18,7 +18,7 @@ from napari_denoise.widgets.layers import HELPER, Box, Source
 FIRST_PIXELS = 448 * 448
 """Around the centre, in one go: with its halo well under a second on two processor cores."""
 CELL = 704
-"""Edge of the windows that fill in the rest; with the first, one of them makes half a megapixel."""
+"""Edge of the windows that fill in the rest."""
 LARGEST = 256 << 20
 """Bytes of a plane to copy as a whole; of a larger one only the visible part."""
 _OPAQUE = ("translucent", "translucent_no_depth", "opaque")

@@ -23,6 +23,7 @@ from napari_denoise.core.recipe import AdversarialStage, DistortionStage, TrainS
 from napari_denoise.models.registry import build, build_discriminator
 from napari_denoise.training import losses
 from napari_denoise.training.features import vgg16_features
+from napari_denoise.training.objectives import OBJECTIVES
 from napari_denoise.training.pairs import Batch, SyntheticPairs
 from napari_denoise.training.stages import adversarial_step, distortion_step
 from napari_denoise.training.state import TrainingState
@@ -68,11 +69,12 @@ class NaiveLoop:
     def adversarial(self, batch: Batch) -> None:
         """Discriminator first, then generator, each with passes of its own."""
         noisy, clean, sigma = tensors(batch)
+        objective = OBJECTIVES[self.stage.objective]
         fake = self.network(noisy, sigma).detach()
         self.optimisers[1].zero_grad(set_to_none=False)
         points = clean.clone().requires_grad_(True)
-        loss = losses.discriminator_loss(
-            self.stage.objective, self.discriminator(clean), self.discriminator(fake)
+        loss = objective.discriminator(
+            self.discriminator(clean), self.discriminator(fake)
         ) + losses.r1(self.discriminator(points), points)
         loss.backward()
         self.optimisers[1].step()
@@ -82,10 +84,7 @@ class NaiveLoop:
             losses.l1(fake, clean)
             + 0.1 * losses.feature_distance(vgg(fake), vgg(clean.requires_grad_(True)))
             + 0.1 * losses.mean_intensity(fake, clean)
-            + 0.01
-            * losses.generator_loss(
-                self.stage.objective, self.discriminator(clean), self.discriminator(fake)
-            )
+            + 0.01 * objective.generator(self.discriminator(clean), self.discriminator(fake))
         )
         total.backward()
         self.optimisers[0].step()

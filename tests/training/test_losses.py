@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import math
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 import torch
 
 from napari_denoise.core.metrics import psnr, ssim
+from napari_denoise.core.recipe import AdversarialStage
 from napari_denoise.training import losses
-from napari_denoise.training.losses import CHANCE, discriminator_loss, generator_loss
-
-OBJECTIVES = list(CHANCE)
+from napari_denoise.training.objectives import OBJECTIVES
 
 
 def images(count=2, size=24, channels=1, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(count, channels, size, size, generator=generator)
+
+
+def discriminator_loss(objective, real, fake):
+    return OBJECTIVES[objective].discriminator(real, fake)
+
+
+def generator_loss(objective, real, fake):
+    return OBJECTIVES[objective].generator(real, fake)
 
 
 def scores(value, count=3):
@@ -57,6 +65,11 @@ def test_a_larger_patch_of_the_same_kind_gives_the_same_value(name):
     assert PAIRWISE[name](a, b) == pytest.approx(small.item(), rel=0.1)
 
 
+def test_every_objective_that_a_recipe_may_name_is_there():
+    named = get_type_hints(AdversarialStage)["objective"]
+    assert set(get_args(named)) == set(OBJECTIVES)
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_more_scores_of_the_same_value_change_no_adversarial_loss(objective):
     for loss in (discriminator_loss, generator_loss):
@@ -69,9 +82,9 @@ def test_more_scores_of_the_same_value_change_no_adversarial_loss(objective):
 def test_who_cannot_tell_real_from_fake_loses_ln_2(objective):
     assert discriminator_loss(objective, scores(0), scores(0)).item() == pytest.approx(math.log(2))
     assert generator_loss(objective, scores(0), scores(0)).item() == pytest.approx(math.log(2))
-    assert CHANCE[objective] == pytest.approx(math.log(2), abs=1e-4)
+    assert OBJECTIVES[objective].chance == pytest.approx(math.log(2))
     same = scores(7)
-    if objective in losses.RELATIVISTIC:  # it looks at differences alone
+    if OBJECTIVES[objective].compares:  # it looks at differences alone
         assert discriminator_loss(objective, same, same).item() == pytest.approx(math.log(2))
         assert generator_loss(objective, same, same).item() == pytest.approx(math.log(2))
 
@@ -85,9 +98,8 @@ def test_what_a_place_shows_cancels_where_its_two_scores_are_compared():
 
 
 def test_wasserstein_is_zero_for_equal_scores():
-    assert (
-        discriminator_loss("wasserstein", scores(3), scores(3)).item() == 0 == CHANCE["wasserstein"]
-    )
+    assert discriminator_loss("wasserstein", scores(3), scores(3)).item() == 0
+    assert OBJECTIVES["wasserstein"].chance == 0
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

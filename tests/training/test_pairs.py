@@ -122,6 +122,34 @@ def test_real_pairs_cut_the_same_patch_of_both_images():
     assert len({p.tobytes() for p in batch.noisy}) == 8
 
 
+def coloured(log_width, features):
+    image = np.ones((16, 16, 3), np.float32) * np.float32([0.1, 0.2, 0.4])
+    beside = None
+    if features:
+        planes = (image + 0.5, image - 0.5, np.ones((16, 16, 2), np.float32))
+        beside = [np.concatenate(planes, axis=-1)]
+    pairs = RealPairs(
+        [image], [image + 0.1], [0.1], tiny(batch=60), log_width=log_width, features=beside
+    )
+    return pairs.batch(0)
+
+
+@pytest.mark.parametrize("features", [False, True])
+def test_colours_of_radiance_are_exchanged_alike_everywhere(features):
+    batch = coloured(4.0, features)
+    assert len({tuple(patch[:, 0, 0]) for patch in batch.noisy}) == 6
+    assert np.allclose(batch.target, batch.noisy + 0.1)
+    if features:
+        assert np.allclose(batch.features[:, :3], batch.noisy + 0.5)
+        assert np.allclose(batch.features[:, 3:6, 0, 0], [-0.4, -0.3, -0.1])
+        assert (batch.features[:, 6:] == 1).all()
+
+
+def test_colours_of_pictures_stay_what_they_are():
+    batch = coloured(None, False)
+    assert np.allclose(batch.noisy[:, :, 0, 0], [0.1, 0.2, 0.4])
+
+
 def test_real_pairs_of_different_shapes_are_refused():
     one, other = np.zeros((20, 24, 1), np.float32), np.zeros((20, 20, 1), np.float32)
     with pytest.raises(ValueError, match=r"pair 1: noisy \(20, 24, 1\) and target \(20, 20, 1\)"):

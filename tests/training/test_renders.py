@@ -61,7 +61,17 @@ def test_colour_features_and_target_are_of_the_same_place():
         if features[6].any():
             assert np.allclose(radiance(colour) * level, features[:3], rtol=1e-3)
         if features[7].any():
-            assert np.allclose(radiance(colour) * level, -features[3:6], rtol=1e-3)
+            normal = -features[3:6]
+            assert np.allclose(np.sort(radiance(colour) * level, 0), np.sort(normal, 0), rtol=1e-3)
+            y, x, product = 100 * (normal - 0.01)  # a direction is no colour: its order stays
+            assert np.allclose(y * x, product, atol=0.1)
+
+
+def test_every_order_of_the_colours_is_drawn():
+    place = np.ones((16, 16, 3), np.float32) * np.float32([1, 2, 4])
+    batch = RenderPairs([View((place,), place, place, place)], tiny(**RENDER, batch=60)).batch(0)
+    orders = {tuple(np.argsort(colour[:, 0, 0])) for colour in batch.target}
+    assert len(orders) == 6
 
 
 @pytest.mark.parametrize("factor", [1e-3, 0.5, 1e4])

@@ -150,7 +150,7 @@ class FineTuning(Prepared):
         """Do what `result` does, naming each part of it before it begins."""
         if self.views.whole:
             yield from self._choose_share()
-        faithful, realistic = self._ends()
+        faithful, realistic = self.ends()
         if not self.views.whole:
             return Result({}, None, "")
         rows = {"noisy": self.views.noisy(whole=True)}
@@ -179,13 +179,33 @@ class FineTuning(Prepared):
         if path.exists() and not overwrite:
             raise FileExistsError(f"{path}: it exists already; choose another name")
         result = result or self.result()
-        faithful, realistic = self._ends()
+        faithful, realistic = self.ends()
         card = tuned_card(
             self.base, self.recipe.title, self._identity, self._done_settings(), result
         )
         far = realistic.state_dict() if realistic is not None else None
         save_weights(path, card, faithful.state_dict(), far)
         return read_info(path)
+
+    def ends(self) -> tuple[Network, Network | None]:
+        """Return the best faithful network so far, and the realistic one if any, as stored.
+
+        Raises
+        ------
+        ValueError
+            There are no weights yet.
+        """
+        state, best = self._kept.state(), self._kept.best_kept()
+        if "faithful" in state:  # both ends must come from one run of weights to be blended
+            return self._stored(state["faithful"]), self._stored(state["average"])
+        if best is not None:
+            step, share = self._chosen  # while it trains, none was chosen for the best so far
+            base = self._base_network().state_dict()
+            share = share if step == best["step"] else 1.0
+            return self._stored(blended(base, best["weights"], share)), None
+        if not state:
+            raise ValueError(f"{self.folder}: no weights yet; let it train a few steps")
+        return self._stored(state["average"]), None
 
     def _begin(self) -> TrainSettings:
         """Return what to do: a new plan, or that of a run that is resumed, as it was left."""
@@ -283,20 +303,6 @@ class FineTuning(Prepared):
         return FineTuneReport(
             step, settings.steps, "distortion", {}, 0.0, 0.0, 0.0, None, best, note
         )
-
-    def _ends(self) -> tuple[Network, Network | None]:
-        """Return the best faithful network, and the realistic one if there is one, as stored."""
-        state, best = self._kept.state(), self._kept.best_kept()
-        if "faithful" in state:  # both ends must come from one run of weights to be blended
-            return self._stored(state["faithful"]), self._stored(state["average"])
-        if best is not None:
-            step, share = self._chosen  # while it trains, none was chosen for the best so far
-            base = self._base_network().state_dict()
-            share = share if step == best["step"] else 1.0
-            return self._stored(blended(base, best["weights"], share)), None
-        if not state:
-            raise ValueError(f"{self.folder}: no weights yet; let it train a few steps")
-        return self._stored(state["average"]), None
 
     def _choose_share(self) -> InParts[None]:
         """Choose how much of the change from the base to keep: all, where a GAN stage began."""

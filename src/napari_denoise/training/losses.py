@@ -182,43 +182,6 @@ def _blur(image: Tensor) -> Tensor:
     return F.conv2d(across, kernel.transpose(-1, -2), groups=image.shape[1])
 
 
-def discriminator_loss(objective: str, real: Tensor, fake: Tensor) -> Tensor:
-    """Return what the discriminator lowers; scores are raw logits, one per place.
-
-    Of the relativistic objectives, "relativistic" compares scores with the mean of the others.
-    "paired" compares the two scores of each place, so that what the place shows cancels: real and
-    generated patches must be of the same scene.
-    """
-    if objective == "paired":
-        return F.softplus(fake - real).mean()
-    if objective == "non-saturating":
-        return 0.5 * (F.softplus(-real).mean() + F.softplus(fake).mean())
-    if objective == "relativistic":
-        return 0.5 * (F.softplus(fake.mean() - real).mean() + F.softplus(fake - real.mean()).mean())
-    return fake.mean() - real.mean()
-
-
-def generator_loss(objective: str, real: Tensor | None, fake: Tensor) -> Tensor:
-    """Return what the generator lowers; only the relativistic ones look at real scores.
-
-    Non-saturating: Goodfellow et al. 2014; relativistic average and paired: Jolicoeur-Martineau
-    2018, arXiv 1807.00734; otherwise Wasserstein: Arjovsky et al. 2017, arXiv 1701.07875.
-    """
-    if objective == "paired" and real is not None:
-        return F.softplus(real - fake).mean()
-    if objective == "non-saturating":
-        return F.softplus(-fake).mean()
-    if objective == "relativistic" and real is not None:
-        return 0.5 * (F.softplus(real.mean() - fake).mean() + F.softplus(real - fake.mean()).mean())
-    return -fake.mean()
-
-
-RELATIVISTIC = ("relativistic", "paired")
-"""Objectives whose generator looks at the scores of real patches too."""
-CHANCE = {"non-saturating": 0.6931, "relativistic": 0.6931, "paired": 0.6931, "wasserstein": 0.0}
-"""Discriminator loss of one that cannot tell real from fake."""
-
-
 def gradient_penalty(scores: Tensor, points: Tensor) -> Tensor:
     """Squared distance from 1 of the score's gradient norm (Gulrajani et al. 2017).
 

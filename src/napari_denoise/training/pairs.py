@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from napari_denoise.core.intensity import Mapping
 from napari_denoise.core.recipe import TrainSettings
 from napari_denoise.training.degrade import Patch, degrade
 
+Number = TypeVar("Number", bound=np.generic)
+COLOURS = 3
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
@@ -252,7 +254,8 @@ class RealPairs:
         """Draw the same patch of both images of a pair."""
         rng = generator(self.settings, step, rank)
         picks = rng.choice(len(self.stacked), size=self.settings.batch, p=self._shares)
-        drawn = np.stack([self._patch(i, rng) for i in picks]).astype(np.float32, copy=False)
+        patches = [self._recoloured(self._patch(i, rng), rng) for i in picks]
+        drawn = np.stack(patches).astype(np.float32, copy=False)
         ends = self.channels, 2 * self.channels
         noisy, target, features = (np.ascontiguousarray(p) for p in np.split(drawn, ends, axis=1))
         if self.noisy_target and rng.random() < 0.5:
@@ -267,6 +270,14 @@ class RealPairs:
             return cut(self.stacked[number], size, rng)
         y, x = self.corners[number].draw(rng)
         return cut(self.stacked[number][y : y + size, x : x + size], size, rng)
+
+    def _recoloured(
+        self, patch: NDArray[np.generic], rng: np.random.Generator
+    ) -> NDArray[np.generic]:
+        """Exchange the colours of radiance, and those of the albedo with them."""
+        if self.log_width is None or self.channels != COLOURS:
+            return patch
+        return exchange_colours(patch, 3 if len(patch) > 2 * COLOURS else 2, rng)
 
 
 def _corner_shares(corners: Sequence[Corners], patch: int) -> NDArray[np.float64]:
@@ -327,6 +338,27 @@ def cut(image: NDArray[np.generic], size: int, rng: np.random.Generator) -> NDAr
     if rng.random() < 0.5:
         patch = patch[:, ::-1]
     return np.moveaxis(patch, -1, 0)
+
+
+def exchange_colours(
+    planes: NDArray[Number], images: int, rng: np.random.Generator
+) -> NDArray[Number]:
+    """Put red, green and blue of the first images in another order, the same in each.
+
+    Light is carried alike in every colour, which no camera and no stain would be: for renders.
+
+    Parameters
+    ----------
+    planes
+        (3 * images + others, Y, X); the others stay.
+    images
+        So many: noisy, target, and the albedo if there is one.
+    rng
+        Draws one of the six orders.
+    """
+    order = rng.permutation(COLOURS)
+    moved = [COLOURS * image + colour for image in range(images) for colour in order]
+    return planes[[*moved, *range(len(moved), len(planes))]]
 
 
 def sigma_map(levels: Sequence[float], size: int) -> NDArray[np.float32]:

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from napari_denoise.core.intensity import LOG_WIDTH, LogMapping
 from napari_denoise.core.noise_estimation import roughness
 from napari_denoise.core.recipe import TrainSettings
-from napari_denoise.training.pairs import Batch, check_unbiased, generator, sigma_map
+from napari_denoise.training.pairs import (
+    Batch,
+    check_unbiased,
+    exchange_colours,
+    generator,
+    sigma_map,
+)
 
 FEATURES = 8
 """Planes of features: albedo (3), normal (3), and for each a plane that says it is there."""
@@ -142,7 +148,7 @@ class RenderPairs:
 
 
 def _crop(view: View, size: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Cut, turn and mirror noisy, target, albedo, normal and their masks: (14, size, size).
+    """Cut, turn, mirror and recolour noisy, target, albedo, normal, masks: (14, size, size).
 
     Normals are in world space: a turn of the picture changes nothing about them.
     """
@@ -155,4 +161,5 @@ def _crop(view: View, size: int, rng: np.random.Generator) -> NDArray[np.float32
     patch = np.rot90(whole[y : y + size, x : x + size], int(rng.integers(4)))
     if rng.random() < 0.5:
         patch = patch[:, ::-1]
-    return np.ascontiguousarray(np.moveaxis(patch, -1, 0), dtype=np.float32)
+    planes = exchange_colours(np.moveaxis(patch, -1, 0), 3, rng)
+    return np.ascontiguousarray(planes, dtype=np.float32)

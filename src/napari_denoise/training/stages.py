@@ -17,6 +17,7 @@ from napari_denoise.core.intensity import AffineMapping
 from napari_denoise.core.recipe import AdversarialStage, DistortionStage, PixelLoss
 from napari_denoise.training import losses
 from napari_denoise.training.features import vgg16_features
+from napari_denoise.training.objectives import OBJECTIVES
 from napari_denoise.training.pairs import Batch
 from napari_denoise.training.state import Adversary, TrainingState
 
@@ -201,7 +202,7 @@ def _discriminator_step(
     real = patches.target
     # One pass over both: with spectral norm, two passes would use two sets of weights.
     scores = adversary.model(torch.cat([real, fake])).float()
-    terms = {"discriminator": losses.discriminator_loss(stage.objective, *scores.chunk(2))}
+    terms = {"discriminator": OBJECTIVES[stage.objective].discriminator(*scores.chunk(2))}
     total = terms["discriminator"]
     wasserstein = stage.objective == "wasserstein"
     if stage.penalty and (wasserstein or state.stage_step % stage.penalty_every == 0):
@@ -248,11 +249,10 @@ def _generator_terms(
             case "feature":
                 terms[name] = _feature_distance(fake, clean)
             case "adversarial":
-                real = None
-                if stage.objective in losses.RELATIVISTIC:
-                    real = _scores(adversary, clean)
+                objective = OBJECTIVES[stage.objective]
                 scores = adversary.model(fake).float()
-                terms[name] = losses.generator_loss(stage.objective, real, scores)
+                real = _scores(adversary, clean) if objective.compares else scores
+                terms[name] = objective.generator(real, scores)
             case "smoothness":
                 terms[name] = losses.smoothness(fake)
             case "mean_intensity":

@@ -34,7 +34,7 @@ class Look:
 
 def ends(tuning: FineTuning) -> dict[str, Network]:
     """Return the weights so far by name, as they would be saved."""
-    faithful, realistic = tuning._ends()
+    faithful, realistic = tuning.ends()
     found = {"fine-tuned": faithful}
     return found if realistic is None else {**found, "realistic": realistic}
 

@@ -274,9 +274,7 @@ def view(photos: list[Path], seed: int) -> dict[str, NDArray[np.float16]]:
     arrays = {}
     for name, samples in SAMPLES.items():
         radiance, albedo, normal = drawn(scene, samples, rng)
-        arrays[f"noisy_{name}"] = radiance
-        if samples == 8:
-            arrays |= {"albedo_8": albedo, "normal_8": normal}
+        arrays |= {f"noisy_{name}": radiance, f"albedo_{name}": albedo, f"normal_{name}": normal}
     arrays["ref"] = reference(scene)
     return {name: np.minimum(array, 65000).astype(np.float16) for name, array in arrays.items()}
 

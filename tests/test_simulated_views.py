@@ -33,7 +33,8 @@ def test_training_reads_what_was_drawn(recipe, photos, tmp_path):
     recipe.main(photos, tmp_path / "views", count=1, seed=3)
     (view,) = load_views(tmp_path / "views")
     assert len(view.noisy) == len(recipe.SAMPLES)
-    shapes = {a.shape for a in (*view.noisy, view.reference, view.albedo, view.normal)}
+    shapes = {a.shape for a in (*view.noisy, view.reference, *view.albedo, *view.normal)}
+    assert len(view.albedo) == len(view.normal) == len(view.noisy)
     assert shapes == {(recipe.SIZE, recipe.SIZE, 3)}
     assert all(np.isfinite(a).all() for a in view.noisy)
 

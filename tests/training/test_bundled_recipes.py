@@ -43,7 +43,7 @@ def source(settings):
     if settings.domain != "render":
         return SyntheticPairs(pictures(channels=settings.channels), settings)
     colour = np.random.default_rng(0).random((40, 48, 3)).astype(np.float32) + 0.1
-    return RenderPairs([View((colour, colour[::-1]), colour, colour, colour)], settings)
+    return RenderPairs([View((colour, colour[::-1]), colour, (colour,), (colour,))], settings)
 
 
 @each_recipe

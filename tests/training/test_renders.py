@@ -24,7 +24,7 @@ def view(factor=1.0, seed=0, size=(40, 48), count=2):
     reference = np.float32(0.2 + rng.random((*size, 3)) ** 4)
     noisy = [reference * rng.gamma(4, 0.25, (*size, 3)).astype(np.float32) for _ in range(count)]
     albedo, normal = (rng.random((*size, 3)).astype(np.float32) + 0.1 for _ in range(2))
-    return View(tuple(n * factor for n in noisy), reference * factor, albedo, normal)
+    return View(tuple(n * factor for n in noisy), reference * factor, (albedo,), (normal,))
 
 
 def radiance(mapped):
@@ -53,7 +53,7 @@ def test_batches_hold_colour_features_and_masks():
 def test_colour_features_and_target_are_of_the_same_place():
     y, x = np.mgrid[:40, :48].astype(np.float32)
     place = np.stack([y, x, y * x], axis=-1) / 100 + 0.01
-    pairs = RenderPairs([View((place,), place, place, -place)], tiny(**RENDER, batch=20))
+    pairs = RenderPairs([View((place,), place, (place,), (-place,))], tiny(**RENDER, batch=20))
     batch = pairs.batch(0)
     assert np.array_equal(batch.noisy, batch.target)
     for colour, features in zip(batch.noisy, batch.features, strict=True):
@@ -69,7 +69,8 @@ def test_colour_features_and_target_are_of_the_same_place():
 
 def test_every_order_of_the_colours_is_drawn():
     place = np.ones((16, 16, 3), np.float32) * np.float32([1, 2, 4])
-    batch = RenderPairs([View((place,), place, place, place)], tiny(**RENDER, batch=60)).batch(0)
+    seen = View((place,), place, (place,), (place,))
+    batch = RenderPairs([seen], tiny(**RENDER, batch=60)).batch(0)
     orders = {tuple(np.argsort(colour[:, 0, 0])) for colour in batch.target}
     assert len(orders) == 6
 
@@ -129,7 +130,7 @@ def test_a_network_for_other_features_is_refused():
 def save(path, **changes):
     noisy, other = view().noisy
     arrays = {f"noisy_{s}": noisy for s in ("4", "8", "16")} | {"noisy_4b": other}
-    arrays |= {"ref": view().reference, "albedo_8": view().albedo, "normal_8": view().normal}
+    arrays |= {"ref": view().reference, "albedo_8": view().albedo[0], "normal_8": view().normal[0]}
     arrays = {k: v for k, v in (arrays | changes).items() if v is not None}
     np.savez(path, **{k: v.astype(np.float16) for k, v in arrays.items()})
 
@@ -137,12 +138,28 @@ def save(path, **changes):
 def test_views_are_read_from_files(tmp_path):
     (tmp_path / "deep").mkdir()
     save(tmp_path / "b.npz")
-    save(tmp_path / "deep" / "c.npz", noisy_32=view().noisy[0], albedo=view().albedo)
+    save(tmp_path / "deep" / "c.npz", noisy_32=view().noisy[0], albedo=view().albedo[0])
     views = load_views(tmp_path)
     assert [len(v.noisy) for v in views] == [4, 5]  # as many as each file holds
     assert views[0].noisy[1].dtype == np.float32
     assert np.allclose(views[0].noisy[2], view().noisy[1], rtol=1e-3)  # 16, 4, 4b, 8
-    assert np.allclose(views[0].albedo, view().albedo, rtol=1e-3)
+    assert np.allclose(views[0].albedo[0], view().albedo[0], rtol=1e-3)
+
+
+def test_each_rendering_goes_with_its_own_albedo_where_there_is_one(tmp_path):
+    other = 0.5 * view().albedo[0]
+    save(tmp_path / "a.npz", albedo_4=other)
+    (found,) = load_views(tmp_path)
+    of_16, of_4 = found.of(0)[0], found.of(1)[0]
+    assert np.allclose(of_4, other, rtol=1e-3)
+    assert np.allclose(of_16, view().albedo[0], rtol=1e-3)
+    few = np.full((16, 16, 3), 0.25, np.float32)
+    many = np.full((16, 16, 3), 0.75, np.float32)
+    pairs = RenderPairs([View((few, many), few, (few, many))], tiny(**RENDER, batch=60))
+    batch = pairs.batch(0)
+    there = batch.features[:, 6, 0, 0] == 1
+    assert set(batch.features[there, 0, 0, 0]) == {0.25, 0.75}
+    assert not batch.features[:, 7].any()
 
 
 @pytest.mark.parametrize("name", ["ref", "albedo_8", "normal_8"])

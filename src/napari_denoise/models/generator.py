@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_denoise.core.tiles import Window
+from napari_denoise.models.demodulation import log_albedo, relit
 from napari_denoise.models.network import VARIANCE_FLOOR, Network
 
 
@@ -27,6 +28,10 @@ class GeneratorConfig:
         Also state the variance of the error.
     features
         Planes taken beside the image.
+    demodulate
+        The first features are an albedo, by which the image, linear HDR through the logarithm, is
+        divided on the way in and multiplied on the way out: what is left to denoise is the
+        light, without the pattern of the surface.
     """
 
     channels: int = 1
@@ -34,6 +39,7 @@ class GeneratorConfig:
     blocks: tuple[int, int, int] = (1, 4, 1)
     spread: bool = False
     features: int = 0
+    demodulate: bool = False
 
     @property
     def multiple(self) -> int:
@@ -84,9 +90,11 @@ class Generator(Network):
         super().__init__()
         self.radius, self.multiple = config.radius, config.multiple
         self.spread, self.features = config.spread, config.features
+        self.demodulate = config.demodulate
         half, quarter = config.widths
         before, middle, after = config.blocks
-        self.head = nn.Conv2d(4 * (config.channels + 1 + config.features), half, 3, padding=1)
+        planes = config.channels + 1 + config.features + config.channels * config.demodulate
+        self.head = nn.Conv2d(4 * planes, half, 3, padding=1)
         self.before = nn.Sequential(*(ResidualBlock(half) for _ in range(before)))
         self.down = nn.Conv2d(half, quarter, 2, stride=2)
         self.middle = nn.Sequential(*(ResidualBlock(quarter) for _ in range(middle)))
@@ -131,8 +139,13 @@ class Generator(Network):
         dtype = self.head.weight.dtype
         if self.features and features is None:
             features = noisy.new_zeros(len(noisy), self.features, *noisy.shape[2:])
-        planes = [noisy, sigma] if features is None else [noisy, sigma, features]
-        x = torch.cat(planes, dim=1).to(dtype)
+        planes = [sigma] if features is None else [sigma, features]
+        albedo = None
+        if self.demodulate and features is not None:
+            albedo = log_albedo(features)
+            noisy = relit(noisy, -albedo)
+            planes.append(albedo)
+        x = torch.cat([noisy, *planes], dim=1).to(dtype)
         x = self.head(nn.functional.pixel_unshuffle(x, 2))
         x = self.before(x)
         y = self.middle[:deep](self.down(x))
@@ -142,6 +155,8 @@ class Generator(Network):
         noisy, sigma = _cut(noisy, late, whole), _cut(sigma, late, whole)
         # The skip stays in the input's precision: bf16 has 8 bits of mantissa.
         mean = noisy + nn.functional.pixel_shuffle(self.tail(x), 2).to(noisy.dtype)
+        if albedo is not None:
+            mean = relit(mean, _cut(albedo, late, whole))
         if not self.spread:
             return _cut(mean, keep, late)
         # Detached: learning to state the error must not change the image.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from napari_denoise.training.pairs import (
     sigma_map,
 )
 
+Plane = NDArray[np.float32]
 FEATURES = 8
 """Planes of features: albedo (3), normal (3), and for each a plane that says it is there."""
 _MISSING = 0.25
@@ -37,17 +38,28 @@ class View:
     reference
         (Y, X, 3), nearly free of noise; None for noise2noise.
     albedo, normal
-        (Y, X, 3), noisy as a renderer gives them; None if there are none.
+        (Y, X, 3), as noisy as a renderer gives them: of every rendering, or one for all; none
+        if there are none.
     """
 
-    noisy: tuple[NDArray[np.float32], ...]
-    reference: NDArray[np.float32] | None
-    albedo: NDArray[np.float32] | None = None
-    normal: NDArray[np.float32] | None = None
+    noisy: tuple[Plane, ...]
+    reference: Plane | None
+    albedo: tuple[Plane, ...] = ()
+    normal: tuple[Plane, ...] = ()
+
+    def of(self, number: int) -> tuple[Plane | None, Plane | None]:
+        """Return albedo and normal of a rendering."""
+        albedo, normal = (
+            planes[number % len(planes)] if planes else None
+            for planes in (self.albedo, self.normal)
+        )
+        return albedo, normal
 
 
 def load_views(folder: str | Path) -> list[View]:
     """Read views from ``.npz`` files with `ref`, `albedo_8`, `normal_8` and every `noisy_*`.
+
+    Where there are, `albedo_*` and `normal_*` of the same samples are taken instead of those of 8.
 
     Raises
     ------
@@ -69,8 +81,19 @@ def _read(path: Path) -> View:
         missing = [name for name in wanted if name not in arrays]
         if missing:
             raise ValueError(f"{path}: the array {missing[0]!r} is missing; found {list(arrays)}")
-        *drawn, reference, albedo, normal = (arrays[name].astype(np.float32) for name in wanted)
-    return View(tuple(drawn), reference, albedo, normal)
+        albedo, normal = (
+            [own if own in arrays else f"{role}_8" for own in _beside(noisy, role)]
+            for role in ("albedo", "normal")
+        )
+        drawn, albedos, normals = (
+            tuple(arrays[name].astype(np.float32) for name in names)
+            for names in (noisy, albedo, normal)
+        )
+        return View(drawn, arrays["ref"].astype(np.float32), albedos, normals)
+
+
+def _beside(noisy: Sequence[str], role: str) -> list[str]:
+    return [name.replace("noisy", role) for name in noisy]
 
 
 class RenderPairs:
@@ -131,7 +154,7 @@ class RenderPairs:
         first, second = rng.permutation(len(view.noisy))[:2] if len(view.noisy) > 1 else (0, 0)
         target = view.noisy[second] if self.noisy_target else view.reference
         assert target is not None  # noqa: S101 - checked at the start
-        planes = _crop(replace(view, noisy=(view.noisy[first], target)), self.settings.patch, rng)
+        planes = _crop((view.noisy[first], target), view.of(first), self.settings.patch, rng)
         stops = self.settings.exposure_augmentation
         gain = np.float32(2 ** rng.uniform(-stops, stops))
         noisy, wanted = (planes[i : i + 3] * gain for i in (0, 3))
@@ -147,16 +170,21 @@ class RenderPairs:
         return mapped, mapping.forward(wanted), features, sigma, mapping
 
 
-def _crop(view: View, size: int, rng: np.random.Generator) -> NDArray[np.float32]:
+def _crop(
+    colours: tuple[Plane, Plane],
+    guides: tuple[Plane | None, Plane | None],
+    size: int,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
     """Cut, turn, mirror and recolour noisy, target, albedo, normal, masks: (14, size, size).
 
     Normals are in world space: a turn of the picture changes nothing about them.
     """
-    shape = (*view.noisy[0].shape[:2], 1)
+    shape = (*colours[0].shape[:2], 1)
     none, ones = np.zeros((*shape[:2], 3), np.float32), np.ones(shape, np.float32)
-    albedo, normal = (none if plane is None else plane for plane in (view.albedo, view.normal))
-    masks = [ones * (plane is not None) for plane in (view.albedo, view.normal)]
-    whole = np.concatenate([*view.noisy, albedo, normal, *masks], axis=-1)
+    albedo, normal = (none if plane is None else plane for plane in guides)
+    masks = [ones * (plane is not None) for plane in guides]
+    whole = np.concatenate([*colours, albedo, normal, *masks], axis=-1)
     y, x = (rng.integers(length - size + 1) for length in shape[:2])
     patch = np.rot90(whole[y : y + size, x : x + size], int(rng.integers(4)))
     if rng.random() < 0.5:

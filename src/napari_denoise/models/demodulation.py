@@ -1,7 +1,9 @@
 """Light without the pattern of the surface that it falls on, for linear HDR with an albedo.
 
-Radiance is about the albedo times the light, and light varies less from pixel to pixel (Zwicker
-et al. 2015, Recent advances in adaptive sampling and reconstruction for Monte Carlo rendering).
+Radiance is about the albedo times the light, and light varies less from pixel to pixel (divided
+out so in Bako et al. 2017, Kernel-predicting convolutional networks for denoising Monte Carlo
+renderings). What an albedo of few samples has of noise comes back with it; the network is shown
+its logarithm, and can take that noise off again.
 """
 
 from __future__ import annotations

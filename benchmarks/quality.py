@@ -290,13 +290,17 @@ def renders(bench: Bench) -> Iterator[Table]:
     yield Table("renders", header, tuple(rows), (judged, bench.note(bench.render)))
 
 
-def realism(bench: Bench) -> Iterator[Table]:
-    """Measure the slider between the faithful and the realistic end, on each kind of image."""
+def realism_photographs(bench: Bench) -> Iterator[Table]:
+    """Measure the slider between the faithful and the realistic end on photographs."""
     for denoiser, folder in ((bench.photo, "Kodak24"), (bench.microscopy, "Set12")):
         images = [read(p, sequence=False) for p in bench.files(f"photos_val/{folder}", "*.png")]
         cleans = [np.asarray(clean) for clean, _ in images]
         noisy = [(add_noise(c, 25).astype(np.float32), meta.axes, None) for c, meta in images]
         yield _slider(bench, denoiser, cleans, noisy, lambda image: image, noise=25.0)
+
+
+def realism_renders(bench: Bench) -> Iterator[Table]:
+    """Measure the slider on renders as they are shown."""
     cleans, noisy, again = [], [], []
     for reference in bench.files("renders", "*/ref.exr"):
         frame, meta = read(reference.with_name("noisy_8spp.exr"), sequence=False)
@@ -307,6 +311,10 @@ def realism(bench: Bench) -> Iterator[Table]:
     yield _slider(
         bench, bench.render, cleans, noisy, lambda image: 255 * display(image), again=again
     )
+
+
+def realism_fmd(bench: Bench) -> Iterator[Table]:
+    """Measure the slider on real fluorescence."""
     cleans, noisy = [], []
     for kind in bench.some(list(references.FMD)):
         frame, clean, axes = _pair(bench.data / "microscopy/fmd", "raw", "gt", f"{kind}_1.png")
@@ -398,7 +406,9 @@ SECTIONS: dict[str, Callable[[Bench], Iterator[Table]]] = {
     "w2s": w2s,
     "simulated": simulated,
     "renders": renders,
-    "realism": realism,
+    "realism-photographs": realism_photographs,
+    "realism-renders": realism_renders,
+    "realism-fmd": realism_fmd,
     "stacks": stacks,
 }
 

@@ -117,7 +117,7 @@ def test_the_best_validated_weights_are_kept_not_the_last(tmp_path, monkeypatch)
     best = max(validated, key=validated.__getitem__)
     assert best < 12
     assert reports[-1].result.best_step == best
-    faithful, _ = run._ends()
+    faithful, _ = run.ends()
     state = load_checkpoint(run.folder / "best.pt")
     assert state["step"] == best
     way = blended(run._base_network().state_dict(), state["weights"], reports[-1].result.share)
@@ -129,9 +129,9 @@ def test_weights_that_went_too_far_are_taken_back_towards_the_base(tmp_path, mon
     run = tuning(tmp_path, [camera_pair()])
     list(run.training())
     monkeypatch.setattr(run.views, "denoised", _nearest_to_half(run))
-    as_learnt, _ = run._ends()  # a look on the way measures nothing
+    as_learnt, _ = run.ends()  # a look on the way measures nothing
     run.result()
-    faithful, _ = run._ends()
+    faithful, _ = run.ends()
     base, learnt = run._base_network().state_dict(), run._kept.best_kept()["weights"]
     for name, value in faithful.state_dict().items():
         assert torch.equal(value, base[name].lerp(learnt[name], 0.5).half().float())
@@ -478,7 +478,7 @@ def test_the_stated_error_stays_meaningful(tmp_path):
     run = tuning(tmp_path, [pair], **options)
     for _ in run.steps():
         pass
-    network, _ = run._ends()
+    network, _ = run.ends()
     source = run.material.pairs(run._settings(2))
     stated, real = [], []
     for step in range(900, 910):

@@ -13,6 +13,7 @@ from napari_denoise.training.pairs import (
     area_shares,
     at_scales,
     cut,
+    files_below,
     load_images,
     vary_intensity,
 )
@@ -103,6 +104,21 @@ def test_colour_is_read_as_rgb_and_as_luminance(tmp_path):
     (_, luminance) = load_images(tmp_path, 1)
     assert luminance.shape == (20, 24, 1)
     assert (luminance == round(0.299 * 200 + 0.587 * 100)).all()
+
+
+def test_links_to_folders_are_followed_and_each_folder_is_read_once(tmp_path):
+    there = tmp_path / "there"
+    (there / "deep").mkdir(parents=True)
+    Image.new("L", (8, 8)).save(there / "deep" / "a.PNG")
+    data = tmp_path / "data"
+    data.mkdir()
+    try:
+        (data / "photos").symlink_to(there, target_is_directory=True)
+        (there / "deep" / "back").symlink_to(there, target_is_directory=True)
+    except OSError:
+        pytest.skip("no links on this file system")
+    assert [p.name for p in files_below(data, (".png",))] == ["a.PNG"]
+    assert len(load_images(data, 1)) == 1
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):

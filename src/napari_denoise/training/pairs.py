@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -65,6 +66,29 @@ def generator(settings: TrainSettings, step: int, rank: int) -> np.random.Genera
     return np.random.default_rng([settings.seed, step, *([rank] if rank else [])])
 
 
+def files_below(folder: str | Path, suffixes: Collection[str]) -> list[Path]:
+    """List files by their ending, sorted by path; links to folders are followed, each folder once.
+
+    Parameters
+    ----------
+    folder
+        Searched recursively.
+    suffixes
+        In lower case.
+    """
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        paths = (Path(place, name) for name in names)
+        found += [path for path in paths if path.suffix.lower() in suffixes]
+    return sorted(found)
+
+
 def load_images(folder: str | Path, channels: int) -> list[NDArray[np.uint8]]:
     """Read every picture below a folder as (Y, X, C) uint8, sorted by path.
 
@@ -80,7 +104,7 @@ def load_images(folder: str | Path, channels: int) -> list[NDArray[np.uint8]]:
     FileNotFoundError
         The folder holds no picture.
     """
-    paths = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES)
+    paths = files_below(folder, SUFFIXES)
     if not paths:
         raise FileNotFoundError(
             f"{folder}: no training image found; expected files ending in {', '.join(SUFFIXES)}"

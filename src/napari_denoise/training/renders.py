@@ -16,6 +16,7 @@ from napari_denoise.training.pairs import (
     Batch,
     check_unbiased,
     exchange_colours,
+    files_below,
     generator,
     sigma_map,
 )
@@ -68,7 +69,7 @@ def load_views(folder: str | Path) -> list[View]:
     ValueError
         A file lacks an array.
     """
-    paths = sorted(Path(folder).rglob("*.npz"))
+    paths = files_below(folder, (".npz",))
     if not paths:
         raise FileNotFoundError(f"{folder}: no view found; expected .npz files")
     return [_read(path) for path in paths]

@@ -6,9 +6,9 @@
 Scene i follows from seed i alone (render_scenes.py); its views go to VIEWS/scene00012_view1.npz,
 and a view that is there already is left alone. A file holds float16 arrays (Y, X, 3), linear HDR,
 box filter: `noisy_4`, `noisy_4b`, `noisy_8`, `noisy_16`, `noisy_32` (samples per pixel, each with
-seeds of its own), `ref` (512 or more), `albedo_8` and `normal_8` (of the samples of `noisy_8`), and
-`ref_psnr`, the reference's own quality in dB, estimated from its halves. Mitsuba's llvm variant
-needs a recent LLVM library, named by DRJIT_LIBLLVM_PATH: 14 and 15 failed, 22 worked.
+seeds of its own), `albedo_4`, `normal_4` and so on (of the very samples of each), `ref` (512 or
+more), and `ref_psnr`, the reference's own quality in dB, estimated from its halves. Mitsuba's llvm
+variant needs a recent LLVM library, named by DRJIT_LIBLLVM_PATH: 19 and 22 worked, 14 and 15 not.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ import drjit as dr  # noqa: E402  (needs the variant)
 Image = NDArray[np.float32]
 VIEWS = 5
 """Views of a scene."""
+SAMPLES = {"32": 32, "16": 16, "8": 8, "4": 4, "4b": 4}
+"""Samples per pixel of each rendering of a view; the first one shows whether it is worth it."""
 KEY = 0.2
 """Mean brightness of a view, the brightest 3 % left out."""
 PASS = 64
@@ -203,18 +205,20 @@ def reference(render: Renderer, gain: float) -> tuple[Image, float]:
 
 def view(render: Renderer) -> dict[str, NDArray[Any]] | None:
     """Render the arrays of a view, or None if it is not worth it or stays noisy."""
-    noisy = {"noisy_32": render(32)}
-    gain = exposure(noisy["noisy_32"])
-    if not gain or not worth_it(gain * noisy["noisy_32"]):
+    first, *others = SAMPLES
+    drawn = {first: render(SAMPLES[first], features=True)}
+    gain = exposure(drawn[first][..., :3])
+    if not gain or not worth_it(gain * drawn[first][..., :3]):
         return None
     ref, quality = reference(render, gain)
     if quality < LEAST:
         return None
-    featured = render(8, features=True)
-    noisy |= {"noisy_4": render(4), "noisy_4b": render(4), "noisy_16": render(16)}
-    noisy |= {"noisy_8": featured[..., :3], "ref": ref}
-    arrays = {name: np.clip(gain * image, 0, 60000) for name, image in noisy.items()}
-    arrays |= {"albedo_8": featured[..., 3:6], "normal_8": featured[..., 6:]}
+    drawn |= {name: render(SAMPLES[name], features=True) for name in others}
+    arrays = {"ref": np.clip(gain * ref, 0, 60000)}
+    for name, planes in drawn.items():
+        colour, albedo, normal = np.split(planes, 3, axis=-1)
+        arrays[f"noisy_{name}"] = np.clip(gain * colour, 0, 60000)
+        arrays |= {f"albedo_{name}": albedo, f"normal_{name}": normal}
     arrays = {name: image.astype(np.float16) for name, image in arrays.items()}
     return {**arrays, "ref_psnr": np.float32(quality)}
 

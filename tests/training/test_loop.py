@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import torch
 from _tiny import CRITIC, fresh, synthetic, tiny, trained
 
 from napari_denoise.core.recipe import TermWeights
+from napari_denoise.models.network import Network
+from napari_denoise.training import state
 from napari_denoise.training.checkpoints import load_checkpoint
 from napari_denoise.training.features import vgg16_features
 from napari_denoise.training.stages import adversarial_step, distortion_step
@@ -49,6 +52,37 @@ def test_steps_per_second_of_a_resumed_run_are_its_own(tmp_path):
     reports = trained(longer, tmp_path / "c.pt", resume=True)
     assert [r.step for r in reports] == [5, 6]
     assert reports[-1].steps_per_second == pytest.approx(2 / reports[-1].seconds)
+
+
+def test_a_compiled_run_computes_the_same(tmp_path, monkeypatch):
+    compiled: list[tuple[object, int]] = []
+
+    def backend(graph, inputs):
+        compiled.append((graph, len(inputs)))
+        return graph.forward
+
+    def whole(network):  # one graph, so that nothing is left to the interpreter
+        network._compiled_call_impl = torch.compile(
+            network._call_impl, fullgraph=True, backend=backend
+        )
+
+    monkeypatch.setattr(Network, "compile", whole)
+    monkeypatch.setattr(state, "shutil", SimpleNamespace(which=lambda name: name))
+    plain = trained(tiny(adversarial={}), tmp_path / "plain.pt")
+    assert not compiled
+    found = trained(tiny(adversarial={}, compile=True), tmp_path / "compiled.pt")
+    assert compiled
+    for one, other in zip(plain, found, strict=True):
+        assert one.terms == pytest.approx(other.terms, rel=1e-4, abs=1e-6)
+    names = [list(load_checkpoint(tmp_path / f"{n}.pt")["model"]) for n in ("plain", "compiled")]
+    assert names[0] == names[1]  # a checkpoint of one goes on as the other
+
+
+def test_a_network_that_cannot_be_compiled_here_is_refused_at_the_start(tmp_path, monkeypatch):
+    monkeypatch.setattr(state, "shutil", SimpleNamespace(which=lambda name: None))
+    with pytest.raises(ValueError, match=r"no C\+\+ compiler .*leave compile out"):
+        trained(tiny(compile=True), tmp_path / "c.pt")
+    assert not (tmp_path / "c.pt").exists()
 
 
 @pytest.mark.parametrize("loss", ["l1", "l2"])

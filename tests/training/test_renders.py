@@ -143,16 +143,18 @@ def test_views_are_read_from_files(tmp_path):
     assert [len(v.noisy) for v in views] == [4, 5]  # as many as each file holds
     assert views[0].noisy[1].dtype == np.float32
     assert np.allclose(views[0].noisy[2], view().noisy[1], rtol=1e-3)  # 16, 4, 4b, 8
-    assert np.allclose(views[0].albedo[0], view().albedo[0], rtol=1e-3)
+    assert np.allclose(views[0].albedo[3], view().albedo[0], rtol=1e-3)
 
 
-def test_each_rendering_goes_with_its_own_albedo_where_there_is_one(tmp_path):
+def test_each_rendering_goes_with_its_own_albedo_or_without(tmp_path):
     other = 0.5 * view().albedo[0]
     save(tmp_path / "a.npz", albedo_4=other)
     (found,) = load_views(tmp_path)
-    of_16, of_4 = found.of(0)[0], found.of(1)[0]
+    of_16, of_4, of_4b, of_8 = (found.of(number)[0] for number in range(4))
     assert np.allclose(of_4, other, rtol=1e-3)
-    assert np.allclose(of_16, view().albedo[0], rtol=1e-3)
+    assert np.allclose(of_8, view().albedo[0], rtol=1e-3)
+    assert of_16 is None
+    assert of_4b is None
     few = np.full((16, 16, 3), 0.25, np.float32)
     many = np.full((16, 16, 3), 0.75, np.float32)
     pairs = RenderPairs([View((few, many), few, (few, many))], tiny(**RENDER, batch=60))

@@ -199,6 +199,8 @@ class TrainSettings(Settings):
     """Share of the old average kept at each step."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     """bfloat16 on a GPU and on a CPU with matrix units, else float32."""
+    compile: bool = False
+    """Let PyTorch compile the generator at the start; on a CPU that needs a C++ compiler."""
     seed: int = 0
     save_every: Annotated[int, Field(gt=0)] = 250
     held_out: Count = 0

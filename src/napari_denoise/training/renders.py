@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,14 +39,14 @@ class View:
     reference
         (Y, X, 3), nearly free of noise; None for noise2noise.
     albedo, normal
-        (Y, X, 3), as noisy as a renderer gives them: of every rendering, or one for all; none
-        if there are none.
+        (Y, X, 3), as noisy as a renderer gives them: of every rendering, None for those without,
+        or one for all; none if there are none.
     """
 
     noisy: tuple[Plane, ...]
     reference: Plane | None
-    albedo: tuple[Plane, ...] = ()
-    normal: tuple[Plane, ...] = ()
+    albedo: tuple[Plane | None, ...] = ()
+    normal: tuple[Plane | None, ...] = ()
 
     def of(self, number: int) -> tuple[Plane | None, Plane | None]:
         """Return albedo and normal of a rendering."""
@@ -60,7 +60,8 @@ class View:
 def load_views(folder: str | Path) -> list[View]:
     """Read views from ``.npz`` files with `ref`, `albedo_8`, `normal_8` and every `noisy_*`.
 
-    Where there are, `albedo_*` and `normal_*` of the same samples are taken instead of those of 8.
+    Each rendering goes with the `albedo_*` and `normal_*` of its own samples, or without: out of
+    focus their noise is that of the colour, and those of other samples teach to distrust them.
 
     Raises
     ------
@@ -82,19 +83,16 @@ def _read(path: Path) -> View:
         missing = [name for name in wanted if name not in arrays]
         if missing:
             raise ValueError(f"{path}: the array {missing[0]!r} is missing; found {list(arrays)}")
-        albedo, normal = (
-            [own if own in arrays else f"{role}_8" for own in _beside(noisy, role)]
+        guides = (
+            tuple(_linear(arrays, name.replace("noisy", role)) for name in noisy)
             for role in ("albedo", "normal")
         )
-        drawn, albedos, normals = (
-            tuple(arrays[name].astype(np.float32) for name in names)
-            for names in (noisy, albedo, normal)
-        )
-        return View(drawn, arrays["ref"].astype(np.float32), albedos, normals)
+        drawn = tuple(arrays[name].astype(np.float32) for name in noisy)
+        return View(drawn, arrays["ref"].astype(np.float32), *guides)
 
 
-def _beside(noisy: Sequence[str], role: str) -> list[str]:
-    return [name.replace("noisy", role) for name in noisy]
+def _linear(arrays: Mapping[str, Plane], name: str) -> Plane | None:
+    return arrays[name].astype(np.float32) if name in arrays else None
 
 
 class RenderPairs:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
@@ -30,6 +33,11 @@ class TrainingState:
         Device, precision and number of processes.
     base
         Weights to start from; may be those of a smaller configuration of the architecture.
+
+    Raises
+    ------
+    ValueError
+        See `grow_into`; or the network is to be compiled, and nothing here can.
     """
 
     def __init__(
@@ -47,6 +55,9 @@ class TrainingState:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = deepcopy(self.network).requires_grad_(False)
         fabric.to_device(self.average)
+        if settings.compile:
+            _check_compiler(fabric.device.type)
+            self.network.compile()
         rate = settings.distortion.learning_rate
         self.model, self.optimiser = self._prepare(self.network, rate, (0.9, 0.999))
         self.adversary: Adversary | None = None
@@ -126,6 +137,16 @@ class TrainingState:
         return model, wrapped
 
 
+def _check_compiler(device: str) -> None:
+    """Make sure that what PyTorch generates for a CPU can be built."""
+    known = [os.environ.get("CXX", "g++"), "clang++", "cl"]
+    if device == "cpu" and not any(map(shutil.which, known)):
+        raise ValueError(
+            f"compile = true, and there is no C++ compiler ({', '.join(known)}): install one, or "
+            "leave compile out of the recipe, which only takes longer"
+        )
+
+
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """Random numbers that follow from the seed alone, and leave everybody else's as they were."""
@@ -164,19 +185,21 @@ _PLANES = {
 
 
 def grow_into(network: nn.Module, state: StateDict) -> None:
-    """Load weights of the same architecture with at most as many planes in and out.
+    """Load weights of the same architecture, with at most as many planes in and out and blocks.
 
-    What the network has beyond them starts at zero, so that it gives the same images; the layers
-    that state its error, if only they are new, keep their random start.
+    Planes that the network has beyond them start at zero and residual blocks as the identity, so
+    that it gives the same images; the layers that state its error, if only they are new, keep
+    their random start.
 
     Raises
     ------
     ValueError
         The weights are of another network.
     """
+    started = network.state_dict()
     if not any(name.startswith("error.") for name in state):
-        fresh = {n: v for n, v in network.state_dict().items() if n.startswith("error.")}
-        state = {**state, **fresh}
+        state = {**state, **{n: v for n, v in started.items() if n.startswith("error.")}}
+    state = {**_added_blocks(started, state), **state}
     own = {name: torch.zeros_like(value) for name, value in network.state_dict().items()}
     foreign = [name for name in state if name not in own and not name.startswith("error.")]
     wrong = [n for n in own if n not in state or not _fits(n, state[n].shape, own[n].shape)]
@@ -195,6 +218,20 @@ def grow_into(network: nn.Module, state: StateDict) -> None:
         else:
             value[: len(state[name])] = state[name].to(value)
     network.load_state_dict(own)
+
+
+_BLOCK = re.compile(r"(?P<block>(?:before|middle|after)\.\d+)\.conv(?P<layer>[12])\.\w+")
+"""Names of the weights of a residual block."""
+
+
+def _added_blocks(started: StateDict, state: StateDict) -> dict[str, Tensor]:
+    """Return random first layers, and second ones of zeros, for blocks that only the first has."""
+    known = {found["block"] for name in state if (found := _BLOCK.fullmatch(name))}
+    return {
+        name: value if found["layer"] == "1" else torch.zeros_like(value)
+        for name, value in started.items()
+        if (found := _BLOCK.fullmatch(name)) and found["block"] not in known
+    }
 
 
 def _fits(name: str, given: torch.Size, wanted: torch.Size) -> bool:

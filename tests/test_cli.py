@@ -547,7 +547,7 @@ def test_weights_show_is_read_by_people(tiny):
     assert lines[0] == "microscopy: Microscopy and other single-channel images"
     assert "made for microscopy, one channel" in lines
     assert "results faithful (--realism 0) and realistic (--realism 1)" in lines
-    assert any(line.startswith("distortion: steps 94000; ") for line in lines)
+    assert any(line.startswith("distortion: steps 115500; ") for line in lines)
     assert not any(sign in shown for sign in "{}[]'")
     assert "learning_rate" not in shown
     assert max(map(len, shown.splitlines())) <= 80

@@ -55,7 +55,7 @@ def test_two_steps_of_every_stage_run(path, tmp_path):
         batch=1,
         patch=32 if stage else 16,
         precision="32-true",
-        compile=False,  # takes longer than the steps, and a compiler
+        compile=False,  # takes longer than the steps, and needs a compiler
         save_every=100,
         distortion=replace(
             settings.distortion, steps=2, decay=1, settle=min(settings.distortion.settle, 1)

@@ -143,6 +143,13 @@ def test_weights_of_another_shape_are_refused_and_nothing_is_loaded(changes, nam
     assert all(torch.equal(value, before[key]) for key, value in grown.state_dict().items())
 
 
+def test_weights_that_lack_a_part_of_a_block_are_refused():
+    base = network().state_dict()
+    del base["middle.0.conv1.weight"]
+    with pytest.raises(ValueError, match=r"'middle\.0\.conv1\.weight' is missing.*same archi"):
+        grow_into(network(seed=1), base)
+
+
 @pytest.mark.parametrize("architecture", ["thomas2017", "iteapoy2018"])
 def test_weights_of_another_architecture_are_refused(architecture):
     with pytest.raises(ValueError, match="weights to start from"):

@@ -84,14 +84,14 @@ def _read(path: Path) -> View:
         if missing:
             raise ValueError(f"{path}: the array {missing[0]!r} is missing; found {list(arrays)}")
         guides = (
-            tuple(_linear(arrays, name.replace("noisy", role)) for name in noisy)
+            tuple(_guide(arrays, name.replace("noisy", role)) for name in noisy)
             for role in ("albedo", "normal")
         )
         drawn = tuple(arrays[name].astype(np.float32) for name in noisy)
         return View(drawn, arrays["ref"].astype(np.float32), *guides)
 
 
-def _linear(arrays: Mapping[str, Plane], name: str) -> Plane | None:
+def _guide(arrays: Mapping[str, Plane], name: str) -> Plane | None:
     return arrays[name].astype(np.float32) if name in arrays else None
 
 

@@ -200,7 +200,7 @@ def grow_into(network: nn.Module, state: StateDict) -> None:
     if not any(name.startswith("error.") for name in state):
         state = {**state, **{n: v for n, v in started.items() if n.startswith("error.")}}
     state = {**_added_blocks(started, state), **state}
-    own = {name: torch.zeros_like(value) for name, value in network.state_dict().items()}
+    own = {name: torch.zeros_like(value) for name, value in started.items()}
     foreign = [name for name in state if name not in own and not name.startswith("error.")]
     wrong = [n for n in own if n not in state or not _fits(n, state[n].shape, own[n].shape)]
     for name in (*wrong, *foreign):

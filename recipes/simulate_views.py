@@ -1,13 +1,14 @@
-"""Draw textured surfaces as a path tracer sees them, with references free of noise, for training.
+"""Draw textured things as a path tracer sees them, with references free of noise, for training.
 
     python recipes/simulate_views.py PHOTOS FOLDER --count 300
 
 A view of real scenes costs seconds to minutes, and most of it are plain walls. Here surfaces of
-patterns and photographs lie one over the other in random perspective, under light that falls off
-smoothly or at the edge of a shadow. A sample of a pixel looks at a random place inside it, or
-through a lens out of focus around it, and meets light of random strength: what comes of it is
-exact on average, and so is the reference, which no renderer's is. Rare samples carry most of some
-light: fireflies.
+patterns and photographs lie one before the other in random perspective, flat or round, under light
+that falls off smoothly or at the edge of a shadow; behind them a sky, among them mirrors, glass and
+small bright bulbs. A sample of a pixel goes through a random place of it and of a lens, which has
+each surface in focus or not, to the nearest surface there, and meets light of random strength. The
+places are drawn from a list, and the reference is the mean over that list: exact, which no
+renderer's is. Rare samples carry most of some light: fireflies.
 
 The files are like those of `recipes/render_views.py`. The numbers are the author's own choice.
 """
@@ -24,125 +25,252 @@ import typer
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates, zoom
-from scipy.signal import fftconvolve
+from scipy.stats import qmc
 
 Plane = NDArray[np.float32]
 SIZE, FINE = 128, 4
 """Pixels along a side, and places inside a pixel along each of its sides."""
+SIDE = SIZE * FINE
 SAMPLES = {"4": 4, "4b": 4, "8": 8, "16": 16, "32": 32}
 """Samples per pixel of each drawing of a view."""
+PATHS = {False: 256, True: 512}
+"""How many ways a sample may take, without a lens and with one."""
+STEADY = 1e-3
+"""Relative variance of light that needs no luck: a sky, a bulb."""
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What is to be seen of one thing, at every place of the view, in front of or behind others.
+
+    Parameters
+    ----------
+    inside
+        Where it is, (SIDE, SIDE).
+    albedo, normal, light
+        Radiance is albedo times light, on average; (SIDE, SIDE, 3).
+    variance
+        Of the light of one sample, relative to its mean squared, (SIDE, SIDE, 1).
+    blur
+        Radius of the circle that a pixel sees of it, pixels: for all, or (SIDE, SIDE).
+    glass
+        Where a sample goes on to in the surface behind all, refracted and reflected, as numbers of
+        places, and the share of those reflected, (SIDE, SIDE) each; None if nothing shines through.
+    """
+
+    inside: NDArray[np.bool_]
+    albedo: Plane
+    normal: Plane
+    light: Plane
+    variance: Plane
+    blur: float | Plane = 0.0
+    glass: tuple[NDArray[np.int64], NDArray[np.int64], Plane] | None = None
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What there is to see, at every place inside every pixel.
+    """What there is to see, the nearest last.
 
     Parameters
     ----------
-    albedo, normal
-        (Y, X, 3).
-    light
-        What falls on it, on average, (Y, X, 3).
-    variance
-        Of the light of one sample, relative to its mean squared, (Y, X, 1).
+    surfaces
+        The first one fills the view.
     flies, rate
         Share of the light that comes by rare samples, and how many of them there are.
     tint
         Colour of that light.
     grey
         How much of the luck of a sample its colours have in common.
-    blur
-        Radius of the circle that a pixel sees, pixels, whole numbers, (Y, X).
+    paths
+        Ways of a sample, as likely as each other: place in the pixel, place on the lens (within a
+        circle of radius 1), and what decides whether glass reflects; (N, 5).
     """
 
-    albedo: Plane
-    normal: Plane
-    light: Plane
-    variance: Plane
+    surfaces: tuple[Surface, ...]
     flies: float
     rate: float
     tint: NDArray[np.float64]
     grey: float
-    blur: NDArray[np.int64]
+    paths: NDArray[np.float64]
 
 
 def compose(photos: list[Path], rng: np.random.Generator) -> Scene:
-    """Lay a few surfaces one over the other."""
-    side = SIZE * FINE
-    albedo, normal = np.empty((side, side, 3), np.float32), np.empty((side, side, 3), np.float32)
-    variance = np.empty((side, side, 1), np.float32)
+    """Put a few things one before the other."""
+    lens = rng.random() < 0.5
+    widest = np.exp(rng.uniform(np.log(1), np.log(12))) if lens else 0.0
+    focus = rng.uniform(-0.3, 1.3)
     restless = np.exp(rng.uniform(np.log(0.03), np.log(4)))
-    for number in range(int(rng.integers(2, 8))):
-        shape = _shape(rng) if number else np.ones((side, side), bool)
-        albedo[shape] = _surface(photos, rng)[shape]
-        normal[shape] = _direction(rng)
-        variance[shape] = restless * rng.lognormal(0, 0.7)
-    variance *= np.exp(0.5 * _cloud(rng))[..., None]
+    light, luck = _light(rng), restless * np.exp(0.5 * _cloud(rng))[..., None]
+    surfaces = [_behind(photos, light, luck, np.float32(widest), rng)]
+    number = int(rng.integers(1, 9))
+    for depth in np.sort(rng.random(number)):
+        surfaces.append(_thing(photos, light, luck, widest * abs(depth - focus), rng))
+    if rng.random() < 0.3:
+        bulbs = _bulbs(widest * rng.uniform(0.2, 1), rng)
+        surfaces.insert(int(rng.integers(1, len(surfaces) + 1)), bulbs)
     flies = rng.uniform(0, 0.15) if rng.random() < 0.5 else 0.0
     rate, tint, grey = np.exp(rng.uniform(-7, -4)), _colour(rng, 4), rng.uniform(0.5, 1)
-    return Scene(albedo, normal, _light(rng), variance, flies, rate, tint, grey, _blur(rng))
+    return Scene(tuple(surfaces), flies, rate, tint, grey, _paths(PATHS[lens], rng))
 
 
 def drawn(scene: Scene, samples: int, rng: np.random.Generator) -> tuple[Plane, Plane, Plane]:
     """Trace so many samples per pixel; return radiance, albedo, normal, (Y, X, 3) each."""
+    planes = [_stacked([getattr(surface, name) for surface in scene.surfaces]) for name in PLANES]
     sums = np.zeros((3, SIZE, SIZE, 3), np.float32)
-    grid = np.arange(SIZE)[:, None] * FINE, np.arange(SIZE)[None] * FINE
     for _ in range(samples):
-        inside = (axis + rng.integers(FINE, size=(SIZE, SIZE)) for axis in grid)
-        through = _lens(scene.blur, rng)
-        place = tuple(
-            np.clip(a + b, 0, SIZE * FINE - 1) for a, b in zip(inside, through, strict=True)
-        )
-        albedo, variance = scene.albedo[place], scene.variance[place]
+        picks = scene.paths[rng.integers(len(scene.paths), size=(SIZE, SIZE))]
+        where = _met(scene.surfaces, np.moveaxis(picks, -1, 0))
+        albedo, normal, light, variance = (plane[where] for plane in planes)
         common = rng.gamma(1 / variance, variance)
         own = rng.gamma(1 / variance, variance, albedo.shape)
         rare = rng.random((SIZE, SIZE, 1)) < scene.rate
         bright = rare * rng.exponential(1 / scene.rate, (SIZE, SIZE, 1)) * scene.tint
-        luck = (1 - scene.flies) * (scene.grey * common + (1 - scene.grey) * own)
-        luck = luck + scene.flies * bright
-        sums += np.stack([albedo * scene.light[place] * luck, albedo, scene.normal[place]])
+        flies = np.where(variance > STEADY, scene.flies, 0)
+        luck = (1 - flies) * (scene.grey * common + (1 - scene.grey) * own) + flies * bright
+        sums += np.stack([albedo * light * luck, albedo, normal])
     radiance, albedo, normal = sums / np.float32(samples)
     return radiance, albedo, normal
 
 
 def reference(scene: Scene) -> Plane:
-    """Return the mean radiance over the places of each pixel."""
-    expected = scene.light * (1 - scene.flies + scene.flies * scene.tint)
-    radiance = (scene.albedo * expected).astype(np.float32)
-    mean = np.empty((SIZE, SIZE, 3), np.float32)
-    for radius in np.unique(scene.blur):
-        circle, reach = _circle(radius), radius * FINE
-        padded = np.pad(radiance, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
-        seen = fftconvolve(padded, circle[..., None] / circle.sum(), mode="valid", axes=(0, 1))
-        whole = seen.reshape(SIZE, FINE, SIZE, FINE, 3).mean((1, 3))
-        mean[scene.blur == radius] = whole[scene.blur == radius]
-    return np.maximum(mean, 0)
+    """Return the mean radiance over all ways that a sample may take."""
+    expected = _stacked([_expected(scene, surface) for surface in scene.surfaces])
+    total = np.zeros((SIZE, SIZE, 3))
+    for path in scene.paths:
+        total += expected[_met(scene.surfaces, path)]
+    return (total / len(scene.paths)).astype(np.float32)
 
 
-def _blur(rng: np.random.Generator) -> NDArray[np.int64]:
-    """Focus on some line of the view, or on everything."""
-    if rng.random() < 0.5:
-        return np.zeros((SIZE, SIZE), np.int64)
-    y, x = np.mgrid[:SIZE, :SIZE] / SIZE - 0.5
+PLANES = ("albedo", "normal", "light", "variance")
+
+
+def _stacked(planes: list[Plane]) -> Plane:
+    """Lay planes out by surface and number of the place: (surfaces, SIDE * SIDE, channels)."""
+    return np.stack([plane.reshape(SIDE**2, -1) for plane in planes])
+
+
+def _expected(scene: Scene, surface: Surface) -> Plane:
+    flies = np.where(surface.variance > STEADY, np.float32(scene.flies), np.float32(0))
+    mean: Plane = surface.albedo * surface.light * (1 - flies + flies * scene.tint)
+    return mean.astype(np.float32)
+
+
+def _paths(number: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Spread ways over the pixel, the lens and chance more evenly than chance would."""
+    drawn = qmc.Sobol(5, seed=rng).random(number)
+    radius, angle = np.sqrt(drawn[:, 2]), 2 * np.pi * drawn[:, 3]
+    place = np.floor(drawn[:, :2] * FINE)
+    return np.column_stack([place, radius * np.cos(angle), radius * np.sin(angle), drawn[:, 4]])
+
+
+def _met(
+    surfaces: tuple[Surface, ...], path: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Say for every pixel which surface is met, and at which place (its number)."""
+    y, x = (axis + part.astype(np.int64) for axis, part in zip(GRID, path[:2], strict=True))
+    start = y * SIDE + x
+    which, where = np.zeros((SIZE, SIZE), np.int64), np.zeros((SIZE, SIZE), np.int64)
+    for number, surface in enumerate(surfaces):
+        blur = np.asarray(surface.blur, np.float32)
+        radius = FINE * (blur.reshape(-1)[start] if blur.ndim else blur)
+        place = np.clip(np.rint(y + radius * path[2]), 0, SIDE - 1).astype(np.int64) * SIDE
+        place = place + np.clip(np.rint(x + radius * path[3]), 0, SIDE - 1).astype(np.int64)
+        inside = surface.inside.reshape(-1)[place] if number else np.ones(place.shape, bool)
+        if surface.glass is None:
+            which, where = np.where(inside, number, which), np.where(inside, place, where)
+            continue
+        refracted, reflected, share = (plane.reshape(-1)[place] for plane in surface.glass)
+        beyond = np.where(path[4] < share, reflected, refracted)
+        which, where = np.where(inside, 0, which), np.where(inside, beyond, where)
+    return which, where
+
+
+GRID = np.arange(SIZE)[:, None] * FINE, np.arange(SIZE)[None] * FINE
+
+
+def _behind(
+    photos: list[Path], light: Plane, luck: Plane, widest: np.float32, rng: np.random.Generator
+) -> Surface:
+    """Fill the view: a wall or a ground, in focus along some line, and a sky above it at times."""
+    away = np.abs(_ramp(rng))
+    blur = widest * np.minimum(rng.uniform(0, 1.5) * away, 1).astype(np.float32)
+    albedo, normal = _surface(photos, rng), np.broadcast_to(_direction(rng), light.shape).copy()
+    light, luck = light.copy(), luck.copy()
+    if rng.random() < 0.35:
+        sky = _ramp(rng) > 0
+        hue, fall = _colour(rng, 10) * rng.uniform(0.1, 1.5), rng.uniform(0, 0.5) * _ramp(rng)
+        radiance = np.maximum(hue * (1 + fall[..., None]), 0.01).astype(np.float32)
+        albedo[sky] = np.minimum(radiance, 1)[sky]
+        light[sky] = np.maximum(radiance, 1)[sky]
+        normal[sky], luck[sky] = 0, STEADY
+    everywhere = np.ones((SIDE, SIDE), bool)
+    return Surface(everywhere, albedo, normal, light, luck, blur)
+
+
+def _thing(
+    photos: list[Path], light: Plane, luck: Plane, blur: float, rng: np.random.Generator
+) -> Surface:
+    """Put up a picture, a ball, a mirror or a lens of glass."""
+    inside, u, v, oval = _shape(rng)
+    albedo, light = _surface(photos, rng), light * np.float32(rng.lognormal(0, 0.3))
+    luck = luck * np.float32(rng.lognormal(0, 0.7))
+    normal = np.broadcast_to(_direction(rng), light.shape)
+    glass = None
+    if oval and rng.random() < 0.6:
+        height = np.sqrt(np.maximum(1 - u**2 - v**2, 0))
+        normal = np.stack([u, v, height], -1).astype(np.float32)
+        lit = np.maximum(normal @ _direction(rng), 0)[..., None]
+        light = light * (rng.uniform(0.1, 1) + lit).astype(np.float32)
+        if rng.random() < 0.25:
+            glass = _glass(u, v, height, rng)
+    if rng.random() < 0.12:  # a mirror's picture is in its light
+        albedo, light = np.ones_like(albedo), albedo * light
+    return Surface(inside, albedo, normal, light, np.maximum(luck, 2 * STEADY), blur, glass)
+
+
+def _glass(
+    u: Plane, v: Plane, height: Plane, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Plane]:
+    """Bend the way of samples, and throw some back at the rim (Schlick's approximation)."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+
+    def moved(by: float) -> NDArray[np.int64]:
+        places = (
+            np.clip(axis + by * SIDE * bend, 0, SIDE - 1).astype(np.int64)
+            for axis, bend in ((y, v), (x, u))
+        )
+        first, second = places
+        return first * SIDE + second
+
+    share = (0.04 + 0.96 * (1 - np.clip(height, 0, 1)) ** 5).astype(np.float32)
+    return moved(-rng.uniform(0.05, 0.4)), moved(rng.uniform(0.2, 0.6)), share
+
+
+def _bulbs(blur: float, rng: np.random.Generator) -> Surface:
+    """Hang up small bright balls."""
+    y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32) / FINE
+    shape = (SIDE, SIDE, 3)
+    inside, light = np.zeros(shape[:2], bool), np.zeros(shape, np.float32)
+    normal = np.zeros(shape, np.float32)
+    size, power = np.exp(rng.uniform(np.log(0.5), np.log(4))), np.exp(rng.uniform(0.5, 4))
+    for _ in range(int(rng.integers(2, 20))):
+        radius = size * rng.uniform(0.7, 1.4)
+        v, u = ((axis - rng.uniform(0, SIZE)) / radius for axis in (y, x))
+        ball = u**2 + v**2 < 1
+        inside |= ball
+        light[ball] = power * rng.lognormal(0, 0.4) * _colour(rng, 8)
+        height = np.sqrt(np.maximum(1 - u**2 - v**2, 0))
+        normal[ball] = np.stack([u, v, height], -1)[ball]
+    steady = np.full((*shape[:2], 1), STEADY, np.float32)
+    return Surface(inside, np.ones(shape, np.float32), normal, light, steady, blur)
+
+
+def _ramp(rng: np.random.Generator) -> Plane:
+    """Rise across the view, from some line where it is 0, by about 1."""
+    y, x = np.mgrid[:SIDE, :SIDE] / SIDE - 0.5
     turn = rng.uniform(0, 2 * np.pi)
-    away = np.abs(np.cos(turn) * x + np.sin(turn) * y - rng.uniform(-0.6, 0.6))
-    return np.minimum(rng.uniform(1, 12) * away, 6).astype(np.int64)
-
-
-def _circle(radius: int) -> NDArray[np.float64]:
-    """Mark the places that a lens brings together."""
-    reach = np.arange(-radius * FINE, radius * FINE + 1)
-    return np.asarray(np.hypot(reach[:, None], reach) <= radius * FINE, np.float64)
-
-
-def _lens(blur: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw a place of its circle for every pixel: two (Y, X), from its middle."""
-    drawn = np.zeros((2, *blur.shape), np.int64)
-    for radius in np.unique(blur[blur > 0]):
-        places = np.argwhere(_circle(radius)) - radius * FINE
-        pixels = blur == radius
-        drawn[:, pixels] = places[rng.integers(len(places), size=pixels.sum())].T
-    return drawn
+    ramp: Plane = (np.cos(turn) * x + np.sin(turn) * y - rng.uniform(-0.6, 0.6)).astype(np.float32)
+    return ramp
 
 
 def _surface(photos: list[Path], rng: np.random.Generator) -> Plane:
@@ -161,7 +289,7 @@ def _surface(photos: list[Path], rng: np.random.Generator) -> Plane:
 
 def _perspective(rng: np.random.Generator) -> tuple[Plane, Plane]:
     """Return the coordinates on a surface, in pixels, of every place of the view."""
-    y, x = (np.mgrid[: SIZE * FINE, : SIZE * FINE] / FINE - SIZE / 2).astype(np.float32)
+    y, x = (np.mgrid[:SIDE, :SIDE] / FINE - SIZE / 2).astype(np.float32)
     angle, tilt = rng.uniform(0, 2 * np.pi), rng.uniform(0, 1.2)
     away = 1 + rng.uniform(-0.6, 0.6) * (np.cos(angle) * x + np.sin(angle) * y) / SIZE
     turn = rng.uniform(0, 2 * np.pi)
@@ -223,21 +351,20 @@ def _period(rng: np.random.Generator) -> float:
     return float(np.exp(rng.uniform(np.log(1.2), np.log(25))))
 
 
-def _shape(rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Cut out an ellipse or a rectangle, turned."""
-    y, x = np.mgrid[: SIZE * FINE, : SIZE * FINE] / (SIZE * FINE) - rng.uniform(0, 1, (2, 1, 1))
-    turn, (a, b) = rng.uniform(0, np.pi), rng.uniform(0.08, 0.45, 2)
+def _shape(rng: np.random.Generator) -> tuple[NDArray[np.bool_], Plane, Plane, bool]:
+    """Cut out an ellipse or a rectangle: where it is, its axes, and whether it is oval."""
+    y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32) / SIDE - rng.uniform(0, 1, (2, 1, 1))
+    turn, (a, b) = rng.uniform(0, np.pi), rng.uniform(0.05, 0.45, 2)
     u, v = (np.cos(turn) * x - np.sin(turn) * y) / a, (np.sin(turn) * x + np.cos(turn) * y) / b
-    inside: NDArray[np.bool_] = (
-        u**2 + v**2 < 1 if rng.random() < 0.5 else np.maximum(np.abs(u), np.abs(v)) < 1
-    )
-    return inside
+    oval = bool(rng.random() < 0.5)
+    inside = u**2 + v**2 < 1 if oval else np.maximum(np.abs(u), np.abs(v)) < 1
+    return inside, u, v, oval
 
 
 def _light(rng: np.random.Generator) -> Plane:
     """Smooth light over a range of stops, with up to two shadows, of some colour."""
     light = np.exp2(rng.uniform(0.2, 1.5) * _cloud(rng))
-    y, x = np.mgrid[: SIZE * FINE, : SIZE * FINE] / (SIZE * FINE)
+    y, x = np.mgrid[:SIDE, :SIDE] / SIDE
     for _ in range(int(rng.integers(3))):
         angle = rng.uniform(0, 2 * np.pi)
         edge = np.cos(angle) * x + np.sin(angle) * y - rng.uniform(-0.3, 1.2)
@@ -256,7 +383,7 @@ def _colour(rng: np.random.Generator, pale: float) -> NDArray[np.float64]:
 
 def _cloud(rng: np.random.Generator) -> Plane:
     """Smooth noise of mean 0 and standard deviation 1."""
-    side = SIZE * FINE // 16
+    side = SIDE // 16
     small = gaussian_filter(rng.standard_normal((side, side)), rng.uniform(4, 12), mode="wrap")
     smooth: Plane = zoom(small, 16, order=1).astype(np.float32)
     return (smooth - smooth.mean()) / smooth.std()

@@ -46,11 +46,32 @@ def test_a_seed_gives_one_view(recipe, photos):
     assert (other["ref"] != first["ref"]).any()
 
 
-def test_more_samples_come_closer_and_none_are_biased(recipe, photos):
-    rng = np.random.default_rng(5)
+@pytest.mark.parametrize("seed", [5, 8, 38], ids=["glass", "lens", "lens, glass and bulbs"])
+def test_more_samples_come_closer_and_none_are_biased(recipe, photos, seed):
+    rng = np.random.default_rng(seed)
     scene = recipe.compose(sorted(photos.iterdir()), rng)
     reference = recipe.reference(scene)
     few, many = (recipe.drawn(scene, n, rng)[0] for n in (2, 64))
     errors = [np.sqrt(np.mean((image - reference) ** 2)) for image in (few, many)]
     assert errors[1] < errors[0] / 3
     assert many.mean() == pytest.approx(reference.mean(), rel=0.02)
+
+
+def test_what_is_near_hides_what_is_behind_as_far_as_the_lens_sees_it(recipe):
+    shape = (recipe.SIDE, recipe.SIDE)
+
+    def surface(inside, value, blur):
+        plane = np.full((*shape, 3), value, np.float32)
+        steady = np.full((*shape, 1), recipe.STEADY, np.float32)
+        return recipe.Surface(inside, plane, plane, np.ones_like(plane), steady, blur)
+
+    left = np.zeros(shape, bool)
+    left[:, : recipe.SIDE // 2] = True
+    behind, near = surface(np.ones(shape, bool), 0.2, 0.0), surface(left, 0.8, 4.0)
+    paths = recipe._paths(512, np.random.default_rng(0))
+    scene = recipe.Scene((behind, near), 0.0, 0.01, np.ones(3), 1.0, paths)
+    across = recipe.reference(scene)[recipe.SIZE // 2, :, 0]
+    middle = recipe.SIZE // 2
+    assert across[: middle - 5] == pytest.approx(0.8) and across[middle + 5 :] == pytest.approx(0.2)
+    assert (np.diff(across[middle - 4 : middle + 4]) < 0).all()
+    assert across[middle - 1] + across[middle] == pytest.approx(1.0, abs=0.02)

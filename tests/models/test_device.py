@@ -15,13 +15,22 @@ def test_a_device_that_is_not_there_is_refused_with_the_choices():
         device.choose_device("cuda:17")
 
 
-def test_bfloat16_is_chosen_only_where_matrix_units_make_it_pay(monkeypatch):
-    monkeypatch.setattr(device, "_has_amx", lambda: False)
+def test_bfloat16_is_chosen_only_where_the_cpu_multiplies_in_it(monkeypatch):
+    monkeypatch.setattr(device, "_multiplies_bfloat16", lambda: False)
     assert device.choose_precision("cpu") == "float32"
-    monkeypatch.setattr(device, "_has_amx", lambda: True)
+    monkeypatch.setattr(device, "_multiplies_bfloat16", lambda: True)
     assert device.choose_precision("cpu") == "bfloat16"
     assert device.choose_precision("cpu", "float32") == "float32"
     assert device.choose_precision("cuda:0") == "float16"
+
+
+@pytest.mark.parametrize("unit", ["amx_tile", "avx512_bf16"])
+def test_either_unit_of_a_cpu_multiplies_bfloat16(monkeypatch, unit):
+    for name in ("amx_tile", "avx512_bf16"):
+        monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda: False)
+    assert not device._multiplies_bfloat16()
+    monkeypatch.setattr(torch.cpu, f"_is_{unit}_supported", lambda: True)
+    assert device._multiplies_bfloat16()
 
 
 def test_float16_on_the_cpu_is_refused():

@@ -1,4 +1,4 @@
-"""Ending near the minutes asked for: the pace, a plan shortened on the way, and what is kept."""
+"""Ending near the minutes asked for: the pace, a plan changed on the way, and what is kept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from _tiny import assert_equal_states, tiny
 from napari_denoise.core.recipe import AdversarialStage, DistortionStage, TrainSettings
 from napari_denoise.training import finetune, finetune_prepared
 from napari_denoise.training.checkpoints import load_checkpoint
-from napari_denoise.training.finetune_pace import Pace, shortened
+from napari_denoise.training.finetune_pace import Pace, stretched
 from napari_denoise.training.stages import learning_rate
 
 STAGE = DistortionStage(
@@ -31,14 +31,14 @@ def rates(stage, first: int = 0) -> list[float]:
     return [learning_rate(step, stage) for step in range(first, stage.steps)]
 
 
-# A shortened plan
+# A changed plan
 
 
 @pytest.mark.parametrize("done", [1, 10, 60, 300, 895, 940])
-@pytest.mark.parametrize("share", [0.7, 0.2])
-def test_a_shortened_plan_goes_on_at_the_rate_reached_and_falls_to_zero(done, share):
+@pytest.mark.parametrize("share", [1.8, 0.7, 0.2])
+def test_a_changed_plan_goes_on_at_the_rate_reached_and_falls_to_zero(done, share):
     before = STAGE
-    after = shortened(recipe(), done, share).distortion
+    after = stretched(recipe(), done, share).distortion
     assert after.steps == done + int(share * (before.steps - done))
     if done >= before.warmup:  # or else it rises faster from here on
         largest = max(abs(b - a) for a, b in pairwise(rates(after, done)))
@@ -48,19 +48,19 @@ def test_a_shortened_plan_goes_on_at_the_rate_reached_and_falls_to_zero(done, sh
 
 
 def test_settling_keeps_its_share_of_what_is_left():
-    whole = shortened(recipe(), 500, 0.2).distortion
+    whole = stretched(recipe(), 500, 0.2).distortion
     assert whole.steps == 600 and whole.settle == 20
-    inside = shortened(recipe(), 950, 0.5).distortion
+    inside = stretched(recipe(), 950, 0.5).distortion
     assert inside.steps == 975
     assert inside.steps - inside.settle <= 950  # it is still settling
     assert learning_rate(950, inside) == pytest.approx(learning_rate(950, STAGE), rel=0.05)
 
 
 def test_no_part_is_left_out_however_little_time_there_is():
-    least = shortened(recipe(adversarial=GAN), 500, 0.0)
+    least = stretched(recipe(adversarial=GAN), 500, 0.0)
     assert least.distortion.steps == 502 and least.distortion.settle == 1
     assert least.adversarial.steps == 1
-    later = shortened(recipe(adversarial=GAN), 1100, 0.5)
+    later = stretched(recipe(adversarial=GAN), 1100, 0.5)
     assert later.distortion == STAGE
     assert later.adversarial.steps == 250 and later.adversarial.decay == 100
 
@@ -74,7 +74,7 @@ def paced(pace: Pace, steps: int, seconds: float) -> Pace:
     return pace
 
 
-def test_there_is_time_for_all_at_the_pace_that_was_planned():
+def test_nothing_changes_at_the_pace_that_was_planned():
     pace = paced(Pace(60.0), 11, 1.0)
     assert pace.share(recipe(distortion=replace(STAGE, steps=64, settle=0)), 11, 100) is None
 
@@ -87,6 +87,18 @@ def test_at_a_third_of_the_pace_there_is_time_for_the_steps_that_fit():
     share = pace.share(plan, 3, 100)
     assert 3.0 * 57 * share == pytest.approx(60 - 9)
     assert pace.share(plan, 3, 100) is None  # until it has looked again
+
+
+def test_at_half_the_time_a_step_there_are_more_of_them():
+    plan = recipe(distortion=replace(STAGE, steps=57, settle=0))  # planned for a second each
+    pace = paced(Pace(60.0), 15, 0.5)
+    share = pace.share(plan, 15, 100)
+    assert 0.5 * 42 * share == pytest.approx(60 - 7.5)
+    longer = stretched(plan, 15, share)
+    assert longer.steps == 15 + int(42 * share) > 57
+    paced(pace, 15, 0.5)
+    assert pace.share(longer, 30, 100) is None  # ends when it should now
+    assert "steps take less time than" in pace.why_changed(plan.steps, longer.steps)
 
 
 def test_the_first_step_of_a_stage_tells_nothing_of_the_others():

@@ -198,7 +198,7 @@ class TrainSettings(Settings):
     ema: Decay = 0.999
     """Share of the old average kept at each step."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
-    """bfloat16 on a GPU and on a CPU with matrix units, else float32."""
+    """bfloat16 on a GPU and on a CPU that multiplies in it, else float32."""
     compile: bool = False
     """Let PyTorch compile the generator at the start; on a CPU that needs a C++ compiler."""
     seed: int = 0

@@ -45,10 +45,10 @@ FINEST_SIGMA = {"float32": 0.0, "float16": 0.0125, "bfloat16": 0.1}
 
 
 def choose_precision(device: str, wanted: str = "auto") -> str:
-    """Resolve "auto": half on a GPU, bfloat16 on a CPU with matrix units, else float32.
+    """Resolve "auto": half on a GPU, bfloat16 on a CPU that multiplies in it, else float32.
 
-    Without AMX, bfloat16 is several times slower than float32 on a CPU. On a GPU float16 has
-    three more bits of mantissa than bfloat16 at the same speed.
+    Emulated, bfloat16 is several times slower than float32. On a GPU float16 has three more bits
+    of mantissa than bfloat16 at the same speed.
 
     Raises
     ------
@@ -58,13 +58,13 @@ def choose_precision(device: str, wanted: str = "auto") -> str:
     if wanted == "auto":
         if device != "cpu":
             return "float16"
-        return "bfloat16" if _has_amx() else "float32"
+        return "bfloat16" if _multiplies_bfloat16() else "float32"
     if wanted not in PRECISIONS:
         raise ValueError(f"precision {wanted!r}: choose auto, {', '.join(PRECISIONS)}")
     if wanted == "float16" and device == "cpu":
         raise ValueError(
             "precision 'float16' on the CPU is far slower than 'float32': choose 'float32', or "
-            "'bfloat16' on a CPU with AMX"
+            "'bfloat16' on a CPU with AMX or AVX512-BF16"
         )
     return wanted
 
@@ -96,5 +96,6 @@ def release_memory(device: str) -> None:
         torch.mps.empty_cache()
 
 
-def _has_amx() -> bool:
-    return bool(torch.cpu._is_amx_tile_supported())
+def _multiplies_bfloat16() -> bool:
+    """Tell AMX (Intel from 2023 on) or AVX512-BF16 (AMD from Zen 4 on, some of Intel's)."""
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())

@@ -23,7 +23,7 @@ from napari_denoise.models.weights import save_weights
 from napari_denoise.training.blend import blended, choose_share
 from napari_denoise.training.finetune_card import tuned_card
 from napari_denoise.training.finetune_keeper import Keeper
-from napari_denoise.training.finetune_pace import Pace, shortened, slower
+from napari_denoise.training.finetune_pace import Pace, slower, stretched
 from napari_denoise.training.finetune_parts import InParts, finished
 from napari_denoise.training.finetune_plan import SECONDS_BETWEEN_SAVES
 from napari_denoise.training.finetune_prepared import Prepared
@@ -83,8 +83,8 @@ class FineTuning(Prepared):
     def training(self) -> Generator[FineTuneReport, None, None]:
         """Train, yielding a report per step; out of memory or diverged, it goes on with less.
 
-        Where minutes were asked for and steps take longer than those that were timed, the plan
-        is shortened on the way. Left between two steps, it writes a checkpoint of them.
+        Where minutes were asked for and steps take longer or less than those that were timed,
+        the plan is changed on the way. Left between two steps, it writes a checkpoint of them.
 
         Raises
         ------
@@ -100,10 +100,10 @@ class FineTuning(Prepared):
         chances = _SECOND_CHANCES
         while True:
             try:
-                shorter = yield from self._attempt(settings)
-                if shorter is None:
+                changed = yield from self._attempt(settings)
+                if changed is None:
                     break
-                settings = shorter
+                settings = changed
             except NotFinite as error:
                 if not chances:
                     raise
@@ -225,7 +225,7 @@ class FineTuning(Prepared):
     def _attempt(
         self, settings: TrainSettings
     ) -> Generator[FineTuneReport, None, TrainSettings | None]:
-        """Train to the end of a plan; or until a shorter one is needed, which is returned."""
+        """Train to the end of a plan; or until another one is needed, which is returned."""
         keeper = Keeper(self.validator, self._every, self._kept.checkpoint)
         self._keeper, pace = keeper, self.pace
         stage, last_kept = "", pace.spent
@@ -244,12 +244,12 @@ class FineTuning(Prepared):
                     yield self._report(report, settings)
                     start = perf_counter()
                     share = pace.share(settings, report.step, self._every)
-                    shorter = shortened(settings, report.step, share) if share is not None else None
-                    if shorter is not None and shorter != settings:
+                    plan = settings if share is None else stretched(settings, report.step, share)
+                    if plan != settings:
                         self.keep()
-                        note = pace.why_shorter(settings.steps, shorter.steps)
-                        yield self._said(report.step, shorter, note)
-                        return shorter
+                        note = pace.why_changed(settings.steps, plan.steps)
+                        yield self._said(report.step, plan, note)
+                        return plan
         except GeneratorExit:
             with suppress(OSError, FileError):  # what was written before stays whole
                 self.keep()

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from napari_denoise.core.recipe import AdversarialStage, DistortionStage, TrainSettings
 
-_LATE = 0.1
-"""Share of the time asked for by which it may end late before the plan is shortened."""
+_LATE, _EARLY = 0.1, 0.07
+"""Shares of the time asked for by which it may end late or early before the plan is changed."""
 _LOOK = 0.1
 """Share of the time asked for between two looks at the pace."""
 _Stage = TypeVar("_Stage", DistortionStage, AdversarialStage)
@@ -69,22 +69,23 @@ class Pace:
         return self._each * steps + self._validation * validations
 
     def share(self, settings: TrainSettings, step: int, validate_every: int) -> float | None:
-        """Say for which share of the steps left there is time.
+        """Say for which share of the steps left there is time, more than 1 if for others too.
 
-        None where there is time for all of them, or where it is too early to tell.
+        None where they end near the time asked for, or where it is too early to tell.
         """
         if self.asked is None or self._steps < 1 or self._seconds < _LOOK * self.asked:
             return None
         left = self.left(settings, step, validate_every)
         self._steps, self._seconds = 0, 0.0
-        if not left or self.spent + left <= (1 + _LATE) * self.asked:
+        if not left or 1 - _EARLY <= (self.spent + left) / self.asked <= 1 + _LATE:
             return None
         return max(0.0, self.asked - self.spent) / left
 
-    def why_shorter(self, planned: int, steps: int) -> str:
-        """Say why a plan was shortened."""
+    def why_changed(self, planned: int, steps: int) -> str:
+        """Say why there are fewer or more steps than planned."""
+        pace = "longer" if steps < planned else "less time"
         return (
-            f"steps take longer than those that were timed: {steps} steps instead of {planned}, "
+            f"steps take {pace} than those that were timed: {steps} steps instead of {planned}, "
             f"to end near the {minutes_text(self.asked or 0)} asked for"
         )
 
@@ -103,11 +104,11 @@ def minutes_text(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
 
 
-def shortened(settings: TrainSettings, step: int, share: float) -> TrainSettings:
-    """Return a plan of which only a share of the steps after `step` is left.
+def stretched(settings: TrainSettings, step: int, share: float) -> TrainSettings:
+    """Return a plan of which a share of the steps after `step` is left, less or more than all.
 
     What was done stays, and so does the learning rate reached: warm-up, fall and settling that
-    are still to come become shorter alike, none is left out.
+    are still to come become shorter or longer alike, none is left out.
     """
     first, second = settings.distortion, settings.adversarial
     if second is None:
@@ -123,7 +124,7 @@ def _rest(stage: _Stage, done: int, share: float) -> _Stage:
     left = stage.steps - done
     settle = stage.settle if isinstance(stage, DistortionStage) else 0
     least = 2 if settle and left > settle else 1
-    kept = min(left, max(least, int(left * share)))
+    kept = max(min(left, least), int(left * share))
 
     def part(length: int) -> int:
         return max(1, round(length * kept / left)) if length else 0

@@ -11,6 +11,7 @@ from napari_denoise import Denoiser
 from napari_denoise.core.axes import Layout
 from napari_denoise.core.intensity import LogMapping
 from napari_denoise.inference.features import Features
+from napari_denoise.inference.stack import guide_steps
 from napari_denoise.models.card import WeightsCard
 from napari_denoise.models.registry import build
 from napari_denoise.models.weights import save_weights
@@ -63,6 +64,58 @@ def test_tiles_with_features_equal_the_whole(render_weights, scene) -> None:
     whole = denoiser(colour, axes="TYXS", features=features, tile=1024)
     tiled = denoiser(colour, axes="TYXS", features=features, tile=16)
     assert np.abs(tiled - whole).max() <= 1e-5 * np.ptp(colour)
+
+
+def test_a_region_with_features_equals_that_part_of_the_whole(render_weights, scene) -> None:
+    colour, features = scene
+    job = Denoiser.load(str(render_weights), device="cpu").prepare(colour, "TYXS", features)
+    *_, whole = job.steps([1])
+    part = job.region(1, slice(17, 40), slice(30, 71))
+    assert np.allclose(part, whole.result[17:40, 30:71], rtol=0, atol=1e-5 * np.ptp(colour))
+
+
+def test_the_albedo_guides_without_its_noise(render_weights, scene) -> None:
+    colour, features = scene
+    denoiser = Denoiser.load(str(render_weights), device="cpu")
+    job = denoiser.prepare(colour, "TYXS", features)
+    *_, last = guide_steps(job.features, job.albedo, 1, (slice(0, 61), slice(0, 83)))
+    alone = np.clip(denoiser(features["albedo"], axes="TYXS")[1], -1, 1).transpose(2, 0, 1)
+    assert np.array_equal(last.result[:3], alone)
+    assert not np.allclose(alone, features["albedo"][1].transpose(2, 0, 1), atol=0.01)
+    assert np.array_equal(last.result[3:6], features["normal"][1].transpose(2, 0, 1))
+    assert job.provenance()["albedo"] == job.albedo.channels[0].to_json()
+
+
+def test_the_tiles_of_the_albedo_are_progress_too(render_weights, scene) -> None:
+    colour, features = scene
+    denoiser = Denoiser.load(str(render_weights), device="cpu")
+    plain = [*denoiser.prepare(colour, "TYXS", tile=32).steps()]
+    guided = [*denoiser.prepare(colour, "TYXS", features, tile=32).steps()]
+    assert guided[0].tiles > plain[0].tiles
+    fractions = [step.fraction for step in guided]
+    assert fractions == sorted(set(fractions)) and fractions[-1] == 1
+    assert [step.index[0] for step in guided if step.result is not None] == [0, 1]
+
+
+def test_the_albedo_is_denoised_faithfully_at_any_realism(tmp_path, scene) -> None:
+    colour, features = scene
+    path = write_tiny_weights(tmp_path / "w.safetensors", 3, features=8, realistic=True)
+    denoiser = Denoiser.load(str(path), device="cpu")
+    faithful, realistic = (
+        denoiser.prepare(colour, "TYXS", features, realism=realism) for realism in (0.0, 1.0)
+    )
+    assert realistic.engine is not faithful.engine
+    assert realistic.albedo.engine is faithful.engine
+    window = slice(0, 61), slice(0, 83)
+    ends = [job.albedo.region(0, *window) for job in (faithful, realistic)]
+    assert np.array_equal(*ends)
+
+
+def test_an_albedo_without_values_is_refused(render_weights, scene) -> None:
+    colour, features = scene
+    nothing = {"albedo": np.full_like(features["albedo"], np.nan)}
+    with pytest.raises(ValueError, match=r"albedo: the data holds only NaN.*or leave it out"):
+        Denoiser.load(str(render_weights), device="cpu").prepare(colour, "TYXS", nothing)
 
 
 def test_any_order_of_axes_gives_the_same_pixels(render_weights, scene) -> None:

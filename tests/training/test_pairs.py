@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from _tiny import pictures, synthetic, tiny
@@ -164,6 +166,35 @@ def test_colours_of_radiance_are_exchanged_alike_everywhere(features):
 def test_colours_of_pictures_stay_what_they_are():
     batch = coloured(None, False)
     assert np.allclose(batch.noisy[:, :, 0, 0], [0.1, 0.2, 0.4])
+
+
+def test_radiance_is_lit_otherwise_in_every_patch_alike_in_both_images():
+    width = 4.0
+    noisy = np.random.default_rng(0).random((16, 16, 3)).astype(np.float32)
+    target = np.linspace(0.1, 0.9, 16 * 16 * 3, dtype=np.float32).reshape(16, 16, 3)
+    albedo = np.full((16, 16, 8), 0.3, np.float32)
+    settings = tiny(batch=40, patch=16, exposure_augmentation=1.0)
+    drawn = [
+        RealPairs([noisy], [target], [0.1], recipe, log_width=width, features=[albedo]).batch(0)
+        for recipe in (settings, replace(settings, exposure_augmentation=0.0))
+    ]
+    gains = []
+    for name in ("noisy", "target"):
+        lit, plain = (np.expm1(width * np.float64(getattr(batch, name)[0])) for batch in drawn)
+        gains.append((lit / plain).mean((1, 2)))  # of each colour of the first patch
+        assert (lit / plain).std((1, 2)).max() < 1e-4
+    assert gains[0] == pytest.approx(gains[1], rel=1e-4)
+    assert np.ptp(gains[0]) > 0.01 and (np.abs(np.log2(gains[0])) <= 1.5).all()
+    assert (drawn[0].features == drawn[1].features).all()
+    patches = drawn[0].target[:, :, 0, 0]
+    assert len({tuple(np.sort(patch)) for patch in patches}) == len(patches)
+
+
+def test_pictures_are_not_lit_otherwise():
+    image = np.full((16, 16, 3), 0.3, np.float32)
+    settings = tiny(batch=4, patch=16, exposure_augmentation=1.0)
+    batch = RealPairs([image], [image], [0.1], settings).batch(0)
+    assert (batch.noisy == np.float32(0.3)).all()
 
 
 def test_real_pairs_of_different_shapes_are_refused():

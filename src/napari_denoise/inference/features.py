@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_denoise.core.axes import Index, Layout
+from napari_denoise.core.tiles import Window
 
 ROLES = ("albedo", "normal")
 PLANES = 3 * len(ROLES) + len(ROLES)
@@ -49,19 +50,27 @@ class Features:
                     f"{role} has shape {tuple(array.shape)}: expected {wanted}, that of the colour "
                     "with three samples; render it at the same size, or leave it out"
                 )
-        self.arrays, self.layout = dict(arrays), layout
+        self.arrays, self.layout = dict(arrays), Layout(layout.axes, wanted)
 
     def frame(self, index: Index) -> NDArray[np.float32]:
         """Read (8, Y, X) float32 of a frame: albedo, normal, and what there is."""
-        axes = self.layout.frame_axes
         size = self.layout.size("Y"), self.layout.size("X")
         planes = np.zeros((PLANES, *size), np.float32)
+        everywhere = slice(0, size[0]), slice(0, size[1])
         for number, role in enumerate(ROLES):
             if role in self.arrays:
-                frame = np.asarray(self.arrays[role][index])
-                planes[3 * number : 3 * number + 3] = frame.transpose(
-                    [axes.index(letter) for letter in "SYX"]
-                )
+                self._put(planes, number, np.asarray(self.arrays[role][index]), everywhere)
                 planes[3 * len(ROLES) + number] = 1
-        finite = np.nan_to_num(planes, copy=False, posinf=1, neginf=-1)
-        return np.clip(finite, -1, 1, out=finite)
+        return planes
+
+    def put_albedo(self, planes: NDArray[np.float32], albedo: NDArray[Any], where: Window) -> None:
+        """Put a window of another albedo, in the data's order of axes, into `frame`'s planes."""
+        self._put(planes, ROLES.index("albedo"), albedo, where)
+
+    def _put(
+        self, planes: NDArray[np.float32], number: int, part: NDArray[Any], where: Window
+    ) -> None:
+        axes = self.layout.frame_axes
+        samples = part.transpose([axes.index(letter) for letter in "SYX"]).astype(np.float32)
+        finite = np.nan_to_num(samples, copy=False, posinf=1, neginf=-1)
+        planes[3 * number : 3 * number + 3, *where] = np.clip(finite, -1, 1)

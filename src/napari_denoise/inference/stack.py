@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from napari_denoise.core.noise import NoiseModel
 from napari_denoise.core.samples import color_samples
 from napari_denoise.core.settings import REALISM_NOTE, DenoiseSettings
 from napari_denoise.core.tiles import Tile, Window, plan_tiles, recompute_factor
-from napari_denoise.inference.channels import Channel
+from napari_denoise.inference.channels import Channel, prepare_channels
 from napari_denoise.inference.engine import TorchEngine
 from napari_denoise.inference.features import Features
 from napari_denoise.models.catalogue import WeightsInfo
@@ -82,6 +82,8 @@ class StackJob:
         Albedo and normal of renders, for weights that take them.
     notes
         What the user should know before any frame is done.
+    albedo
+        From `albedo_job`: how the albedo is denoised before it guides; None leaves it as it is.
     """
 
     def __init__(
@@ -94,8 +96,9 @@ class StackJob:
         info: WeightsInfo,
         features: Features | None = None,
         notes: tuple[str, ...] = (),
+        albedo: StackJob | None = None,
     ) -> None:
-        self.features, self._notes = features, notes
+        self.features, self._notes, self.albedo = features, notes, albedo
         self.array, self.layout, self.settings = array, layout, settings
         self.engine, self.info = engine, info
         self.dtype = np.dtype(array.dtype)
@@ -107,7 +110,8 @@ class StackJob:
     def adjusted(self, *, strength: float, tile: Literal["auto"] | int) -> StackJob:
         """Return the same job with another strength and tile size; nothing is measured anew."""
         settings = replace(self.settings, strength=strength, tile=tile)
-        fixed = self.channels, self.engine, self.info, self.features, self._notes
+        albedo = self.albedo and self.albedo.adjusted(strength=1.0, tile=tile)
+        fixed = self.channels, self.engine, self.info, self.features, self._notes, albedo
         return StackJob(self.array, self.layout, settings, *fixed)
 
     @property
@@ -201,6 +205,7 @@ class StackJob:
             "settings": self.settings.to_json(),
             "channels": [channel.to_json() for channel in self.channels],
             "features": sorted(self.features.arrays) if self.features else [],
+            **({"albedo": self.albedo.channels[0].to_json()} if self.albedo else {}),
             "tile": self._tile,
             "device": str(self.engine.device),
             "precision": str(self.engine.dtype).removeprefix("torch."),
@@ -245,24 +250,35 @@ class StackJob:
             return
         frame, bad = replace_nonfinite(raw)
         colors, alpha = color_samples(frame, self.layout)
-        guides = self.features.frame(index) if self.features and self.engine.features else None
         plan = self._plan(region)
+        guides, before = None, 0
+        if self.features and self.engine.features and not self._leaves(channel):
+            read = _hull(tile.read for tile in plan)
+            for part in guide_steps(self.features, self.albedo, number, read):
+                guides, before = part.result, part.tiles
+                if before:
+                    yield replace(step, tile=part.tile, tiles=before + len(plan))
+        total = before + len(plan)
         origin = wanted[0].start, wanted[1].start
         shape = wanted[0].stop - origin[0], wanted[1].stop - origin[1]
         output = np.empty((len(colors), *shape), self.dtype)
-        for count, tile in enumerate(plan, 1):
+        for count, tile in enumerate(plan, before + 1):
             rows, columns = (
                 slice(s.start - o, s.stop - o) for s, o in zip(tile.write, origin, strict=True)
             )
             output[:, rows, columns] = self._denoise(colors, channel, tile, guides)
-            if count < len(plan):
-                yield replace(step, tile=count, tiles=len(plan))
+            if count < total:
+                yield replace(step, tile=count, tiles=total)
         if alpha is not None:
             output = np.concatenate([output, alpha[None, wanted[0], wanted[1]]])
         if region is None:
             self._nonfinite[number] = bad
         result = _frame_order(output, self.layout)
-        yield replace(step, tile=len(plan), tiles=len(plan), index=index, result=result)
+        yield replace(step, tile=total, tiles=total, index=index, result=result)
+
+    def _leaves(self, channel: Channel) -> bool:
+        """Whether there is nothing to remove: every value stays as it is."""
+        return channel.scale.sigma == 0 or self.settings.strength == 0
 
     def _denoise(
         self,
@@ -273,8 +289,8 @@ class StackJob:
     ) -> NDArray[Any]:
         """Denoise the part of (C, Y, X) that a tile writes."""
         original = colors[:, *tile.write]
-        if channel.scale.sigma == 0 or self.settings.strength == 0:
-            return original  # nothing to remove: leave every value as it is
+        if self._leaves(channel):
+            return original
         window = colors[:, *tile.read]
         features = None if guides is None else guides[:, *tile.read]
         kept = self.engine.run(window, channel.mapping, channel.scale, features, tile.keep)
@@ -299,6 +315,71 @@ class StackJob:
         while tile > max(side, SMALLEST_TILE):
             tile = max(tile // 2, SMALLEST_TILE)
         return tile
+
+
+def albedo_job(
+    features: Features | None,
+    engine: TorchEngine,
+    info: WeightsInfo,
+    measured: Callable[[Any, Layout], tuple[Channel, ...]] | None = None,
+) -> StackJob | None:
+    """Fix how the albedo beside a render is denoised: as a render by itself.
+
+    Parameters
+    ----------
+    features, engine, info
+        As for `StackJob`.
+    measured
+        Prepares the channels of the albedo; `prepare_channels` with what nobody chose if None.
+
+    Returns
+    -------
+    None without an albedo, or for a network that makes no use of it.
+
+    Raises
+    ------
+    ValueError
+        It cannot be denoised, see `prepare_channels`.
+    """
+    if features is None or "albedo" not in features.arrays or not engine.features:
+        return None
+    albedo, layout, settings = features.arrays["albedo"], features.layout, DenoiseSettings()
+    try:
+        if measured is None:
+            channels = prepare_channels(albedo, layout, info.card, settings)
+        else:
+            channels = measured(albedo, layout)
+    except ValueError as error:
+        raise ValueError(f"albedo: {error}; or leave it out") from error
+    return StackJob(albedo, layout, settings, channels, engine, info)
+
+
+def guide_steps(
+    features: Features, albedo: StackJob | None, number: int, where: Window
+) -> Iterator[Step]:
+    """Read the planes beside a frame, the albedo denoised in a window, yielding after every tile.
+
+    Out of focus and behind glass an albedo is noise itself, which the light that was divided by it
+    would get back. The last step has all planes, as `Features.frame` gives them.
+    """
+    planes = features.frame(features.layout.frames[number])
+    if albedo is None:
+        yield Step(0, 1, 0, 0, result=planes)
+        return
+    for step in albedo._frame_steps(number, 0, 1, where):
+        if step.result is not None:
+            features.put_albedo(planes, step.result, where)
+        yield replace(step, result=None if step.result is None else planes)
+
+
+def _hull(windows: Iterable[Window]) -> Window:
+    """Return the least window that holds all of them."""
+    rows, columns = zip(*windows, strict=True)
+    return _span(rows), _span(columns)
+
+
+def _span(parts: Sequence[slice]) -> slice:
+    return slice(min(part.start for part in parts), max(part.stop for part in parts))
 
 
 def _unnoisy(channels: tuple[Channel, ...], settings: DenoiseSettings) -> list[str]:

@@ -27,6 +27,8 @@ _VALIDATING = 0.06
 """Share of the time that may go to validation."""
 _FEWEST, _MOST = 4, 25
 """Validations of a run."""
+_STOPS = 1.0
+"""How far the exposure of radiance varies: few frames would be learnt by heart."""
 SECONDS_BETWEEN_SAVES = 20.0
 _ENOUGH = 1.0
 """Seconds of steps that are timed."""
@@ -160,6 +162,7 @@ def training_settings(
         batch=asked.batch or recipe.batch,
         patch=asked.patch or recipe.patch,
         clip=recipe.clip,
+        exposure_augmentation=_STOPS if radiance else 0.0,
         ema=recipe.ema,
         precision=asked.precision,
         seed=asked.seed,

@@ -88,7 +88,7 @@ class Prepared:
         self._identity = identity(self.pairs, self.regions, self.base, settings)
         self._kept = Folder(folder)
         self._kept.check(self._identity, resume=resume)
-        self.material = yield from gathering(pairs, self.regions, settings, self.base.card)
+        self.material = yield from gathering(pairs, self.regions, settings, self.base, self.device)
         yield "reading what is held out"
         self.views = HeldOutSet(self.material.held_out, settings, self.base, self.device)
         self._validator: HeldOutValidator | None = None

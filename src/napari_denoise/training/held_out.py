@@ -18,7 +18,7 @@ from napari_denoise.core.settings import DenoiseSettings
 from napari_denoise.inference.channels import Channel, prepare_channels
 from napari_denoise.inference.engine import TorchEngine
 from napari_denoise.inference.features import Features
-from napari_denoise.inference.stack import StackJob
+from napari_denoise.inference.stack import StackJob, albedo_job
 from napari_denoise.models.catalogue import WeightsInfo
 from napari_denoise.models.network import Network
 from napari_denoise.models.registry import build
@@ -120,13 +120,21 @@ class HeldOutSet:
         engine = TorchEngine(
             deepcopy(network).eval(), self.info.card.channels, self.device, "float32"
         )
-        jobs = [self._job(number, engine) for number in range(len(self.pairs))]
+        jobs = [self.job(number, engine) for number in range(len(self.pairs))]
         images = []
         for view in views:
             layout = self.pairs[view.job].layout
             region = jobs[view.job].region(view.frame, *view.window)
             images.append(color_samples(region, layout)[0].astype(np.float32))
         return self._measured(views, images), images
+
+    def job(self, number: int, engine: TorchEngine) -> StackJob:
+        """Denoise a pair as a user would who chose nothing."""
+        pair, info = self.pairs[number], self.info
+        features = Features(pair.features, pair.layout) if pair.features else None
+        beside = features, (), albedo_job(features, engine, info)
+        channels = self.channels[number]
+        return StackJob(pair.noisy, pair.layout, self.asked, channels, engine, info, *beside)
 
     def picture(self, planes: Planes) -> Planes:
         """Bring values to [0, 1] for people to look at."""
@@ -157,12 +165,6 @@ class HeldOutSet:
             held.target[:, *window],
             noisy[:, *window],
         )
-
-    def _job(self, number: int, engine: TorchEngine) -> StackJob:
-        pair = self.pairs[number]
-        features = Features(pair.features, pair.layout) if pair.features else None
-        channels = self.channels[number]
-        return StackJob(pair.noisy, pair.layout, self.asked, channels, engine, self.info, features)
 
     def _peak(self) -> float:
         if self.radiance:

@@ -16,8 +16,12 @@ from napari_denoise.core.recipe import TrainSettings
 from napari_denoise.core.samples import color_samples
 from napari_denoise.core.settings import DenoiseSettings
 from napari_denoise.inference.channels import Channel, prepare_channels
+from napari_denoise.inference.engine import TorchEngine
 from napari_denoise.inference.features import Features
+from napari_denoise.inference.stack import albedo_job, guide_steps
 from napari_denoise.models.card import WeightsCard
+from napari_denoise.models.catalogue import WeightsInfo
+from napari_denoise.models.weights import load_network
 from napari_denoise.training.finetune_parts import InParts, finished
 from napari_denoise.training.mapped import MappedFrame, as_network_takes, common_width, map_frame
 from napari_denoise.training.pair_checks import Match, Verdict, Window, check_pair
@@ -101,19 +105,34 @@ class Material:
 
 
 def gather(
-    pairs: Sequence[Pair], regions: Regions, settings: FineTuneSettings, card: WeightsCard
+    pairs: Sequence[Pair],
+    regions: Regions,
+    settings: FineTuneSettings,
+    base: WeightsInfo,
+    device: str = "cpu",
 ) -> Material:
     """Do what `gathering` does, without listening."""
-    return finished(gathering(pairs, regions, settings, card))
+    return finished(gathering(pairs, regions, settings, base, device))
 
 
 def gathering(
-    pairs: Sequence[Pair], regions: Regions, settings: FineTuneSettings, card: WeightsCard
+    pairs: Sequence[Pair],
+    regions: Regions,
+    settings: FineTuneSettings,
+    base: WeightsInfo,
+    device: str,
 ) -> InParts[Material]:
     """Check pairs, part their frames, and map what is trained on as inference would.
 
     Neither the mapping, nor the noise that is told, nor the fit of a clean image to its noisy
-    one looks at a pixel that is held out. Each part is named before it begins.
+    one, nor an albedo looks at a pixel that is held out. Each part is named before it begins.
+
+    Parameters
+    ----------
+    pairs, regions, settings
+        What to learn from, where, and how.
+    base, device
+        The weights to start from, which denoise the albedo of renders, and where.
 
     Raises
     ------
@@ -121,6 +140,7 @@ def gathering(
         No pairs, a pair that cannot be used, kinds that do not go together, or regions that
         leave nothing.
     """
+    card, engine = base.card, None
     _check_kinds(pairs)
     for pair in pairs:  # before regions are laid over frames that there may not be
         _refuse(check_pair(pair) if _is_broken(pair) else None)
@@ -138,14 +158,17 @@ def gathering(
         yield f"measuring the noise of {pair.name}, and preparing its frames"
         targets = _Targets(pair, verdict, settings)
         channels = _prepared(pair, open_part, settings, card)
-        guides = Features(pair.features, pair.layout) if takes_features else None
+        guides = None
+        if takes_features:
+            engine = engine or TorchEngine(load_network(base), card.channels, device, "float32")
+            guides = _Guides(pair, parts, open_part, engine, base)
         used = [n for n, part in enumerate(parts) if part.train.any()][::every]
         for number in used:
             mapped, mask = _mapped(pair, number, channels, targets, parts[number], card)
             frames += mapped
             masks += [mask] * len(mapped)
             if guides is not None:
-                planes += [_feature_planes(guides, pair, number)] * len(mapped)
+                planes += [guides.frame(number)] * len(mapped)
         held += [
             HeldOut(pair, number, part.validate, targets.to_measure(number))
             for number, part in enumerate(parts)
@@ -209,6 +232,45 @@ class _Targets:
         planes = color_samples(frame, layout)[0].astype(np.float32)
         match = matches[layout.channel_of(number)]
         return planes * np.float32(match.factor) + np.float32(match.offset)
+
+
+class _Guides:
+    """Planes beside the frames of a pair, as in use; what is held out is not there."""
+
+    def __init__(
+        self,
+        pair: Pair,
+        parts: Sequence[Split],
+        open_part: _Open,
+        engine: TorchEngine,
+        base: WeightsInfo,
+    ) -> None:
+        self.features = Features(
+            {role: _opened(array, pair.layout, parts) for role, array in pair.features.items()},
+            pair.layout,
+        )
+
+        def measured(albedo: Any, layout: Layout) -> tuple[Channel, ...]:
+            alone = replace(pair, noisy=albedo, axes=layout.axes)
+            return _prepared(alone, open_part, FineTuneSettings(), base.card)
+
+        self.albedo = albedo_job(self.features, engine, base, measured)
+
+    def frame(self, number: int) -> NDArray[np.float32]:
+        """(Y, X, planes) of a frame."""
+        size = (self.features.layout.size(axis) for axis in "YX")
+        rows, columns = (slice(0, length) for length in size)
+        *_, last = guide_steps(self.features, self.albedo, number, (rows, columns))
+        return np.ascontiguousarray(np.moveaxis(np.asarray(last.result), 0, -1))
+
+
+def _opened(array: Any, layout: Layout, parts: Sequence[Split]) -> NDArray[np.float32]:
+    """Copy planes of all frames, without what is not to be trained on."""
+    opened = np.array(array, np.float32)
+    for index, part in zip(layout.frames, parts, strict=True):
+        samples_first = [layout.frame_axes.index(letter) for letter in "SYX"]
+        opened[index].transpose(samples_first)[:, ~part.train] = np.nan
+    return opened
 
 
 def _moved(planes: NDArray[np.float32], by: tuple[float, float]) -> NDArray[np.float32]:
@@ -342,10 +404,6 @@ def _filled(plane: NDArray[Any]) -> NDArray[Any]:
     """Put something finite where no patch will be."""
     finite = np.isfinite(plane)
     return plane if finite.all() else np.where(finite, plane, np.median(plane[finite]))
-
-
-def _feature_planes(guides: Features, pair: Pair, number: int) -> NDArray[np.float32]:
-    return np.ascontiguousarray(np.moveaxis(guides.frame(pair.layout.frames[number]), 0, -1))
 
 
 def _trimming(pairs: Sequence[Pair], splits: Sequence[Sequence[Split]]) -> list[str]:

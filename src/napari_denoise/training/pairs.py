@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_denoise.core.intensity import Mapping
+from napari_denoise.core.intensity import LogMapping, Mapping
 from napari_denoise.core.recipe import TrainSettings
 from napari_denoise.training.degrade import Patch, degrade
 
 Number = TypeVar("Number", bound=np.generic)
 COLOURS = 3
+_TINT = 0.5
+"""How far each colour of real pairs of radiance varies by itself, of what all vary together."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
@@ -278,7 +280,7 @@ class RealPairs:
         """Draw the same patch of both images of a pair."""
         rng = generator(self.settings, step, rank)
         picks = rng.choice(len(self.stacked), size=self.settings.batch, p=self._shares)
-        patches = [self._recoloured(self._patch(i, rng), rng) for i in picks]
+        patches = [self._relit(self._patch(i, rng), rng) for i in picks]
         drawn = np.stack(patches).astype(np.float32, copy=False)
         ends = self.channels, 2 * self.channels
         noisy, target, features = (np.ascontiguousarray(p) for p in np.split(drawn, ends, axis=1))
@@ -295,13 +297,24 @@ class RealPairs:
         y, x = self.corners[number].draw(rng)
         return cut(self.stacked[number][y : y + size, x : x + size], size, rng)
 
-    def _recoloured(
-        self, patch: NDArray[np.generic], rng: np.random.Generator
-    ) -> NDArray[np.generic]:
-        """Exchange the colours of radiance, and those of the albedo with them."""
-        if self.log_width is None or self.channels != COLOURS:
+    def _relit(self, patch: NDArray[np.generic], rng: np.random.Generator) -> NDArray[np.generic]:
+        """Light a render otherwise: radiance scales, each colour by itself, albedo stays.
+
+        Its colours are exchanged, and those of the albedo with them.
+        """
+        if self.log_width is None:
             return patch
-        return exchange_colours(patch, 3 if len(patch) > 2 * COLOURS else 2, rng)
+        if self.channels == COLOURS:
+            patch = exchange_colours(patch, 3 if len(patch) > 2 * COLOURS else 2, rng)
+        stops = self.settings.exposure_augmentation
+        if not stops:
+            return patch
+        tint = stops * _TINT
+        powers = rng.uniform(-stops, stops) + rng.uniform(-tint, tint, self.channels)
+        gains = np.tile(np.exp2(powers).astype(np.float32), 2)[:, None, None]
+        images, planes = np.split(patch.astype(np.float32), [2 * self.channels])
+        mapping = LogMapping(1.0, float(np.expm1(self.log_width)))
+        return np.concatenate([mapping.forward(mapping.inverse(images) * gains), planes])
 
 
 def _corner_shares(corners: Sequence[Corners], patch: int) -> NDArray[np.float64]:

@@ -94,16 +94,10 @@ def _middle(part: slice) -> slice:
 
 def _denoised(views: HeldOutSet, view: View, network: Network) -> Any:
     from napari_denoise.inference.engine import TorchEngine
-    from napari_denoise.inference.features import Features
-    from napari_denoise.inference.stack import StackJob
 
     number = [pair.name for pair in views.pairs].index(view.pair)
-    pair = views.pairs[number]
     engine = TorchEngine(network, views.info.card.channels, views.device, "float32")
-    features = Features(pair.features, pair.layout) if pair.features else None
-    channels = views.channels[number]
-    job = StackJob(pair.noisy, pair.layout, views.asked, channels, engine, views.info, features)
-    return job.region(view.frame, view.rows, view.columns)
+    return views.job(number, engine).region(view.frame, view.rows, view.columns)
 
 
 def _cut(array: Any, layout: Any, view: View) -> Any:

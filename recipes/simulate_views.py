@@ -27,6 +27,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates, zoom
 from scipy.stats import qmc
 
+from napari_denoise.training.pairs import files_below
+
 Plane = NDArray[np.float32]
 SIZE, FINE = 128, 4
 """Pixels along a side, and places inside a pixel along each of its sides."""
@@ -413,7 +415,7 @@ def main(
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Write views as .npz files."""
-    found = sorted(p for p in photos.rglob("*") if p.suffix.lower() in {".jpg", ".png"})
+    found = files_below(photos, (".jpg", ".png"))
     if not found:
         raise typer.BadParameter(f"{photos}: no .jpg or .png there")
     folder.mkdir(parents=True, exist_ok=True)

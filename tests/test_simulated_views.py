@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from _networks import write_tiny_weights
+from napari_denoise import Denoiser
 from napari_denoise.training.renders import load_views
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -37,6 +39,25 @@ def test_training_reads_what_was_drawn(recipe, photos, tmp_path):
     assert len(view.albedo) == len(view.normal) == len(view.noisy)
     assert shapes == {(recipe.SIZE, recipe.SIZE, 3)}
     assert all(np.isfinite(a).all() for a in view.noisy)
+
+
+def test_albedos_are_cleaned_for_every_rendering(recipe, photos, tmp_path):
+    cleaner = import_module("clean_albedos")
+    views = tmp_path / "views"
+    recipe.main(photos, views, count=1, seed=3)
+    (path,) = views.iterdir()
+    weights = write_tiny_weights(tmp_path / "tiny.safetensors", 3, features=8)
+    with np.load(path) as arrays:
+        whole = dict(arrays)
+    few = {n: a for n, a in whole.items() if n[:6] not in ("albedo", "normal") or n.endswith("_8")}
+    np.savez(views / "of8only.npz", **few)
+    cleaner.main(views, tmp_path / "clean", str(weights))
+    of8only, own = load_views(tmp_path / "clean")
+    assert len(own.albedo) == len(own.normal) == len(own.noisy) == len(of8only.albedo)
+    for number, name in enumerate(sorted(f"albedo_{samples}" for samples in recipe.SAMPLES)):
+        alone = Denoiser.load(str(weights), "cpu")(whole[name].astype(np.float32), axes="YXS")
+        assert own.albedo[number] == pytest.approx(np.clip(alone, 0, 1), abs=1e-3)
+    assert all(np.array_equal(albedo, of8only.albedo[0]) for albedo in of8only.albedo)
 
 
 def test_a_seed_gives_one_view(recipe, photos):

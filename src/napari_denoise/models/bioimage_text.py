@@ -106,7 +106,8 @@ def _inputs(info: WeightsInfo, tensors: Mapping[str, Part], size: Size, blind: b
         names = tensors["features"].channels
         rows.append(
             f"- `features`: {len(names)} planes ({', '.join(names)}), clipped to [-1, 1]. The last "
-            "two are 1 where a renderer gave albedo or normal; all are 0 where there is none."
+            "two are 1 where a renderer gave albedo or normal; all are 0 where there is none. "
+            "Denoise the albedo by this network first, as a render without these planes."
         )
     rows.append(
         f"\nThe network has seen noise of {low:g} to {high:g}. For a stronger one squeeze the "

@@ -17,6 +17,7 @@ import typer
 from numpy.typing import NDArray
 
 from napari_denoise import Denoiser
+from napari_denoise.io.atomic import replacing
 from napari_denoise.training.pairs import files_below
 
 Arrays = dict[str, NDArray[Any]]
@@ -59,7 +60,12 @@ def main(
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         with np.load(path, allow_pickle=False) as arrays:
-            np.savez(target, **cleaned(dict(arrays), denoiser))
+            missing = sorted({"ref", "albedo_8", "normal_8"} - set(arrays))
+            if missing:
+                raise typer.BadParameter(f"{path}: the array {missing[0]!r} is missing")
+            view = cleaned(dict(arrays), denoiser)
+        with replacing([target], overwrite=False) as (temporary,), temporary.open("wb") as file:
+            np.savez(file, **view)
 
 
 if __name__ == "__main__":

@@ -127,7 +127,7 @@ def drawn(scene: Scene, samples: int, rng: np.random.Generator) -> tuple[Plane, 
         own = rng.gamma(1 / variance, variance, albedo.shape)
         rare = rng.random((SIZE, SIZE, 1)) < scene.rate
         bright = rare * rng.exponential(1 / scene.rate, (SIZE, SIZE, 1)) * scene.tint
-        flies = np.where(variance > STEADY, scene.flies, 0)
+        flies = _rare(scene, variance)
         luck = (1 - flies) * (scene.grey * common + (1 - scene.grey) * own) + flies * bright
         sums += np.stack([albedo * light * luck, albedo, normal])
     radiance, albedo, normal = sums / np.float32(samples)
@@ -152,9 +152,14 @@ def _stacked(planes: list[Plane]) -> Plane:
 
 
 def _expected(scene: Scene, surface: Surface) -> Plane:
-    flies = np.where(surface.variance > STEADY, np.float32(scene.flies), np.float32(0))
+    flies = _rare(scene, surface.variance)
     mean: Plane = surface.albedo * surface.light * (1 - flies + flies * scene.tint)
     return mean.astype(np.float32)
+
+
+def _rare(scene: Scene, variance: Plane) -> Plane:
+    """Share of the light that comes by rare samples, at places of some variance."""
+    return np.where(variance > 1.5 * STEADY, np.float32(scene.flies), np.float32(0))
 
 
 def _paths(number: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -78,6 +78,22 @@ def test_more_samples_come_closer_and_none_are_biased(recipe, photos, seed):
     assert many.mean() == pytest.approx(reference.mean(), rel=0.02)
 
 
+def test_bulbs_have_no_fireflies_and_no_luck(recipe):
+    rng = np.random.default_rng(2)
+    shape = (recipe.SIDE, recipe.SIDE)
+    dark = np.zeros((*shape, 3), np.float32)
+    luck = np.full((*shape, 1), 1.0)
+    behind = recipe.Surface(np.ones(shape, bool), dark, dark, dark, luck)
+    paths = recipe._paths(256, rng)
+    scene = recipe.Scene(
+        (behind, recipe._bulbs(0.0, rng)), 0.5, 0.01, np.array([3.0, 0, 0]), 1, paths
+    )
+    reference, drawn = recipe.reference(scene), recipe.drawn(scene, 64, rng)[0]
+    of_bulbs = reference.mean((0, 1))
+    assert (of_bulbs > 0.001).all()
+    assert drawn.mean((0, 1)) == pytest.approx(of_bulbs, rel=0.05)
+
+
 def test_what_is_near_hides_what_is_behind_as_far_as_the_lens_sees_it(recipe):
     shape = (recipe.SIDE, recipe.SIDE)
 

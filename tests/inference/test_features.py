@@ -83,7 +83,7 @@ def test_the_albedo_guides_without_its_noise(render_weights, scene) -> None:
     assert np.array_equal(last.result[:3], alone)
     assert not np.allclose(alone, features["albedo"][1].transpose(2, 0, 1), atol=0.01)
     assert np.array_equal(last.result[3:6], features["normal"][1].transpose(2, 0, 1))
-    assert job.provenance()["albedo"] == job.albedo.channels[0].to_json()
+    assert job.provenance()["albedo"] == [job.albedo.channels[0].to_json()]
 
 
 def test_the_tiles_of_the_albedo_are_progress_too(render_weights, scene) -> None:
@@ -109,6 +109,15 @@ def test_the_albedo_is_denoised_faithfully_at_any_realism(tmp_path, scene) -> No
     window = slice(0, 61), slice(0, 83)
     ends = [job.albedo.region(0, *window) for job in (faithful, realistic)]
     assert np.array_equal(*ends)
+
+
+def test_an_albedo_of_little_noise_is_not_rounded(render_weights, scene) -> None:
+    colour, features = scene
+    smooth = {"albedo": np.linspace(0.2, 0.8, colour.size, dtype=np.float32).reshape(colour.shape)}
+    denoiser = Denoiser.load(str(render_weights), device="cpu", precision="bfloat16")
+    job = denoiser.prepare(colour, "TYXS", smooth)
+    assert (job.engine.dtype, job.albedo.engine.dtype) == (torch.bfloat16, torch.float32)
+    assert denoiser.prepare(colour, "TYXS", features).albedo.engine.dtype == torch.bfloat16
 
 
 def test_an_albedo_without_values_is_refused(render_weights, scene) -> None:

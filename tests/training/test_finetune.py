@@ -148,7 +148,7 @@ def _nearest_to_half(run):
     base, learnt = run._base_network().state_dict(), run._kept.best_kept()["weights"]
     middle = {name: base[name].lerp(learnt[name], 0.5) for name in learnt}
 
-    def denoised(network, *, whole=False):
+    def denoised(network, faithful=None, *, whole=False):
         state = network.state_dict()
         far = sum(float((state[n] - middle[n]).abs().sum()) for n in middle)
         return Figures(100 - far, 1.0, 0.0), []
@@ -446,6 +446,23 @@ def test_renders_are_learnt_with_their_features(tmp_path):
     assert last.result.peak.startswith("tone-mapped")
     bare = tuning(tmp_path / "run", [replace(pair, features={})], base=base, steps=2)
     assert not bare.material.pairs(bare._settings(2)).batch(0).features.any()
+
+
+def test_the_faithful_end_denoises_albedos_for_both(tmp_path):
+    noisy, clean = radiance()
+    guides = {"albedo": noisy / 4}
+    pair = pair_of("r", noisy, clean, "YXS", features=guides)
+    run = tuning(tmp_path, [pair], base=str(render_weights(tmp_path)))
+    faithful, realistic = run._base_network(), run._base_network()
+    with torch.no_grad():
+        realistic.tail.bias += 0.1
+    job = run.views.job(0, realistic, faithful)
+    here = [engine.network.state_dict() for engine in (job.engine, job.albedo.engine)]
+    for own, wanted in zip(here, (realistic, faithful), strict=True):
+        assert torch.equal(own["tail.bias"], wanted.tail.bias)
+    assert run.views.job(0, faithful).albedo.engine is not job.albedo.engine
+    ends = [run.views.denoised(realistic, other)[1][0] for other in (faithful, None)]
+    assert not np.array_equal(*ends)
 
 
 @pytest.mark.parametrize("hdr", [False, True])

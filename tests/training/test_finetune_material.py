@@ -117,6 +117,26 @@ def test_no_albedo_that_is_held_out_changes_one_that_is_learnt_from(where, rende
     assert not np.array_equal(before, other)
 
 
+@pytest.mark.parametrize(
+    ("regions", "learnt"),
+    [
+        (drawn(validate(pair="b")), 2),
+        (drawn(train(0, 0, 24, 96), validate(24, 0, 30, 96)), 4),
+        (drawn(train(0, 0, 64, 40, pair="a")), 2),
+    ],
+    ids=["a pair held out", "little trained on", "one pair trained on"],
+)
+def test_albedos_are_measured_where_nothing_is_held_out(regions, learnt, render_base):
+    pairs = [replace(render(), name=name) for name in "ab"]
+    other = np.random.default_rng(5).random(pairs[1].target.shape, np.float32) + 1
+    pairs[1] = replace(pairs[1], target=other)
+    material = gathered(pairs, regions, render_base)
+    assert len(material.features) == len(material.frames) == learnt
+    for planes, mask in zip(material.features, material.masks, strict=True):
+        assert planes[mask][:, :3].std() > 0.05
+        assert np.isfinite(planes).all()
+
+
 def test_the_albedo_is_denoised_as_in_use(render_base):
     pair = render()
     material = gathered([pair], drawn(validate(frame=1)), render_base)

@@ -89,6 +89,20 @@ def test_at_a_third_of_the_pace_there_is_time_for_the_steps_that_fit():
     assert pace.share(plan, 3, 100) is None  # until it has looked again
 
 
+@pytest.mark.parametrize("validation", [1.0, 3.0, 6.0, 15.0])
+def test_a_plan_that_leaves_time_for_validations_is_not_made_longer(validation):
+    count, each = min(max(int(0.06 * 300 / validation), 4), 25), 0.1
+    steps = int((300 * 0.95 - count * validation) / each)
+    plan = recipe(distortion=replace(STAGE, steps=steps, settle=0))
+    every = -(-steps // count)
+    pace = Pace(300.0, each=each, validation=validation)
+    for step in range(1, steps + 1):
+        due = step % every == 0 or step == steps
+        pace.add(each + due * validation, due * validation)
+        assert pace.share(plan, step, every) is None
+    assert 0.9 * 300 < pace.spent <= 300
+
+
 def test_at_half_the_time_a_step_there_are_more_of_them():
     plan = recipe(distortion=replace(STAGE, steps=57, settle=0))  # planned for a second each
     pace = paced(Pace(60.0), 15, 0.5)
@@ -118,7 +132,7 @@ def test_validations_and_the_slower_second_stage_are_counted():
     assert pace.left(plan, 2, 7) == pytest.approx(8 * 1 + 4 * 3 + 2 * 5)
 
 
-def test_after_the_last_step_nothing_is_shortened_however_late_it_is():
+def test_after_the_last_step_nothing_changes_however_late_it_is():
     plan = recipe(distortion=replace(STAGE, steps=3, warmup=1, decay=1, settle=0))
     assert paced(Pace(60.0), 3, 100.0).share(plan, 3, 100) is None
 
@@ -169,7 +183,7 @@ def test_a_machine_slower_than_measured_gets_a_shorter_plan_that_is_run_to_its_e
     assert info.card.recipe["validate_every"] == 50_000
 
 
-def test_a_run_that_is_resumed_goes_by_the_shortened_plan_and_the_time_left(tmp_path, optimistic):
+def test_a_run_that_is_resumed_goes_by_the_changed_plan_and_the_time_left(tmp_path, optimistic):
     run = tuning(tmp_path, [camera_pair()], steps=None, minutes=0.02)
     steps = run.steps()
     for report in steps:

@@ -190,6 +190,20 @@ def test_radiance_is_lit_otherwise_in_every_patch_alike_in_both_images():
     assert len({tuple(np.sort(patch)) for patch in patches}) == len(patches)
 
 
+def test_squeezed_radiance_is_lit_as_radiance():
+    width, factor = 4.0, 0.5
+    mapped = np.random.default_rng(0).random((16, 16, 3)).astype(np.float32)
+    mapped[4:8] = 0  # black stays black
+    settings = tiny(batch=20, patch=16, exposure_augmentation=1.0)
+    squeezed = (mapped - 0.5) * np.float32(factor) + 0.5
+    pairs = RealPairs(
+        [squeezed], [squeezed], [0.1], settings, log_width=width, factors=[factor]
+    ).batch(0)
+    plain = RealPairs([mapped], [mapped], [0.1], settings, log_width=width).batch(0)
+    assert np.allclose((pairs.noisy - 0.5) / factor + 0.5, plain.noisy, atol=1e-5)
+    assert ((plain.noisy == 0).sum(axis=(1, 2, 3)) >= 4 * 16 * 3).all()
+
+
 def test_pictures_are_not_lit_otherwise():
     image = np.full((16, 16, 3), 0.3, np.float32)
     settings = tiny(batch=4, patch=16, exposure_augmentation=1.0)

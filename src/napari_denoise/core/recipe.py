@@ -192,7 +192,8 @@ class TrainSettings(Settings):
     scales: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1.0,)
     """Sizes at which every picture is seen; smaller ones are sharper, and free of JPEG's blocks."""
     exposure_augmentation: Annotated[float, Field(ge=0)] = 0.0
-    """HDR is multiplied by up to 2 ** this, or divided by it; real pairs take a tint as well."""
+    """HDR is multiplied by up to 2 ** this, or divided by it. In real pairs each colour varies by
+    itself too, and the network sees it: their mapping stays."""
     clip: Annotated[float, Field(gt=0)] = 1.0
     """Largest norm of the gradient."""
     ema: Decay = 0.999

@@ -14,7 +14,7 @@ from napari_denoise.core.settings import DenoiseSettings
 from napari_denoise.inference.channels import Channel, prepare_channels
 from napari_denoise.inference.engine import load_engine
 from napari_denoise.inference.features import Features
-from napari_denoise.inference.stack import StackJob, Step, albedo_job
+from napari_denoise.inference.stack import StackJob, Step, albedo_channels, albedo_job
 from napari_denoise.models.catalogue import WeightsInfo, choose_weights, find_weights
 from napari_denoise.models.device import FINEST_SIGMA, choose_device, choose_precision
 
@@ -105,12 +105,17 @@ class Denoiser:
         engine = load_engine(info, resolved.realism, self.device, precision)
         guides = Features(features, layout) if features else None
         notes = () if self.automatic or precision == self.precision else (_rounds(self.precision),)
-        albedo = None
-        if guides is not None:  # by the faithful end: a realistic albedo would show twice
-            faithful = load_engine(info, 0.0, self.device, precision)
-            albedo = albedo_job(guides, faithful, info)
-            albedo = albedo and albedo.adjusted(strength=1.0, tile=resolved.tile)
+        albedo = self._albedo(guides, info, resolved) if guides is not None else None
         return StackJob(array, layout, resolved, channels, engine, info, guides, notes, albedo)
+
+    def _albedo(
+        self, guides: Features, info: WeightsInfo, settings: DenoiseSettings
+    ) -> StackJob | None:
+        channels = albedo_channels(guides, info.card)
+        if not channels:
+            return None
+        engine = load_engine(info, 0.0, self.device, self._precision_for(channels))
+        return albedo_job(guides, channels, engine, info, settings.tile)
 
     def _precision_for(self, channels: tuple[Channel, ...]) -> str:
         least = min((c.scale.sigma for c in channels if c.scale.sigma), default=1.0)

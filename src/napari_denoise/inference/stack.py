@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from napari_denoise.core.tiles import Tile, Window, plan_tiles, recompute_factor
 from napari_denoise.inference.channels import Channel, prepare_channels
 from napari_denoise.inference.engine import TorchEngine
 from napari_denoise.inference.features import Features
+from napari_denoise.models.card import WeightsCard
 from napari_denoise.models.catalogue import WeightsInfo
 from napari_denoise.models.device import free_memory, is_out_of_memory, release_memory
 
@@ -205,7 +206,7 @@ class StackJob:
             "settings": self.settings.to_json(),
             "channels": [channel.to_json() for channel in self.channels],
             "features": sorted(self.features.arrays) if self.features else [],
-            **({"albedo": self.albedo.channels[0].to_json()} if self.albedo else {}),
+            **({"albedo": [c.to_json() for c in self.albedo.channels]} if self.albedo else {}),
             "tile": self._tile,
             "device": str(self.engine.device),
             "precision": str(self.engine.dtype).removeprefix("torch."),
@@ -317,41 +318,47 @@ class StackJob:
         return tile
 
 
-def albedo_job(
-    features: Features | None,
-    engine: TorchEngine,
-    info: WeightsInfo,
-    measured: Callable[[Any, Layout], tuple[Channel, ...]] | None = None,
-) -> StackJob | None:
-    """Fix how the albedo beside a render is denoised: as a render by itself.
-
-    Parameters
-    ----------
-    features, engine, info
-        As for `StackJob`.
-    measured
-        Prepares the channels of the albedo; `prepare_channels` with what nobody chose if None.
-
-    Returns
-    -------
-    None without an albedo, or for a network that makes no use of it.
+def albedo_channels(features: Features, card: WeightsCard) -> tuple[Channel, ...]:
+    """Measure the albedo beside a render; none where there is none, or no use for it.
 
     Raises
     ------
     ValueError
         It cannot be denoised, see `prepare_channels`.
     """
-    if features is None or "albedo" not in features.arrays or not engine.features:
-        return None
-    albedo, layout, settings = features.arrays["albedo"], features.layout, DenoiseSettings()
+    if "albedo" not in features.arrays or not card.config.get("features"):
+        return ()
     try:
-        if measured is None:
-            channels = prepare_channels(albedo, layout, info.card, settings)
-        else:
-            channels = measured(albedo, layout)
+        albedo = features.arrays["albedo"]
+        return prepare_channels(albedo, features.layout, card, DenoiseSettings())
     except ValueError as error:
         raise ValueError(f"albedo: {error}; or leave it out") from error
-    return StackJob(albedo, layout, settings, channels, engine, info)
+
+
+def albedo_job(
+    features: Features,
+    channels: tuple[Channel, ...],
+    engine: TorchEngine,
+    info: WeightsInfo,
+    tile: Literal["auto"] | int = "auto",
+) -> StackJob | None:
+    """Fix how the albedo beside a render is denoised: as a render by itself.
+
+    Parameters
+    ----------
+    features
+        With the albedo.
+    channels
+        From `albedo_channels`; empty ones give None.
+    engine, info
+        The faithful end: what a realistic one adds to an albedo would be added to the render.
+    tile
+        As in `DenoiseSettings`.
+    """
+    if not channels:
+        return None
+    albedo, settings = features.arrays["albedo"], DenoiseSettings(tile=tile)
+    return StackJob(albedo, features.layout, settings, channels, engine, info)
 
 
 def guide_steps(
@@ -360,7 +367,8 @@ def guide_steps(
     """Read the planes beside a frame, the albedo denoised in a window, yielding after every tile.
 
     Out of focus and behind glass an albedo is noise itself, which the light that was divided by it
-    would get back. The last step has all planes, as `Features.frame` gives them.
+    would get back. The last step has all planes, as `Features.frame` gives them but for the albedo
+    in that window.
     """
     planes = features.frame(features.layout.frames[number])
     if albedo is None:

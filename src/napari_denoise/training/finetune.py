@@ -158,7 +158,8 @@ class FineTuning(Prepared):
         for name, network in named.items():
             if network is not None:
                 yield f"measuring the {name} weights on what is held out"
-                rows[name], _ = self.views.denoised(network, whole=True)
+                calm = faithful if network is realistic else None
+                rows[name], _ = self.views.denoised(network, calm, whole=True)
         kept = self._kept.best_kept()
         against = "a second noisy shot" if self.material.noisy_target else "the clean image"
         step = kept["step"] if kept else None
@@ -213,11 +214,13 @@ class FineTuning(Prepared):
         if started is None:
             plan = self.plan()
             first, second = plan.speed.first, plan.speed.second
-            self.pace = Pace(self.asked.seconds, each=first, second=second / first)
+            timed = {"validation": plan.speed.validation, "second": second / first}
+            self.pace = Pace(self.asked.seconds, each=first, **timed)
             self._every = plan.settings.validate_every
             return plan.settings
         before = self._kept.progress()
-        known = {name: before[name] for name in ("spent", "second") if name in before}
+        names = ("spent", "second", "validation")
+        known = {name: before[name] for name in names if name in before}
         self.pace = Pace(before.get("asked"), **known)
         self._every = before.get("validate_every", started.validate_every)
         return started
@@ -281,6 +284,7 @@ class FineTuning(Prepared):
     def _note_progress(self) -> None:
         pace = self.pace
         values = {"asked": pace.asked, "spent": pace.spent, "second": pace.second}
+        values["validation"] = pace.validation
         self._kept.write(self._identity, {**values, "validate_every": self._every})
 
     def _report(self, last: StepReport, settings: TrainSettings) -> FineTuneReport:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from napari_denoise.core.recipe import AdversarialStage, DistortionStage, TrainSettings
 
-_LATE, _EARLY = 0.1, 0.07
+_LATE, _EARLY = 0.1, 0.1
 """Shares of the time asked for by which it may end late or early before the plan is changed."""
 _LOOK = 0.1
 """Share of the time asked for between two looks at the pace."""
@@ -27,6 +27,8 @@ class Pace:
         Seconds of a step, as far as is known; 0 where nothing is.
     second
         How many times longer a step of the adversarial stage takes than one before it.
+    validation
+        Seconds of one validation, as far as is known.
     """
 
     def __init__(
@@ -35,9 +37,10 @@ class Pace:
         spent: float = 0.0,
         each: float = 0.0,
         second: float = 1.0,
+        validation: float = 0.0,
     ) -> None:
         self.asked, self.spent, self.second = asked, spent, second
-        self._each, self._validation = each, 0.0
+        self.validation, self._each = validation, each
         self._before, self._done = spent, 0
         self.begin()
 
@@ -49,7 +52,7 @@ class Pace:
         """Take what a step took, and the validation in it."""
         self.spent += seconds
         self._done += 1
-        self._validation = validation or self._validation
+        self.validation = validation or self.validation
         self._steps += 1
         self._seconds += seconds - validation if self._steps else 0.0
         if self._steps:
@@ -65,8 +68,9 @@ class Pace:
         first = max(0, settings.distortion.steps - step)
         second = settings.steps - step - first
         steps = first + second * (self.second if first else 1.0)
-        validations = settings.steps // validate_every - step // validate_every
-        return self._each * steps + self._validation * validations
+        last = settings.steps % validate_every > 0 and step < settings.steps
+        validations = settings.steps // validate_every - step // validate_every + last
+        return self._each * steps + self.validation * validations
 
     def share(self, settings: TrainSettings, step: int, validate_every: int) -> float | None:
         """Say for which share of the steps left there is time, more than 1 if for others too.

@@ -18,7 +18,7 @@ from napari_denoise.core.settings import DenoiseSettings
 from napari_denoise.inference.channels import Channel, prepare_channels
 from napari_denoise.inference.engine import TorchEngine
 from napari_denoise.inference.features import Features
-from napari_denoise.inference.stack import StackJob, albedo_job
+from napari_denoise.inference.stack import StackJob, albedo_channels, albedo_job
 from napari_denoise.models.catalogue import WeightsInfo
 from napari_denoise.models.network import Network
 from napari_denoise.models.registry import build
@@ -85,6 +85,7 @@ class HeldOutSet:
         self.asked = DenoiseSettings(noise=settings.noise, precision="float32")
         self.pairs: list[Pair] = []
         self.channels: list[tuple[Channel, ...]] = []
+        self.albedos: list[tuple[Channel, ...]] = []
         self.whole = [view for held in held_out if (view := self._view(held)) is not None]
         self.shown = [_smaller(view, _SIDE) for view in _spread(self.whole, _MOST_SHOWN)]
         """A part of them, small enough to be measured time and again."""
@@ -114,13 +115,22 @@ class HeldOutSet:
         views = self.measured if whole else self.shown
         return self._measured(views, [view.noisy for view in views])
 
-    def denoised(self, network: Network, *, whole: bool = False) -> tuple[Figures, list[Planes]]:
-        """Measure what a network makes of them; also give the images, (S, Y, X)."""
+    def denoised(
+        self, network: Network, faithful: Network | None = None, *, whole: bool = False
+    ) -> tuple[Figures, list[Planes]]:
+        """Measure what a network makes of them; also give the images, (S, Y, X).
+
+        Parameters
+        ----------
+        network
+            To measure.
+        faithful
+            The other end of its weights, where it is the realistic one: it denoises albedos.
+        whole
+            As many as `extent` says, not those shown.
+        """
         views = self.measured if whole else self.shown
-        engine = TorchEngine(
-            deepcopy(network).eval(), self.info.card.channels, self.device, "float32"
-        )
-        jobs = [self.job(number, engine) for number in range(len(self.pairs))]
+        jobs = [self.job(number, network, faithful) for number in range(len(self.pairs))]
         images = []
         for view in views:
             layout = self.pairs[view.job].layout
@@ -128,13 +138,28 @@ class HeldOutSet:
             images.append(color_samples(region, layout)[0].astype(np.float32))
         return self._measured(views, images), images
 
-    def job(self, number: int, engine: TorchEngine) -> StackJob:
-        """Denoise a pair as a user would who chose nothing."""
+    def job(self, number: int, network: Network, faithful: Network | None = None) -> StackJob:
+        """Denoise a pair as a user would who chose nothing.
+
+        Parameters
+        ----------
+        number
+            Of the pair, in `pairs`.
+        network, faithful
+            As for `denoised`.
+        """
         pair, info = self.pairs[number], self.info
         features = Features(pair.features, pair.layout) if pair.features else None
-        beside = features, (), albedo_job(features, engine, info)
-        channels = self.channels[number]
-        return StackJob(pair.noisy, pair.layout, self.asked, channels, engine, info, *beside)
+        engine, albedo = self._engine(network), None
+        if features is not None and self.albedos[number]:
+            calm = engine if faithful is None else self._engine(faithful)
+            albedo = albedo_job(features, self.albedos[number], calm, info)
+        fixed = pair.layout, self.asked, self.channels[number], engine, info
+        return StackJob(pair.noisy, *fixed, features=features, albedo=albedo)
+
+    def _engine(self, network: Network) -> TorchEngine:
+        alone = deepcopy(network).eval()
+        return TorchEngine(alone, self.info.card.channels, self.device, "float32")
 
     def picture(self, planes: Planes) -> Planes:
         """Bring values to [0, 1] for people to look at."""
@@ -155,6 +180,8 @@ class HeldOutSet:
             self.pairs.append(held.pair)
             noisy = held.pair.noisy
             self.channels.append(prepare_channels(noisy, layout, self.info.card, self.asked))
+            features = Features(held.pair.features, layout) if held.pair.features else None
+            self.albedos.append(albedo_channels(features, self.info.card) if features else ())
         frame = np.asarray(held.pair.noisy[layout.frames[held.frame]])
         noisy = color_samples(frame, layout)[0].astype(np.float32)
         return _View(
@@ -232,7 +259,8 @@ class HeldOutValidator:
             ends["realistic"] = state.average
         figures, columns = dict(self.references), dict(self._pictures)
         for name, network in ends.items():
-            figures[name], images = self.views.denoised(network)
+            calm = ends["faithful"] if name == "realistic" else None
+            figures[name], images = self.views.denoised(network, calm)
             columns[name] = [*map(self.views.picture, images)]
         if self._faithful is None:
             self._keep(state, figures["faithful"].psnr)

@@ -20,6 +20,8 @@ class MappedFrame(NamedTuple):
     sigma: float
     log_width: float | None
     """What the logarithm of radiance was divided by; None for other mappings."""
+    factor: float = 1.0
+    """Of the squeeze around 1/2 after the mapping."""
 
 
 def map_frame(
@@ -34,7 +36,8 @@ def map_frame(
     wanted = mapping.forward(target) if noisy_target else _forward_clean(mapping, target)
     given, wanted = (_squeezed(planes, scale.factor) for planes in (mapping.forward(noisy), wanted))
     sigma = scale.sigma * scale.factor
-    return MappedFrame(_samples_last(given), _samples_last(wanted), sigma, _log_width(mapping))
+    sides = _samples_last(given), _samples_last(wanted)
+    return MappedFrame(*sides, sigma, _log_width(mapping), scale.factor)
 
 
 def common_width(frames: Sequence[MappedFrame]) -> float | None:

@@ -32,10 +32,14 @@ from napari_denoise.training.regions import (
     Place,
     Regions,
     Split,
+    bounding_box,
     largest_rectangle,
     split,
 )
 
+_TILE = 512
+"""Pixels of an albedo at a time: the same whatever memory is free, as a resumed run is the same to
+the last bit."""
 _SPLINE = 2
 """Pixels that a cubic spline draws on directly."""
 MOST_PIXELS = 2**26
@@ -92,6 +96,7 @@ class Material:
             [frame.target for frame in self.frames],
             [frame.sigma for frame in self.frames],
             settings,
+            factors=[frame.factor for frame in self.frames],
             noisy_target=self.noisy_target,
             log_width=self.log_width,
             masks=self.masks,
@@ -158,17 +163,19 @@ def gathering(
         yield f"measuring the noise of {pair.name}, and preparing its frames"
         targets = _Targets(pair, verdict, settings)
         channels = _prepared(pair, open_part, settings, card)
-        guides = None
-        if takes_features:
-            engine = engine or TorchEngine(load_network(base), card.channels, device, "float32")
-            guides = _Guides(pair, parts, open_part, engine, base)
         used = [n for n, part in enumerate(parts) if part.train.any()][::every]
+        guides = None
+        if takes_features and used:
+            engine = engine or TorchEngine(load_network(base), card.channels, device, "float32")
+            guides = _Guides(pair, open_part, engine, base)
         for number in used:
             mapped, mask = _mapped(pair, number, channels, targets, parts[number], card)
             frames += mapped
             masks += [mask] * len(mapped)
             if guides is not None:
-                planes += [guides.frame(number)] * len(mapped)
+                if guides.channels:
+                    yield f"denoising the albedo of {pair.name}, frame {number + 1}"
+                planes += [guides.frame(number, parts[number].train)] * len(mapped)
         held += [
             HeldOut(pair, number, part.validate, targets.to_measure(number))
             for number, part in enumerate(parts)
@@ -235,42 +242,49 @@ class _Targets:
 
 
 class _Guides:
-    """Planes beside the frames of a pair, as in use; what is held out is not there."""
+    """Planes beside the frames of a pair, as in use; what is held out is not there.
+
+    The albedo is denoised by the weights that training starts from.
+    """
 
     def __init__(
-        self,
-        pair: Pair,
-        parts: Sequence[Split],
-        open_part: _Open,
-        engine: TorchEngine,
-        base: WeightsInfo,
+        self, pair: Pair, open_part: _Open, engine: TorchEngine, base: WeightsInfo
     ) -> None:
-        self.features = Features(
-            {role: _opened(array, pair.layout, parts) for role, array in pair.features.items()},
-            pair.layout,
-        )
+        self.whole = Features(pair.features, pair.layout)
+        self.engine, self.base = engine, base
+        self.channels: tuple[Channel, ...] = ()
+        albedo = pair.features.get("albedo")
+        if albedo is not None:
+            alone = replace(pair, noisy=albedo, features={})
+            try:
+                self.channels = _prepared(alone, open_part, FineTuneSettings(), base.card)
+            except ValueError as error:
+                raise ValueError(f"{pair.name}: albedo: {error}; or leave it out") from error
 
-        def measured(albedo: Any, layout: Layout) -> tuple[Channel, ...]:
-            alone = replace(pair, noisy=albedo, axes=layout.axes)
-            return _prepared(alone, open_part, FineTuneSettings(), base.card)
-
-        self.albedo = albedo_job(self.features, engine, base, measured)
-
-    def frame(self, number: int) -> NDArray[np.float32]:
-        """(Y, X, planes) of a frame."""
-        size = (self.features.layout.size(axis) for axis in "YX")
-        rows, columns = (slice(0, length) for length in size)
-        *_, last = guide_steps(self.features, self.albedo, number, (rows, columns))
+    def frame(self, number: int, train: Mask) -> NDArray[np.float32]:
+        """(Y, X, planes) of a frame, to be looked at where it is trained on."""
+        layout = self.whole.layout
+        index = layout.frames[number]
+        part = Layout(layout.frame_axes, tuple(layout.size(axis) for axis in layout.frame_axes))
+        seen = {
+            role: _blanked(np.asarray(array[index], np.float32), train, part)
+            for role, array in self.whole.arrays.items()
+        }
+        features = Features(seen, part)
+        channels = self.channels and (self.channels[layout.channel_of(number)],)
+        albedo = albedo_job(features, channels, self.engine, self.base, _TILE)
+        rows, columns = bounding_box(train) or (slice(0, 0), slice(0, 0))
+        *_, last = guide_steps(features, albedo, 0, (rows, columns))
         return np.ascontiguousarray(np.moveaxis(np.asarray(last.result), 0, -1))
 
 
-def _opened(array: Any, layout: Layout, parts: Sequence[Split]) -> NDArray[np.float32]:
-    """Copy planes of all frames, without what is not to be trained on."""
-    opened = np.array(array, np.float32)
-    for index, part in zip(layout.frames, parts, strict=True):
-        samples_first = [layout.frame_axes.index(letter) for letter in "SYX"]
-        opened[index].transpose(samples_first)[:, ~part.train] = np.nan
-    return opened
+def _blanked(frame: NDArray[np.float32], train: Mask, layout: Layout) -> NDArray[np.float32]:
+    """Put the middle of what is trained on wherever else."""
+    planes = color_samples(frame.copy(), layout)[0]
+    for plane in planes:
+        inside = plane[train & np.isfinite(plane)]
+        plane[~train] = np.median(inside) if inside.size else 0
+    return planes.transpose(["SYX".index(letter) for letter in layout.frame_axes])
 
 
 def _moved(planes: NDArray[np.float32], by: tuple[float, float]) -> NDArray[np.float32]:

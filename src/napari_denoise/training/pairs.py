@@ -18,6 +18,7 @@ from napari_denoise.training.degrade import Patch, degrade
 
 Number = TypeVar("Number", bound=np.generic)
 COLOURS = 3
+_HALF = np.float32(0.5)
 _TINT = 0.5
 """How far each colour of real pairs of radiance varies by itself, of what all vary together."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -233,6 +234,8 @@ class RealPairs:
         The targets are second shots of the same scene; either image may serve as the input.
     log_width
         Of all images, see `Batch`.
+    factors
+        Of each, of the squeeze around 1/2 after the mapping; None for 1.
     masks
         (Y, X) for each, the pixels to train on; None for all. No patch holds any other.
     features
@@ -253,6 +256,7 @@ class RealPairs:
         *,
         noisy_target: bool = False,
         log_width: float | None = None,
+        factors: Sequence[float] | None = None,
         masks: Sequence[NDArray[np.bool_]] | None = None,
         features: Sequence[NDArray[np.float32]] | None = None,
     ) -> None:
@@ -265,7 +269,7 @@ class RealPairs:
         if noisy_target:
             check_unbiased(settings, radiance=log_width is not None)
         self.settings, self.noisy_target, self.sigmas = settings, noisy_target, sigmas
-        self.log_width = log_width
+        self.log_width, self.factors = log_width, factors
         self.channels = noisy[0].shape[-1] if noisy else 0
         parts = (noisy, targets) if features is None else (noisy, targets, features)
         self.stacked = [np.concatenate(planes, axis=-1) for planes in zip(*parts, strict=True)]
@@ -280,7 +284,7 @@ class RealPairs:
         """Draw the same patch of both images of a pair."""
         rng = generator(self.settings, step, rank)
         picks = rng.choice(len(self.stacked), size=self.settings.batch, p=self._shares)
-        patches = [self._relit(self._patch(i, rng), rng) for i in picks]
+        patches = [self._relit(self._patch(i, rng), i, rng) for i in picks]
         drawn = np.stack(patches).astype(np.float32, copy=False)
         ends = self.channels, 2 * self.channels
         noisy, target, features = (np.ascontiguousarray(p) for p in np.split(drawn, ends, axis=1))
@@ -297,7 +301,9 @@ class RealPairs:
         y, x = self.corners[number].draw(rng)
         return cut(self.stacked[number][y : y + size, x : x + size], size, rng)
 
-    def _relit(self, patch: NDArray[np.generic], rng: np.random.Generator) -> NDArray[np.generic]:
+    def _relit(
+        self, patch: NDArray[np.generic], number: int, rng: np.random.Generator
+    ) -> NDArray[np.generic]:
         """Light a render otherwise: radiance scales, each colour by itself, albedo stays.
 
         Its colours are exchanged, and those of the albedo with them.
@@ -314,7 +320,10 @@ class RealPairs:
         gains = np.tile(np.exp2(powers).astype(np.float32), 2)[:, None, None]
         images, planes = np.split(patch.astype(np.float32), [2 * self.channels])
         mapping = LogMapping(1.0, float(np.expm1(self.log_width)))
-        return np.concatenate([mapping.forward(mapping.inverse(images) * gains), planes])
+        factor = np.float32(self.factors[number] if self.factors else 1)
+        radiance = mapping.inverse((images - _HALF) / factor + _HALF)
+        relit = (mapping.forward(radiance * gains) - _HALF) * factor + _HALF
+        return np.concatenate([relit, planes])
 
 
 def _corner_shares(corners: Sequence[Corners], patch: int) -> NDArray[np.float64]:

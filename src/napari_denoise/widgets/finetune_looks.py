@@ -44,8 +44,9 @@ def preview(tuning: FineTuning, wanted: View | None) -> Look | None:
     view = _window(tuning.views, wanted)
     if view is None:
         return None
-    name, network = list(ends(tuning).items())[-1]
-    return Look(view, {name: _denoised(tuning.views, view, network)})
+    found = ends(tuning)
+    name, network = list(found.items())[-1]
+    return Look(view, {name: _denoised(tuning.views, view, network, found["fine-tuned"])})
 
 
 def side_by_side(tuning: FineTuning, wanted: View | None) -> Look | None:
@@ -58,8 +59,10 @@ def side_by_side(tuning: FineTuning, wanted: View | None) -> Look | None:
         return None
     pair = next(pair for pair in views.pairs if pair.name == view.pair)
     images = {"noisy": _cut(pair.noisy, pair.layout, view)}
-    for name, network in {"base": load_network(tuning.base), **ends(tuning)}.items():
-        images[name] = _denoised(views, view, network)
+    base, found = load_network(tuning.base), ends(tuning)
+    images["base"] = _denoised(views, view, base, base)
+    for name, network in found.items():
+        images[name] = _denoised(views, view, network, found["fine-tuned"])
     last = "second shot" if pair.noisy_target else "clean"
     return Look(view, {**images, last: _cut(pair.target, pair.layout, view)})
 
@@ -92,12 +95,9 @@ def _middle(part: slice) -> slice:
     return slice(start, start + length)
 
 
-def _denoised(views: HeldOutSet, view: View, network: Network) -> Any:
-    from napari_denoise.inference.engine import TorchEngine
-
+def _denoised(views: HeldOutSet, view: View, network: Network, faithful: Network) -> Any:
     number = [pair.name for pair in views.pairs].index(view.pair)
-    engine = TorchEngine(network, views.info.card.channels, views.device, "float32")
-    return views.job(number, engine).region(view.frame, view.rows, view.columns)
+    return views.job(number, network, faithful).region(view.frame, view.rows, view.columns)
 
 
 def _cut(array: Any, layout: Any, view: View) -> Any:

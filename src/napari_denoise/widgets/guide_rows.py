@@ -14,7 +14,7 @@ from napari_denoise.widgets.layers import GUIDES
 from napari_denoise.widgets.parts import narrow, small_print
 
 _TIP = (
-    "Noisy albedo and normal of the same frames keep textures and edges; worth about 0.7 dB.\n"
+    "Noisy albedo and normal of the same frames keep textures and edges; worth about 1 dB.\n"
     "Auto takes the layer that was opened with the colour, or none."
 )
 _SEVERAL = "\nWith several layers selected each has its own: select one alone to choose."

@@ -1,4 +1,4 @@
-"""Denoise the albedos of training views, as is done in use before an albedo guides.
+"""Denoise the albedos of training views, as is done in use but for small changes.
 
     python recipes/clean_albedos.py VIEWS FOLDER --weights render
 

@@ -33,6 +33,9 @@ Plane = NDArray[np.float32]
 SIZE, FINE = 128, 4
 """Pixels along a side, and places inside a pixel along each of its sides."""
 SIDE = SIZE * FINE
+GRID = np.arange(SIZE)[:, None] * FINE, np.arange(SIZE)[None] * FINE
+"""Number of the first place of every pixel, down and across."""
+PLANES = ("albedo", "normal", "light", "variance")
 SAMPLES = {"4": 4, "4b": 4, "8": 8, "16": 16, "32": 32}
 """Samples per pixel of each drawing of a view."""
 PATHS = {False: 256, True: 512}
@@ -143,9 +146,6 @@ def reference(scene: Scene) -> Plane:
     return (total / len(scene.paths)).astype(np.float32)
 
 
-PLANES = ("albedo", "normal", "light", "variance")
-
-
 def _stacked(planes: list[Plane]) -> Plane:
     """Lay planes out by surface and number of the place: (surfaces, SIDE * SIDE, channels)."""
     return np.stack([plane.reshape(SIDE**2, -1) for plane in planes])
@@ -190,9 +190,6 @@ def _met(
         beyond = np.where(path[4] < share, reflected, refracted)
         which, where = np.where(inside, 0, which), np.where(inside, beyond, where)
     return which, where
-
-
-GRID = np.arange(SIZE)[:, None] * FINE, np.arange(SIZE)[None] * FINE
 
 
 def _behind(
@@ -242,12 +239,11 @@ def _glass(
     y, x = np.mgrid[:SIDE, :SIDE]
 
     def moved(by: float) -> NDArray[np.int64]:
-        places = (
+        down, across = (
             np.clip(axis + by * SIDE * bend, 0, SIDE - 1).astype(np.int64)
             for axis, bend in ((y, v), (x, u))
         )
-        first, second = places
-        return first * SIDE + second
+        return down * SIDE + across
 
     share = (0.04 + 0.96 * (1 - np.clip(height, 0, 1)) ** 5).astype(np.float32)
     return moved(-rng.uniform(0.05, 0.4)), moved(rng.uniform(0.2, 0.6)), share

@@ -84,6 +84,14 @@ def color_samples(frame: NDArray[Any], layout: Layout) -> tuple[NDArray[Any], ND
     return planes, None
 
 
+def frame_order(planes: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    """Turn (C, Y, X) samples, alpha among them, into a frame in the data's own order of axes."""
+    if "S" not in layout.axes:
+        return np.asarray(planes[0] if layout.frame_axes == "YX" else planes[0].T)
+    order = ["SYX".index(letter) for letter in layout.frame_axes]
+    return np.asarray(planes.transpose(order))
+
+
 def _extent(frames: Iterable[NDArray[Any]]) -> tuple[float, float] | None:
     """Lowest and highest finite value of some frames; None without any."""
     low, high = math.inf, -math.inf

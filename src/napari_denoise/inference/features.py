@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_denoise.core.axes import Index, Layout
+from napari_denoise.core.samples import color_samples
 from napari_denoise.core.tiles import Window
 
 ROLES = ("albedo", "normal")
 PLANES = 3 * len(ROLES) + len(ROLES)
 """Three per role, then one per role that is 1 where it is there."""
-
-
 SPARED = 0.015
 """Change of an albedo of which half is made; noise changes it by ten times that. Chosen on training
 views, and on views of two scenes that are in no figure."""
@@ -83,7 +82,6 @@ class Features:
     def _put(
         self, planes: NDArray[np.float32], number: int, part: NDArray[Any], where: Window
     ) -> None:
-        axes = self.layout.frame_axes
-        samples = part.transpose([axes.index(letter) for letter in "SYX"]).astype(np.float32)
+        samples = color_samples(part, self.layout)[0].astype(np.float32)
         finite = np.nan_to_num(samples, copy=False, posinf=1, neginf=-1)
         planes[3 * number : 3 * number + 3, *where] = np.clip(finite, -1, 1)

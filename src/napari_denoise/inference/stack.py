@@ -19,7 +19,7 @@ from napari_denoise.core.intensity import (
     restore_dtype,
 )
 from napari_denoise.core.noise import NoiseModel
-from napari_denoise.core.samples import color_samples
+from napari_denoise.core.samples import color_samples, frame_order
 from napari_denoise.core.settings import REALISM_NOTE, DenoiseSettings
 from napari_denoise.core.tiles import Tile, Window, plan_tiles, recompute_factor
 from napari_denoise.inference.channels import Channel, prepare_channels
@@ -274,7 +274,7 @@ class StackJob:
             output = np.concatenate([output, alpha[None, wanted[0], wanted[1]]])
         if region is None:
             self._nonfinite[number] = bad
-        result = _frame_order(output, self.layout)
+        result = frame_order(output, self.layout)
         yield replace(step, tile=total, tiles=total, index=index, result=result)
 
     def _leaves(self, channel: Channel) -> bool:
@@ -419,11 +419,3 @@ def _cut(frame: NDArray[Any], window: Window, layout: Layout) -> NDArray[Any]:
     """Cut a window out of a frame in the data's own order of axes."""
     parts = {"Y": window[0], "X": window[1]}
     return frame[tuple(parts.get(letter, slice(None)) for letter in layout.frame_axes)]
-
-
-def _frame_order(planes: NDArray[Any], layout: Layout) -> NDArray[Any]:
-    """(C, Y, X) -> the frame in the data's own order of axes."""
-    if "S" not in layout.axes:
-        return np.asarray(planes[0] if layout.frame_axes == "YX" else planes[0].T)
-    order = ["SYX".index(letter) for letter in layout.frame_axes]
-    return np.asarray(planes.transpose(order))

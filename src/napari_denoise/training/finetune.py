@@ -214,8 +214,8 @@ class FineTuning(Prepared):
         if started is None:
             plan = self.plan()
             first, second = plan.speed.first, plan.speed.second
-            timed = {"validation": plan.speed.validation, "second": second / first}
-            self.pace = Pace(self.asked.seconds, each=first, **timed)
+            validation = plan.speed.validation
+            self.pace = Pace(self.asked.seconds, 0.0, first, second / first, validation)
             self._every = plan.settings.validate_every
             return plan.settings
         before = self._kept.progress()
@@ -283,9 +283,14 @@ class FineTuning(Prepared):
 
     def _note_progress(self) -> None:
         pace = self.pace
-        values = {"asked": pace.asked, "spent": pace.spent, "second": pace.second}
-        values["validation"] = pace.validation
-        self._kept.write(self._identity, {**values, "validate_every": self._every})
+        values = {
+            "asked": pace.asked,
+            "spent": pace.spent,
+            "second": pace.second,
+            "validation": pace.validation,
+            "validate_every": self._every,
+        }
+        self._kept.write(self._identity, values)
 
     def _report(self, last: StepReport, settings: TrainSettings) -> FineTuneReport:
         figures = last.validation.figures if last.validation else None

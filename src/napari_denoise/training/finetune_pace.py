@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from napari_denoise.core.recipe import AdversarialStage, DistortionStage, TrainSettings
 
-_LATE, _EARLY = 0.1, 0.1
-"""Shares of the time asked for by which it may end late or early before the plan is changed."""
+_OFF = 0.1
+"""Share of the time asked for by which it may end late or early before the plan is changed."""
 _LOOK = 0.1
 """Share of the time asked for between two looks at the pace."""
 _Stage = TypeVar("_Stage", DistortionStage, AdversarialStage)
@@ -81,7 +81,7 @@ class Pace:
             return None
         left = self.left(settings, step, validate_every)
         self._steps, self._seconds = 0, 0.0
-        if not left or 1 - _EARLY <= (self.spent + left) / self.asked <= 1 + _LATE:
+        if not left or abs(self.spent + left - self.asked) <= _OFF * self.asked:
             return None
         return max(0.0, self.asked - self.spent) / left
 

@@ -85,6 +85,7 @@ class HeldOutSet:
         self.asked = DenoiseSettings(noise=settings.noise, precision="float32")
         self.pairs: list[Pair] = []
         self.channels: list[tuple[Channel, ...]] = []
+        self.features: list[Features | None] = []
         self.albedos: list[tuple[Channel, ...]] = []
         self.whole = [view for held in held_out if (view := self._view(held)) is not None]
         self.shown = [_smaller(view, _SIDE) for view in _spread(self.whole, _MOST_SHOWN)]
@@ -125,12 +126,13 @@ class HeldOutSet:
         network
             To measure.
         faithful
-            The other end of its weights, where it is the realistic one: it denoises albedos.
+            The faithful end of its weights, which denoises albedos; the network itself if None.
         whole
             As many as `extent` says, not those shown.
         """
         views = self.measured if whole else self.shown
-        jobs = [self.job(number, network, faithful) for number in range(len(self.pairs))]
+        engine, calm = self._engines(network, faithful)
+        jobs = [self._job(number, engine, calm) for number in range(len(self.pairs))]
         images = []
         for view in views:
             layout = self.pairs[view.job].layout
@@ -148,18 +150,28 @@ class HeldOutSet:
         network, faithful
             As for `denoised`.
         """
-        pair, info = self.pairs[number], self.info
-        features = Features(pair.features, pair.layout) if pair.features else None
-        engine, albedo = self._engine(network), None
-        if features is not None and self.albedos[number]:
-            calm = engine if faithful is None else self._engine(faithful)
-            albedo = albedo_job(features, self.albedos[number], calm, info)
-        fixed = pair.layout, self.asked, self.channels[number], engine, info
+        return self._job(number, *self._engines(network, faithful))
+
+    def _job(self, number: int, engine: TorchEngine, calm: TorchEngine) -> StackJob:
+        pair, features = self.pairs[number], self.features[number]
+        albedo = None
+        if features is not None:
+            albedo = albedo_job(features, self.albedos[number], calm, self.info)
+        fixed = pair.layout, self.asked, self.channels[number], engine, self.info
         return StackJob(pair.noisy, *fixed, features=features, albedo=albedo)
 
+    def _engines(
+        self, network: Network, faithful: Network | None
+    ) -> tuple[TorchEngine, TorchEngine]:
+        """Engines of a network and of the faithful end: one, where they are the same."""
+        engine = self._engine(network)
+        if faithful is None or faithful is network:
+            return engine, engine
+        return engine, self._engine(faithful)
+
     def _engine(self, network: Network) -> TorchEngine:
-        alone = deepcopy(network).eval()
-        return TorchEngine(alone, self.info.card.channels, self.device, "float32")
+        own = deepcopy(network).eval()
+        return TorchEngine(own, self.info.card.channels, self.device, "float32")
 
     def picture(self, planes: Planes) -> Planes:
         """Bring values to [0, 1] for people to look at."""
@@ -181,6 +193,7 @@ class HeldOutSet:
             noisy = held.pair.noisy
             self.channels.append(prepare_channels(noisy, layout, self.info.card, self.asked))
             features = Features(held.pair.features, layout) if held.pair.features else None
+            self.features.append(features)
             self.albedos.append(albedo_channels(features, self.info.card) if features else ())
         frame = np.asarray(held.pair.noisy[layout.frames[held.frame]])
         noisy = color_samples(frame, layout)[0].astype(np.float32)
@@ -259,8 +272,7 @@ class HeldOutValidator:
             ends["realistic"] = state.average
         figures, columns = dict(self.references), dict(self._pictures)
         for name, network in ends.items():
-            calm = ends["faithful"] if name == "realistic" else None
-            figures[name], images = self.views.denoised(network, calm)
+            figures[name], images = self.views.denoised(network, ends["faithful"])
             columns[name] = [*map(self.views.picture, images)]
         if self._faithful is None:
             self._keep(state, figures["faithful"].psnr)

@@ -13,7 +13,7 @@ from scipy.ndimage import binary_dilation
 from napari_denoise.core.axes import Layout
 from napari_denoise.core.finetune_settings import FineTuneSettings
 from napari_denoise.core.recipe import TrainSettings
-from napari_denoise.core.samples import color_samples
+from napari_denoise.core.samples import color_samples, frame_order
 from napari_denoise.core.settings import DenoiseSettings
 from napari_denoise.inference.channels import Channel, prepare_channels
 from napari_denoise.inference.engine import TorchEngine
@@ -284,7 +284,7 @@ def _blanked(frame: NDArray[np.float32], train: Mask, layout: Layout) -> NDArray
     for plane in planes:
         inside = plane[train & np.isfinite(plane)]
         plane[~train] = np.median(inside) if inside.size else 0
-    return planes.transpose(["SYX".index(letter) for letter in layout.frame_axes])
+    return frame_order(planes, layout)
 
 
 def _moved(planes: NDArray[np.float32], by: tuple[float, float]) -> NDArray[np.float32]:

@@ -59,8 +59,8 @@ def side_by_side(tuning: FineTuning, wanted: View | None) -> Look | None:
         return None
     pair = next(pair for pair in views.pairs if pair.name == view.pair)
     images = {"noisy": _cut(pair.noisy, pair.layout, view)}
-    base, found = load_network(tuning.base), ends(tuning)
-    images["base"] = _denoised(views, view, base, base)
+    images["base"] = _denoised(views, view, load_network(tuning.base))
+    found = ends(tuning)
     for name, network in found.items():
         images[name] = _denoised(views, view, network, found["fine-tuned"])
     last = "second shot" if pair.noisy_target else "clean"
@@ -95,7 +95,9 @@ def _middle(part: slice) -> slice:
     return slice(start, start + length)
 
 
-def _denoised(views: HeldOutSet, view: View, network: Network, faithful: Network) -> Any:
+def _denoised(
+    views: HeldOutSet, view: View, network: Network, faithful: Network | None = None
+) -> Any:
     number = [pair.name for pair in views.pairs].index(view.pair)
     return views.job(number, network, faithful).region(view.frame, view.rows, view.columns)
 

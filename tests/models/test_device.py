@@ -24,13 +24,24 @@ def test_bfloat16_is_chosen_only_where_the_cpu_multiplies_in_it(monkeypatch):
     assert device.choose_precision("cuda:0") == "float16"
 
 
-@pytest.mark.parametrize("unit", ["amx_tile", "avx512_bf16"])
-def test_either_unit_of_a_cpu_multiplies_bfloat16(monkeypatch, unit):
+@pytest.mark.parametrize(
+    ("unit", "vendor", "fast"),
+    [
+        ("amx_tile", "GenuineIntel", True),
+        ("avx512_bf16", "AuthenticAMD", True),
+        ("avx512_bf16", "GenuineIntel", False),  # as slow as float32 there
+        ("", "AuthenticAMD", False),
+    ],
+)
+def test_units_of_a_cpu_that_multiply_bfloat16_faster(monkeypatch, unit, vendor, fast):
     for name in ("amx_tile", "avx512_bf16"):
-        monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda: False)
-    assert not device._multiplies_bfloat16()
-    monkeypatch.setattr(torch.cpu, f"_is_{unit}_supported", lambda: True)
-    assert device._multiplies_bfloat16()
+        monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda name=name: name == unit)
+    monkeypatch.setattr(device, "_processor", lambda: f"vendor_id : {vendor}")
+    assert device._multiplies_bfloat16() is fast
+
+
+def test_the_system_says_something_of_the_cpu():
+    assert device._processor().strip()
 
 
 def test_float16_on_the_cpu_is_refused():

@@ -143,9 +143,25 @@ def test_weights_that_went_too_far_are_taken_back_towards_the_base(tmp_path, mon
     assert card.recipe["share_of_change"] == 0.5
 
 
-def _nearest_to_half(run):
-    """Measure weights by how near they are to the middle between base and best."""
-    base, learnt = run._base_network().state_dict(), run._kept.best_kept()["weights"]
+def test_the_last_weights_are_kept_where_they_are_better_on_the_way_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(material, "RealPairs", Misleading)
+    run = tuning(tmp_path, [camera_pair()], learning_rate=0.01, steps=12)
+    list(run.training())
+    assert run._kept.best_kept()["step"] < 12
+    last = run._kept.state()["average"]
+    monkeypatch.setattr(run.views, "denoised", _nearest_to_half(run, last))
+    assert (run._kept_step(), run._chosen) == (run._kept.best_kept()["step"], (0, 1.0))
+    list(run._choose_share())
+    assert run._chosen == (12, 0.5)
+    faithful, _ = run.ends()
+    base = run._base_network().state_dict()
+    for name, value in faithful.state_dict().items():
+        assert torch.equal(value, base[name].lerp(last[name], 0.5).half().float())
+
+
+def _nearest_to_half(run, learnt=None):
+    """Measure weights by how near they are to the middle between base and best, or others."""
+    base, learnt = run._base_network().state_dict(), learnt or run._kept.best_kept()["weights"]
     middle = {name: base[name].lerp(learnt[name], 0.5) for name in learnt}
 
     def denoised(network, faithful=None, *, whole=False):
@@ -312,7 +328,8 @@ def test_a_run_that_was_stopped_gives_the_weights_it_had(tmp_path):
         next(steps)
     steps.close()
     result = run.result()
-    assert result.best_step == 2
+    assert run._kept.best_kept()["step"] == 2
+    assert result.best_step == 3  # not validated before it was stopped, and better still
     assert run.save(tmp_path / "early.safetensors", result).card.figures
 
 

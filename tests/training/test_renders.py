@@ -84,12 +84,18 @@ def test_a_factor_on_the_radiance_changes_nothing_after_the_mapping(factor):
         assert np.allclose(getattr(one, name), getattr(other, name), atol=1e-5), name
 
 
-def test_exposure_is_varied_without_a_change_after_the_mapping():
-    still, varied = (
-        RenderPairs([view()], tiny(**RENDER, exposure_augmentation=stops)).batch(0)
-        for stops in (0.0, 3.0)
+def test_patches_are_lit_otherwise_each_colour_by_itself():
+    place = np.ones((16, 16, 3), np.float32)
+    pairs = RenderPairs(
+        [View((place,), 2 * place)], tiny(**RENDER, exposure_augmentation=1, batch=40)
     )
-    assert np.allclose(still.noisy, varied.noisy, atol=1e-5)
+    batch = pairs.batch(0)
+    lights = radiance(batch.noisy)[:, :, 0, 0] * 0.25  # the mean is at four
+    assert np.allclose(radiance(batch.target)[:, :, 0, 0] * 0.25, 2 * lights, rtol=1e-4)
+    stops = np.log2(lights)
+    assert stops.mean(axis=1).min() < -0.5 < 0.5 < stops.mean(axis=1).max()
+    assert np.abs(stops).max() <= 1.5
+    assert 0.1 < np.ptp(stops, axis=1).mean() <= 1
 
 
 def test_the_told_level_is_the_roughness_that_inference_measures():

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import platform
+from functools import lru_cache
+from pathlib import Path
+
 import psutil
 import torch
 
@@ -64,7 +68,7 @@ def choose_precision(device: str, wanted: str = "auto") -> str:
     if wanted == "float16" and device == "cpu":
         raise ValueError(
             "precision 'float16' on the CPU is far slower than 'float32': choose 'float32', or "
-            "'bfloat16' on a CPU with AMX or AVX512-BF16"
+            "'bfloat16' on a CPU with AMX, or AMD's with AVX512-BF16"
         )
     return wanted
 
@@ -97,5 +101,17 @@ def release_memory(device: str) -> None:
 
 
 def _multiplies_bfloat16() -> bool:
-    """Tell AMX (Intel from 2023 on) or AVX512-BF16 (AMD from Zen 4 on, some of Intel's)."""
-    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+    """Tell AMX (Intel from 2023 on) or the AVX512-BF16 of AMD (from Zen 4 on).
+
+    Intel's AVX512-BF16 multiplies no faster than float32 does, and the conversions are extra.
+    """
+    if torch.cpu._is_amx_tile_supported():
+        return True
+    return bool(torch.cpu._is_avx512_bf16_supported()) and "AuthenticAMD" in _processor()
+
+
+@lru_cache(maxsize=1)
+def _processor() -> str:
+    """Return what the system says of the CPU, its vendor in it."""
+    listed = Path("/proc/cpuinfo")
+    return listed.read_text()[:4096] if listed.is_file() else platform.processor()

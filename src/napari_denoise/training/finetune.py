@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -20,7 +21,7 @@ from napari_denoise.models.device import is_out_of_memory, release_memory
 from napari_denoise.models.network import Network
 from napari_denoise.models.registry import build
 from napari_denoise.models.weights import save_weights
-from napari_denoise.training.blend import blended, choose_share
+from napari_denoise.training.blend import FLATTERY, blended, choose_share
 from napari_denoise.training.finetune_card import tuned_card
 from napari_denoise.training.finetune_keeper import Keeper
 from napari_denoise.training.finetune_pace import Pace, slower, stretched
@@ -33,6 +34,7 @@ from napari_denoise.training.real_pairs import Pair
 from napari_denoise.training.regions import Regions
 from napari_denoise.training.run import Run, log_columns
 from napari_denoise.training.stages import NotFinite
+from napari_denoise.training.state import StateDict
 
 _SECOND_CHANCES = 2
 """So often a run that diverged goes on from its checkpoint at half the learning rate."""
@@ -70,6 +72,8 @@ class FineTuning(Prepared):
     _every = 1
     _chosen: tuple[int, float] = (0, 1.0)
     """A step, and how far to go from the base to its weights."""
+    _compared: tuple[int, ...] = ()
+    """Steps that it was chosen from."""
     pace: Pace
     """How long training took so far, next to what was asked for; there once it began."""
 
@@ -160,9 +164,8 @@ class FineTuning(Prepared):
                 yield f"measuring the {name} weights on what is held out"
                 calm = faithful if network is realistic else None
                 rows[name], _ = self.views.denoised(network, calm, whole=True)
-        kept = self._kept.best_kept()
         against = "a second noisy shot" if self.material.noisy_target else "the clean image"
-        step = kept["step"] if kept else None
+        step = self._kept_step() if self._kept.best_kept() else None
         note, extent = self.views.peak_note, self.views.extent
         return Result(rows, step, note, against, extent, self._chosen[1])
 
@@ -196,17 +199,16 @@ class FineTuning(Prepared):
         ValueError
             There are no weights yet.
         """
-        state, best = self._kept.state(), self._kept.best_kept()
+        state = self._kept.state()
         if "faithful" in state:  # both ends must come from one run of weights to be blended
             return self._stored(state["faithful"]), self._stored(state["average"])
-        if best is not None:
-            step, share = self._chosen  # while it trains, none was chosen for the best so far
-            base = self._base_network().state_dict()
-            share = share if step == best["step"] else 1.0
-            return self._stored(blended(base, best["weights"], share)), None
-        if not state:
+        learnt = self._learnt()
+        if not learnt:
             raise ValueError(f"{self.folder}: no weights yet; let it train a few steps")
-        return self._stored(state["average"]), None
+        step, share = self._kept_step(), self._chosen[1]
+        if step != self._chosen[0]:
+            return self._stored(learnt[step]), None
+        return self._stored(blended(self._base_network().state_dict(), learnt[step], share)), None
 
     def _begin(self) -> TrainSettings:
         """Return what to do: a new plan, or that of a run that is resumed, as it was left."""
@@ -314,18 +316,43 @@ class FineTuning(Prepared):
         )
 
     def _choose_share(self) -> InParts[None]:
-        """Choose how much of the change from the base to keep: all, where a GAN stage began."""
-        best = self._kept.best_kept()
-        if best is None or "faithful" in self._kept.state():
-            self._chosen = 0, 1.0
-        elif self._chosen[0] != best["step"]:
-            yield "choosing how far to go from the base weights"
-            base, learnt = self._base_network().state_dict(), best["weights"]
+        """Choose how much of the change from the base to keep: all, where a GAN stage began.
 
-            def quality(share: float) -> float:
-                return self.views.denoised(self._stored(blended(base, learnt, share)))[0].psnr
+        Of the best weights by themselves or of the last ones: these went too far more often, and
+        on the way back they are often the better ones.
+        """
+        if "faithful" in self._kept.state():
+            self._chosen, self._compared = (0, 1.0), ()
+            return
+        learnt = self._learnt()
+        if self._compared == tuple(learnt):
+            return
+        yield "choosing how far to go from the base weights"
+        base = self._base_network().state_dict()
+        flattery = 0.0 if self.material.noisy_target else FLATTERY
+        most = -inf
+        for step, weights in learnt.items():
 
-            self._chosen = best["step"], choose_share(quality)
+            def quality(share: float, weights: StateDict = weights) -> float:
+                return self.views.denoised(self._stored(blended(base, weights, share)))[0].psnr
+
+            share, gain = choose_share(quality, flattery)
+            if gain > most:
+                self._chosen, most = (step, share), gain
+        self._compared = tuple(learnt)
+
+    def _learnt(self) -> dict[int, StateDict]:
+        """Weights that can be kept by their step: the best, then the last if they are others."""
+        state, best = self._kept.state(), self._kept.best_kept()
+        learnt = {best["step"]: best["weights"]} if best is not None else {}
+        if state and state["step"] not in learnt:
+            learnt[state["step"]] = state["average"]
+        return learnt
+
+    def _kept_step(self) -> int:
+        """Return the step whose weights are kept; while it trains, that of the best so far."""
+        learnt = self._learnt()
+        return self._chosen[0] if self._chosen[0] in learnt else next(iter(learnt))
 
     def _stored(self, weights: Mapping[str, torch.Tensor]) -> Network:
         network = build(self.base.card.architecture, self.base.card.config)
@@ -333,10 +360,9 @@ class FineTuning(Prepared):
         return network.eval().requires_grad_(False)
 
     def _done_settings(self) -> dict[str, Any]:
-        plan, best = self._kept.plan(), self._kept.best_kept()
+        plan = self._kept.plan()
         done = replace(plan, validate_every=self._every).to_json() if plan is not None else {}
-        kept = best["step"] if best else self._kept.state()["step"]
-        return {**done, "kept_step": kept, "share_of_change": self._chosen[1]}
+        return {**done, "kept_step": self._kept_step(), "share_of_change": self._chosen[1]}
 
 
 def finetune(

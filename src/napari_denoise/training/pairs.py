@@ -315,9 +315,7 @@ class RealPairs:
         stops = self.settings.exposure_augmentation
         if not stops:
             return patch
-        tint = stops * _TINT
-        powers = rng.uniform(-stops, stops) + rng.uniform(-tint, tint, self.channels)
-        gains = np.tile(np.exp2(powers).astype(np.float32), 2)[:, None, None]
+        gains = np.tile(exposures(stops, self.channels, rng), 2)[:, None, None]
         images, planes = np.split(patch.astype(np.float32), [2 * self.channels])
         mapping = LogMapping(1.0, float(np.expm1(self.log_width)))
         factor = np.float32(self.factors[number] if self.factors else 1)
@@ -405,6 +403,13 @@ def exchange_colours(
     order = rng.permutation(COLOURS)
     moved = [COLOURS * image + colour for image in range(images) for colour in order]
     return planes[[*moved, *range(len(moved), len(planes))]]
+
+
+def exposures(stops: float, colours: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw factors of the light on a patch, one a colour: so many stops, and half as many each."""
+    tint = stops * _TINT
+    powers = rng.uniform(-stops, stops) + rng.uniform(-tint, tint, colours)
+    return np.exp2(powers).astype(np.float32)
 
 
 def sigma_map(levels: Sequence[float], size: int) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ from napari_denoise.training.pairs import (
     Batch,
     check_unbiased,
     exchange_colours,
+    exposures,
     files_below,
     generator,
     sigma_map,
@@ -24,8 +25,8 @@ from napari_denoise.training.pairs import (
 Plane = NDArray[np.float32]
 FEATURES = 8
 """Planes of features: albedo (3), normal (3), and for each a plane that says it is there."""
-_MISSING = 0.25
-"""Share of patches that go without albedo, and without normal."""
+_ALONE, _MISSING = 0.4, 0.15
+"""Shares of patches that go with colour alone; and of the others, without albedo, or normal."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class RenderPairs:
         self.views, self.settings, self.noisy_target = views, settings, noisy_target
 
     def batch(self, step: int, rank: int = 0) -> Batch:
-        """Draw patches at random exposure; colours leave through the log mapping."""
+        """Draw patches, lit otherwise; colours leave through the log mapping of their frames."""
         rng = generator(self.settings, step, rank)
         picks = rng.choice(len(self.views), size=self.settings.batch)
         drawn = [self._draw(self.views[i], rng) for i in picks]
@@ -154,14 +155,14 @@ class RenderPairs:
         target = view.noisy[second] if self.noisy_target else view.reference
         assert target is not None  # noqa: S101 - checked at the start
         planes = _crop((view.noisy[first], target), view.of(first), self.settings.patch, rng)
-        stops = self.settings.exposure_augmentation
-        gain = np.float32(2 ** rng.uniform(-stops, stops))
-        noisy, wanted = (planes[i : i + 3] * gain for i in (0, 3))
-        frame = view.noisy[first] * gain
+        gains = exposures(self.settings.exposure_augmentation, 3, rng)[:, None, None]
+        noisy, wanted = (planes[i : i + 3] * gains for i in (0, 3))
+        frame = view.noisy[first]
         mapping = LogMapping.of_exposure(float(frame.mean()))
         features = planes[6:].copy()
+        alone = rng.random() < _ALONE
         for start, mask in ((0, 6), (3, 7)):
-            if rng.random() < _MISSING:
+            if alone or rng.random() < _MISSING:
                 features[start : start + 3] = features[mask] = 0
         mapped = mapping.forward(noisy)
         # Told as in use, where nobody knows the reference.

@@ -51,8 +51,7 @@ class TrainingState:
             _discriminator(settings, settings.adversarial)
         if base is not None:
             grow_into(self.network, base)
-        if fabric.device.type == "cuda":  # measured on a CPU without matrix units: no gain
-            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = deepcopy(self.network).requires_grad_(False)
         fabric.to_device(self.average)
         if settings.compile:

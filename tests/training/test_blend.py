@@ -25,12 +25,13 @@ def measured(values):
     ],
 )
 def test_the_least_share_of_the_change_that_gains_enough_is_taken(psnrs, share):
-    assert choose_share(measured(psnrs)) == (share, pytest.approx(max(psnrs[1:]) - psnrs[0]))
+    most = max(psnrs[1:]) if max(psnrs[1:]) > psnrs[0] else psnrs[-1]
+    assert choose_share(psnrs[0], measured(psnrs)) == (share, pytest.approx(most - psnrs[0]))
 
 
 def test_without_flattery_a_small_gain_counts_in_proportion():
     psnrs = measured((30, 30.1, 30.25, 30.3, 30.3))
-    assert choose_share(psnrs, flattery=0)[0] == 0.75
+    assert choose_share(30, psnrs, flattery=0)[0] == 0.75
 
 
 def test_weights_on_the_way_lie_between_the_ends():

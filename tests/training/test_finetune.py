@@ -30,7 +30,7 @@ from napari_denoise.models import catalogue
 from napari_denoise.models.card import WeightsCard
 from napari_denoise.models.catalogue import WeightsError, find_weights, read_info, user_folder
 from napari_denoise.models.registry import build
-from napari_denoise.models.weights import save_weights
+from napari_denoise.models.weights import load_network, save_weights
 from napari_denoise.training import finetune_prepared, material
 from napari_denoise.training.blend import blended
 from napari_denoise.training.checkpoints import load_checkpoint
@@ -150,10 +150,11 @@ def test_the_last_weights_are_kept_where_they_are_better_on_the_way_back(tmp_pat
     assert run._kept.best_kept()["step"] < 12
     last = run._kept.state()["average"]
     monkeypatch.setattr(run.views, "denoised", _nearest_to_half(run, last))
-    assert (run._kept_step(), run._chosen) == (run._kept.best_kept()["step"], (0, 1.0))
-    list(run._choose_share())
-    assert run._chosen == (12, 0.5)
+    assert run._weights().step == run._kept.best_kept()["step"]
+    result = run.result()
+    assert (result.best_step, result.share) == (12, 0.5)
     faithful, _ = run.ends()
+    assert run.save(tmp_path / "last.safetensors", result).card.recipe["kept_step"] == 12
     base = run._base_network().state_dict()
     for name, value in faithful.state_dict().items():
         assert torch.equal(value, base[name].lerp(last[name], 0.5).half().float())
@@ -328,9 +329,40 @@ def test_a_run_that_was_stopped_gives_the_weights_it_had(tmp_path):
         next(steps)
     steps.close()
     result = run.result()
-    assert run._kept.best_kept()["step"] == 2
-    assert result.best_step == 3  # not validated before it was stopped, and better still
-    assert run.save(tmp_path / "early.safetensors", result).card.figures
+    assert result.best_step in (run._kept.best_kept()["step"], 3)
+    assert f"step {result.best_step}" in result.kept
+    card = run.save(tmp_path / "early.safetensors", result).card
+    assert card.figures["psnr fine-tuned"] == pytest.approx(
+        result.rows["fine-tuned"].psnr, abs=1e-3
+    )
+    assert card.recipe["kept_step"] == result.best_step
+
+
+def test_weights_stopped_before_they_were_validated_are_named_too(tmp_path):
+    run = tuning(tmp_path, [camera_pair()])
+    steps = run.steps()
+    next(steps)
+    steps.close()
+    assert run._kept.best_kept() is None
+    assert "those of step 1" in run.result().kept
+
+
+def test_what_is_saved_is_what_was_measured_though_training_went_on(tmp_path):
+    run = tuning(tmp_path, [camera_pair()])
+    steps = run.training()
+    for _ in range(3):
+        next(steps)
+    run.keep()
+    result = run.result()
+    measured, _ = run.ends()
+    next(steps)
+    next(steps)
+    run.keep()
+    info = run.save(tmp_path / "before.safetensors", result)
+    saved = load_network(info).state_dict()
+    assert all(torch.equal(saved[n], v) for n, v in measured.state_dict().items())
+    assert info.card.recipe["kept_step"] == result.best_step
+    steps.close()
 
 
 class Poisoned(RealPairs):

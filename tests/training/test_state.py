@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
 from _tiny import fresh, synthetic, tiny
@@ -180,3 +182,21 @@ def test_the_adversarial_stage_goes_on_from_the_average_which_it_keeps():
         state.network.tail.bias.fill_(1)
         state.average.tail.bias.fill_(2)
     assert (state.faithful["tail.bias"] == 0.5).all()
+
+
+def test_moments_saved_in_another_layout_are_taken_for_the_same_weights():
+    settings = tiny(config=SMALL)
+    pairs = synthetic(settings)
+    state, other = fresh(settings), fresh(settings)
+    distortion_step(state, pairs.batch(0))
+    saved = deepcopy(state.state_dict())
+    for moments in saved["optimiser"]["state"].values():
+        for name, value in moments.items():
+            moments[name] = value.contiguous()
+    other.load_state_dict(saved)
+    for one in (state, other):
+        distortion_step(one, pairs.batch(1))
+    wanted = state.network.state_dict()
+    for name, value in other.network.state_dict().items():
+        assert torch.allclose(value, wanted[name], atol=1e-6), name
+    assert not wanted["middle.0.conv1.weight"].is_contiguous()

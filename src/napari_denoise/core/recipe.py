@@ -192,14 +192,14 @@ class TrainSettings(Settings):
     scales: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1.0,)
     """Sizes at which every picture is seen; smaller ones are sharper, and free of JPEG's blocks."""
     exposure_augmentation: Annotated[float, Field(ge=0)] = 0.0
-    """HDR is multiplied by up to 2 ** this, or divided by it. In real pairs each colour varies by
-    itself too, and the network sees it: their mapping stays."""
+    """Patches of HDR are lit by up to so many stops more or less than their frame, and each colour
+    by half as many by itself."""
     clip: Annotated[float, Field(gt=0)] = 1.0
     """Largest norm of the gradient."""
     ema: Decay = 0.999
     """Share of the old average kept at each step."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
-    """bfloat16 on a GPU and on a CPU that multiplies in it, else float32."""
+    """bfloat16 on a GPU and on a CPU that is faster in it, else float32."""
     compile: bool = False
     """Let PyTorch compile the generator at the start; on a CPU that needs a C++ compiler."""
     seed: int = 0

@@ -49,7 +49,7 @@ FINEST_SIGMA = {"float32": 0.0, "float16": 0.0125, "bfloat16": 0.1}
 
 
 def choose_precision(device: str, wanted: str = "auto") -> str:
-    """Resolve "auto": half on a GPU, bfloat16 on a CPU that multiplies in it, else float32.
+    """Resolve "auto": half on a GPU, bfloat16 on a CPU that is faster in it, else float32.
 
     Emulated, bfloat16 is several times slower than float32. On a GPU float16 has three more bits
     of mantissa than bfloat16 at the same speed.

@@ -18,9 +18,9 @@ SHARES = (0.25, 0.5, 0.75, 1.0)
 _ENOUGH = 0.9
 """Part of the largest gain that is enough."""
 FLATTERY = 0.1
-"""And dB that may be missing from it: what is held out is often of the scene trained on, whose
-patterns and light were learnt too. On views of two scenes of which others were trained on, the best
-share was a quarter less than on what was held out of these."""
+"""And dB that may be missing from it: what is held out by itself is of the scenes trained on, whose
+patterns and light were learnt too. On other views of two scenes the best share was a quarter less
+than on what was held out."""
 
 
 def blended(base: StateDict, learnt: StateDict, share: float) -> dict[str, Tensor]:
@@ -30,26 +30,29 @@ def blended(base: StateDict, learnt: StateDict, share: float) -> dict[str, Tenso
     return {name: base[name].float().lerp(value.float(), share) for name, value in learnt.items()}
 
 
-def choose_share(psnr: Callable[[float], float], flattery: float = FLATTERY) -> tuple[float, float]:
+def choose_share(
+    base: float, psnr: Callable[[float], float], flattery: float = FLATTERY
+) -> tuple[float, float]:
     """Take the least share of the change that gains enough.
 
     Parameters
     ----------
+    base
+        PSNR of the base on what was held out.
     psnr
-        Measures a share on what was held out; 0 is the base.
+        Measures a share there.
     flattery
         So much less than the largest gain is as good as that. 0 for PSNR against noisy images,
         whose own noise leaves little of a gain.
 
     Returns
     -------
-    One of `SHARES`, 1 if none is better than the base, so that the figures show what was learnt;
-    and the largest gain of any.
+    One of `SHARES`, and the largest gain of any. Where none gains, 1 and what that loses, so that
+    the figures show what was learnt.
     """
-    start = psnr(0.0)
-    gains = {share: psnr(share) - start for share in SHARES}
+    gains = {share: psnr(share) - base for share in SHARES}
     most = max(gains.values())
     if not most > 0:
-        return 1.0, most
+        return 1.0, gains[1.0]
     enough = min(_ENOUGH * most, most - flattery)
     return min(share for share, gain in gains.items() if gain > 0 and gain >= enough), most

@@ -60,6 +60,26 @@ class FineTuneReport:
     result: Result | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class _Weights:
+    """What is kept of a fine-tuning, as stored.
+
+    Parameters
+    ----------
+    faithful, realistic
+        Both ends; no realistic one where no GAN stage began.
+    step
+        Whose weights these are.
+    share
+        How far they went from the base.
+    """
+
+    faithful: Network
+    realistic: Network | None
+    step: int
+    share: float
+
+
 class FineTuning(Prepared):
     """A fine-tuning: prepared, trained, measured, saved.
 
@@ -74,6 +94,8 @@ class FineTuning(Prepared):
     """A step, and how far to go from the base to its weights."""
     _compared: tuple[int, ...] = ()
     """Steps that it was chosen from."""
+    _measured: tuple[Result, _Weights] | None = None
+    """The last result, and the weights that it is of."""
     pace: Pace
     """How long training took so far, next to what was asked for; there once it began."""
 
@@ -154,10 +176,16 @@ class FineTuning(Prepared):
         """Do what `result` does, naming each part of it before it begins."""
         if self.views.whole:
             yield from self._choose_share()
-        faithful, realistic = self.ends()
-        if not self.views.whole:
-            return Result({}, None, "")
+        kept = self._weights()
+        result = Result({}, None, "")
+        if self.views.whole:
+            result = yield from self._figures(kept)
+        self._measured = result, kept
+        return result
+
+    def _figures(self, kept: _Weights) -> InParts[Result]:
         rows = {"noisy": self.views.noisy(whole=True)}
+        faithful, realistic = kept.faithful, kept.realistic
         named = {"base": self._base_network(), "fine-tuned": faithful, "realistic": realistic}
         for name, network in named.items():
             if network is not None:
@@ -165,14 +193,15 @@ class FineTuning(Prepared):
                 calm = faithful if network is realistic else None
                 rows[name], _ = self.views.denoised(network, calm, whole=True)
         against = "a second noisy shot" if self.material.noisy_target else "the clean image"
-        step = self._kept_step() if self._kept.best_kept() else None
         note, extent = self.views.peak_note, self.views.extent
-        return Result(rows, step, note, against, extent, self._chosen[1])
+        return Result(rows, kept.step, note, against, extent, kept.share)
 
     def save(
         self, target: str | Path, result: Result | None = None, *, overwrite: bool = False
     ) -> WeightsInfo:
         """Write the weights with their card; under a name they appear in the catalogue.
+
+        They are those that the result is of; measured again, unless it is the last one.
 
         Raises
         ------
@@ -182,33 +211,45 @@ class FineTuning(Prepared):
         path = target_path(target)
         if path.exists() and not overwrite:
             raise FileExistsError(f"{path}: it exists already; choose another name")
-        result = result or self.result()
-        faithful, realistic = self.ends()
-        card = tuned_card(
-            self.base, self.recipe.title, self._identity, self._done_settings(), result
-        )
-        far = realistic.state_dict() if realistic is not None else None
-        save_weights(path, card, faithful.state_dict(), far)
+        if result is None or self._measured is None or result is not self._measured[0]:
+            self.result()
+        assert self._measured is not None  # noqa: S101 - by now
+        result, kept = self._measured
+        done = self._done_settings(kept)
+        card = tuned_card(self.base, self.recipe.title, self._identity, done, result)
+        far = kept.realistic.state_dict() if kept.realistic is not None else None
+        save_weights(path, card, kept.faithful.state_dict(), far)
         return read_info(path)
 
     def ends(self) -> tuple[Network, Network | None]:
-        """Return the best faithful network so far, and the realistic one if any, as stored.
+        """Return the faithful network that is kept so far, and the realistic one if any, as stored.
 
         Raises
         ------
         ValueError
             There are no weights yet.
         """
+        kept = self._weights()
+        return kept.faithful, kept.realistic
+
+    def _weights(self) -> _Weights:
+        """Return what `ends` does, and where it comes from.
+
+        While it trains these are the best so far, all of the way from the base.
+        """
         state = self._kept.state()
         if "faithful" in state:  # both ends must come from one run of weights to be blended
-            return self._stored(state["faithful"]), self._stored(state["average"])
-        learnt = self._learnt()
+            plan = self._kept.plan()
+            assert plan is not None  # noqa: S101 - it was begun
+            both = self._stored(state["faithful"]), self._stored(state["average"])
+            return _Weights(*both, plan.distortion.steps, 1.0)
+        learnt = self._learnt(state)
         if not learnt:
             raise ValueError(f"{self.folder}: no weights yet; let it train a few steps")
-        step, share = self._kept_step(), self._chosen[1]
-        if step != self._chosen[0]:
-            return self._stored(learnt[step]), None
-        return self._stored(blended(self._base_network().state_dict(), learnt[step], share)), None
+        fresh = self._compared == tuple(learnt)
+        step, share = self._chosen if fresh else (next(iter(learnt)), 1.0)
+        way = blended(self._base_network().state_dict(), learnt[step], share)
+        return _Weights(self._stored(way), None, step, share)
 
     def _begin(self) -> TrainSettings:
         """Return what to do: a new plan, or that of a run that is resumed, as it was left."""
@@ -318,51 +359,46 @@ class FineTuning(Prepared):
     def _choose_share(self) -> InParts[None]:
         """Choose how much of the change from the base to keep: all, where a GAN stage began.
 
-        Of the best weights by themselves or of the last ones: these went too far more often, and
-        on the way back they are often the better ones.
+        Of the best weights by themselves or of the last ones: these mostly went too far, and are
+        often the better ones on the way back.
         """
-        if "faithful" in self._kept.state():
-            self._chosen, self._compared = (0, 1.0), ()
-            return
-        learnt = self._learnt()
-        if self._compared == tuple(learnt):
+        state = self._kept.state()
+        learnt = self._learnt(state)
+        if "faithful" in state or self._compared == tuple(learnt):
             return
         yield "choosing how far to go from the base weights"
-        base = self._base_network().state_dict()
+        base = self._base_network()
+        start = self.views.denoised(base)[0].psnr
         flattery = 0.0 if self.material.noisy_target else FLATTERY
         most = -inf
         for step, weights in learnt.items():
 
             def quality(share: float, weights: StateDict = weights) -> float:
-                return self.views.denoised(self._stored(blended(base, weights, share)))[0].psnr
+                way = blended(base.state_dict(), weights, share)
+                return self.views.denoised(self._stored(way))[0].psnr
 
-            share, gain = choose_share(quality, flattery)
+            share, gain = choose_share(start, quality, flattery)
             if gain > most:
                 self._chosen, most = (step, share), gain
         self._compared = tuple(learnt)
 
-    def _learnt(self) -> dict[int, StateDict]:
-        """Weights that can be kept by their step: the best, then the last if they are others."""
-        state, best = self._kept.state(), self._kept.best_kept()
+    def _learnt(self, state: Mapping[str, Any]) -> dict[int, StateDict]:
+        """Weights that can be kept, by their step: the best, then the last if they are others."""
+        best = self._kept.best_kept()
         learnt = {best["step"]: best["weights"]} if best is not None else {}
         if state and state["step"] not in learnt:
             learnt[state["step"]] = state["average"]
         return learnt
-
-    def _kept_step(self) -> int:
-        """Return the step whose weights are kept; while it trains, that of the best so far."""
-        learnt = self._learnt()
-        return self._chosen[0] if self._chosen[0] in learnt else next(iter(learnt))
 
     def _stored(self, weights: Mapping[str, torch.Tensor]) -> Network:
         network = build(self.base.card.architecture, self.base.card.config)
         network.load_state_dict({k: v.half().float() for k, v in weights.items()})
         return network.eval().requires_grad_(False)
 
-    def _done_settings(self) -> dict[str, Any]:
+    def _done_settings(self, kept: _Weights) -> dict[str, Any]:
         plan = self._kept.plan()
         done = replace(plan, validate_every=self._every).to_json() if plan is not None else {}
-        return {**done, "kept_step": self._kept_step(), "share_of_change": self._chosen[1]}
+        return {**done, "kept_step": kept.step, "share_of_change": kept.share}
 
 
 def finetune(

@@ -20,7 +20,7 @@ Number = TypeVar("Number", bound=np.generic)
 COLOURS = 3
 _HALF = np.float32(0.5)
 _TINT = 0.5
-"""How far each colour of real pairs of radiance varies by itself, of what all vary together."""
+"""How far each colour of radiance varies by itself, of what all vary together."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
@@ -406,7 +406,7 @@ def exchange_colours(
 
 
 def exposures(stops: float, colours: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw factors of the light on a patch, one a colour: so many stops, and half as many each."""
+    """Draw factors of the light on a patch: so many stops for all, half as many for each colour."""
     tint = stops * _TINT
     powers = rng.uniform(-stops, stops) + rng.uniform(-tint, tint, colours)
     return np.exp2(powers).astype(np.float32)

@@ -105,10 +105,10 @@ class TrainingState:
             self.faithful = self.fabric.to_device(state["faithful"])
             adversary = self._start_adversary(stage)
             adversary.network.load_state_dict(state["discriminator"])
-            adversary.optimiser.load_state_dict(state["discriminator_optimiser"])
+            _restore(adversary.optimiser, state["discriminator_optimiser"])
         self.network.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        _restore(self.optimiser, state["optimiser"])
         self.step = state["step"]
 
     def update_average(self) -> None:
@@ -134,6 +134,18 @@ class TrainingState:
         optimiser = torch.optim.AdamW(parameters, lr=rate, betas=betas, weight_decay=0, fused=True)
         model, wrapped = self.fabric.setup(network, optimiser)
         return model, wrapped
+
+
+def _restore(optimiser: Any, state: dict[str, Any]) -> None:
+    """Load an optimiser's state, each moment laid out in memory as its weight is.
+
+    A fused step goes through both as they lie there, and checks nothing.
+    """
+    optimiser.load_state_dict(state)
+    for parameter, values in optimiser.optimizer.state.items():
+        for name, value in values.items():
+            if value.shape == parameter.shape:
+                values[name] = torch.empty_like(parameter).copy_(value)
 
 
 def _check_compiler(device: str) -> None:

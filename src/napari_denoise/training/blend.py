@@ -15,12 +15,10 @@ from napari_denoise.training.state import StateDict
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 """Of the change of every weight, from the base to what was learnt."""
-_ENOUGH = 0.9
-"""Part of the largest gain that is enough."""
-FLATTERY = 0.1
-"""And dB that may be missing from it: what is held out by itself is of the scenes trained on, whose
-patterns and light were learnt too. On other views of two scenes the best share was a quarter less
-than on what was held out."""
+ENOUGH, ENOUGH_OF_A_VIEW = 0.9, 0.5
+"""Part of the largest gain that is enough: on images that look alike everywhere, as micrographs do,
+and on views of a scene. What is held out of a view by itself shows the patterns and the light that
+were learnt in the rest of it, and flatters more."""
 
 
 def blended(base: StateDict, learnt: StateDict, share: float) -> dict[str, Tensor]:
@@ -31,7 +29,7 @@ def blended(base: StateDict, learnt: StateDict, share: float) -> dict[str, Tenso
 
 
 def choose_share(
-    base: float, psnr: Callable[[float], float], flattery: float = FLATTERY
+    base: float, psnr: Callable[[float], float], enough: float = ENOUGH
 ) -> tuple[float, float]:
     """Take the least share of the change that gains enough.
 
@@ -41,9 +39,8 @@ def choose_share(
         PSNR of the base on what was held out.
     psnr
         Measures a share there.
-    flattery
-        So much less than the largest gain is as good as that. 0 for PSNR against noisy images,
-        whose own noise leaves little of a gain.
+    enough
+        Part of the largest gain.
 
     Returns
     -------
@@ -54,5 +51,4 @@ def choose_share(
     most = max(gains.values())
     if not most > 0:
         return 1.0, gains[1.0]
-    enough = min(_ENOUGH * most, most - flattery)
-    return min(share for share, gain in gains.items() if gain > 0 and gain >= enough), most
+    return min(share for share, gain in gains.items() if gain >= enough * most), most

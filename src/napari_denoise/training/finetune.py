@@ -21,7 +21,7 @@ from napari_denoise.models.device import is_out_of_memory, release_memory
 from napari_denoise.models.network import Network
 from napari_denoise.models.registry import build
 from napari_denoise.models.weights import save_weights
-from napari_denoise.training.blend import FLATTERY, blended, choose_share
+from napari_denoise.training.blend import ENOUGH, ENOUGH_OF_A_VIEW, blended, choose_share
 from napari_denoise.training.finetune_card import tuned_card
 from napari_denoise.training.finetune_keeper import Keeper
 from napari_denoise.training.finetune_pace import Pace, slower, stretched
@@ -369,7 +369,10 @@ class FineTuning(Prepared):
         yield "choosing how far to go from the base weights"
         base = self._base_network()
         start = self.views.denoised(base)[0].psnr
-        flattery = 0.0 if self.material.noisy_target else FLATTERY
+        view = (
+            self.views.radiance and not self.material.noisy_target
+        )  # noise is not learnt by heart
+        enough = ENOUGH_OF_A_VIEW if view else ENOUGH
         most = -inf
         for step, weights in learnt.items():
 
@@ -377,7 +380,7 @@ class FineTuning(Prepared):
                 way = blended(base.state_dict(), weights, share)
                 return self.views.denoised(self._stored(way))[0].psnr
 
-            share, gain = choose_share(start, quality, flattery)
+            share, gain = choose_share(start, quality, enough)
             if gain > most:
                 self._chosen, most = (step, share), gain
         self._compared = tuple(learnt)

@@ -367,18 +367,16 @@ class FineTuning(Prepared):
         if "faithful" in state or self._compared == tuple(learnt):
             return
         yield "choosing how far to go from the base weights"
-        base = self._base_network()
-        start = self.views.denoised(base)[0].psnr
-        view = (
-            self.views.radiance and not self.material.noisy_target
-        )  # noise is not learnt by heart
-        enough = ENOUGH_OF_A_VIEW if view else ENOUGH
+        network = self._base_network()
+        base, start = network.state_dict(), self.views.denoised(network)[0].psnr
+        # A target's own noise keeps a view from being learnt by heart.
+        by_heart = self.views.radiance and not self.material.noisy_target
+        enough = ENOUGH_OF_A_VIEW if by_heart else ENOUGH
         most = -inf
         for step, weights in learnt.items():
 
             def quality(share: float, weights: StateDict = weights) -> float:
-                way = blended(base.state_dict(), weights, share)
-                return self.views.denoised(self._stored(way))[0].psnr
+                return self.views.denoised(self._stored(blended(base, weights, share)))[0].psnr
 
             share, gain = choose_share(start, quality, enough)
             if gain > most:

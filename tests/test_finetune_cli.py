@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import signal
+import sys
 import tomllib
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from typer.testing import CliRunner
 
 from _networks import write_tiny_weights
 from napari_denoise.cli import app
+from napari_denoise.io.errors import NotWritten
 from napari_denoise.models.catalogue import BUNDLED, find_weights, list_weights, user_folder
 from napari_denoise.training import material
 from napari_denoise.training.checkpoints import load_checkpoint
@@ -194,6 +197,108 @@ def test_what_cannot_be_done_is_said_at_once(data, tmp_path, arguments, message)
     assert not list(tmp_path.iterdir())
 
 
+def test_a_mistake_costs_no_run_that_is_to_be_replaced(data, tmp_path):
+    target = tmp_path / "w.safetensors"
+    pair = ("--noisy", data / "shota.png", "--clean", data / "clean.png")
+    assert tune(data, *pair, "--steps", 2, "-o", target).exit_code == 0
+    kept = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    wrong = [
+        ("--noisy", data / "typo.png", "--clean", data / "clean.png"),
+        (*pair, "--patch", 1000),
+        (*pair, "--regions", tmp_path / "none.json"),
+        (*pair, "--base", "nobody"),
+    ]
+    for arguments in wrong:
+        done = tune(data, "--steps", 2, "-o", target, "--overwrite", *arguments)
+        assert done.exit_code == 2, done.stderr
+        assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_to_go_on_with_nothing_is_said_to_begin(data, tmp_path):
+    pair = ("--noisy", data / "shota.png", "--clean", data / "clean.png", "--steps", 2)
+    done = tune(data, *pair, "-o", tmp_path / "w.safetensors", "--resume")
+    assert done.exit_code == 0
+    assert "there is no run to go on with; this one is new" in done.stderr
+
+
+def test_weights_with_too_little_held_out_for_ssim_can_be_read(data, tmp_path):
+    target, regions = tmp_path / "w.safetensors", tmp_path / "small.json"
+    regions.write_text('{"regions": [{"kind": "validate", "rectangle": [0, 70, 10, 80]}]}')
+    pair = ("--noisy", data / "shota.png", "--clean", data / "clean.png", "--steps", 2)
+    done = tune(data, *pair, "-o", target, "--regions", regions)
+    assert done.exit_code == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines() if " dB " in line]
+    assert [row[-3] for row in rows if row[0] in ("noisy", "base", "fine-tuned")] == ["-"] * 3
+    figures = find_weights(target).card.figures
+    assert "psnr fine-tuned" in figures and "ssim fine-tuned" not in figures
+    said = tune(data, *pair, "-o", target, "--regions", regions, "--overwrite", "--json")
+    assert json.loads(said.stdout)["rows"]["base"]["ssim"] is None
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_it_trains(data, tmp_path):
+    pair = ("--noisy", data / "shota.png", "--clean", data / "clean.png", "--steps", 2)
+    folder = tmp_path / "d.safetensors"
+    folder.mkdir()
+    done = tune(data, *pair, "-o", folder, "--overwrite")
+    assert done.exit_code == 2 and "it is a folder" in done.stderr
+    done = tune(data, *pair, "-o", data / "clean.png" / "w.safetensors")
+    assert done.exit_code == 1 and "choose another folder" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["d.safetensors"]
+
+
+def test_a_picture_that_cannot_be_written_hides_no_result(data, tmp_path, monkeypatch):
+    def full(log, picture):
+        raise NotWritten(picture, "it could not be written", "free some space")
+
+    monkeypatch.setattr("napari_denoise.training.curve.draw_curve", full)
+    target = tmp_path / "w.safetensors"
+    pair = ("--noisy", data / "shota.png", "--clean", data / "clean.png", "--steps", 2)
+    done = tune(data, *pair, "-o", target)
+    assert done.exit_code == 0
+    assert "curve.png: it could not be written" in done.stderr
+    assert f"weights: {target}" in done.stdout and "curve.png" not in done.stdout
+
+
+def test_a_name_with_wildcards_in_it_means_that_pair(data, tmp_path):
+    odd = tmp_path / "cells[1].png"
+    odd.write_bytes((data / "shota.png").read_bytes())
+    pairs = ("--noisy", odd, "--noisy", data / "shotb.png", "--clean", data / "clean.png")
+    done = tune(data, *pairs, "--steps", 2, "-o", tmp_path / "w", "--hold-out", "cells[1]")
+    assert "no pair of that name" not in done.stderr
+
+
+def test_axes_hold_for_a_folder_of_pairs_too(data, tmp_path):
+    for side, name in (("noisy", "shota"), ("clean", "clean")):
+        (tmp_path / side).mkdir()
+        (tmp_path / side / "a.png").write_bytes((data / f"{name}.png").read_bytes())
+    target = tmp_path / "w.safetensors"
+    done = tune(data, "--pairs", tmp_path, "--axes", "QQ", "--steps", 2, "-o", target)
+    assert done.exit_code == 2 and "QQ" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_file_name_that_is_no_text_costs_no_weights(data, tmp_path):
+    odd = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    Path(os.fsdecode(odd)).write_bytes((data / "shota.png").read_bytes())
+    target = tmp_path / "w.safetensors"
+    pair = ("--noisy", os.fsdecode(odd), "--clean", data / "clean.png", "--steps", 2)
+    done = tune(data, *pair, "-o", target)
+    assert done.exit_code == 0, done.stderr
+    named = find_weights(target).card.recipe["finetune"]["pairs"][0]["files"]
+    assert named == ["caf\ufffd.png", "clean.png"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--minutes", "inf"), ("--seed", "-1"), ("--seed", 10**30), ("--batch", 10**30)],
+)
+def test_numbers_beyond_reason_are_named(data, tmp_path, option, value):
+    pair = ("--noisy", data / "shota.png", "--clean", data / "clean.png")
+    done = tune(data, *pair, "-o", tmp_path / "w.safetensors", option, value)
+    assert done.exit_code == 2
+    assert f"{option[2:]} = " in done.stderr and "expected" in done.stderr
+
+
 def test_bundled_weights_are_never_overwritten(data, tmp_path):
     pair = ("--noisy", data / "shota.png", "--clean", data / "clean.png", "--steps", 2)
     for name in ("microscopy", BUNDLED / "new.safetensors"):
@@ -207,6 +312,8 @@ def test_own_weights_come_in_go_out_change_names_and_go(data, tmp_path):
     assert "one of mine" in {info.name for info in list_weights()}
     again = run("weights", "import", data / "base.safetensors", "--name", "one of mine")
     assert again.exit_code == 2 and "--overwrite" in again.stderr
+    taken = run("weights", "rename", "one of mine", "one of mine")
+    assert taken.exit_code == 2 and "or remove it first" in taken.stderr
     assert run("weights", "rename", "one of mine", "mine").exit_code == 0
     assert not (user_folder() / "one of mine.safetensors").exists()
     out = run("weights", "export", "mine", tmp_path)

@@ -67,7 +67,7 @@ def test_a_write_cut_off_by_the_system_leaves_nothing_half_written(
     with writing(cut_off, tmp_path / name) as (writer, said):
         told = said.recv()
     assert writer.exitcode == 0
-    assert told.startswith("FileError") and "could not be written" in told
+    assert told.startswith("NotWritten") and "could not be written" in told
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 

@@ -300,7 +300,7 @@ def test_a_killed_fine_tuning_goes_on_and_ends_alike(tmp_path):
             if line.strip() == "5":
                 os.kill(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
-    with pytest.raises(ValueError, match="pass --resume to go on"):
+    with pytest.raises(ValueError, match="pass resume=True to go on"):
         tuning(parts, [camera_pair()])
     resumed = tuning(parts, [camera_pair()], resume=True)
     reports = list(resumed.steps())

@@ -191,7 +191,7 @@ def test_a_run_that_is_resumed_goes_by_the_changed_plan_and_the_time_left(tmp_pa
             break
     first = next(steps)
     steps.close()
-    again = tuning(tmp_path, [camera_pair()], steps=None, minutes=60, resume=True)
+    again = tuning(tmp_path, [camera_pair()], steps=None, resume=True)
     report = next(again.steps())
     assert (report.step, report.steps) == (first.step + 1, first.steps)
     assert again.pace.asked == pytest.approx(1.2)  # as when it was begun

@@ -10,7 +10,7 @@ from _real import camera_pair, clean_image, noisy_shot
 from scipy.ndimage import gaussian_filter, shift
 
 from napari_denoise.training.pair_checks import LARGEST_SHIFT, check_pair
-from napari_denoise.training.real_pairs import pair_of
+from napari_denoise.training.real_pairs import pair_of, pair_of_repeats
 
 
 def scene(seed: int = 0, size: int = 128) -> np.ndarray:
@@ -171,3 +171,25 @@ def test_pixels_and_frames_outside_of_what_may_be_seen_change_nothing():
     noisy[1], clean[1] = 70, 90
     after = check_pair(pair_of("a", noisy, clean, "TYX"), (slice(0, 64), slice(0, 48)), [0, 2])
     assert before == after
+
+
+def test_a_hole_in_one_image_is_no_shift():
+    clean = scene(size=256)
+    noisy = np.random.default_rng(1).normal(clean, 20).astype(np.float32)
+    noisy[30:110, 140:220] = np.nan
+    verdict = check_pair(pair_of("a", noisy, clean, "YX"))
+    assert np.hypot(*verdict.shift) < 0.1
+    assert codes(verdict) == {"nonfinite": "warning"}
+
+
+def test_repeated_frames_in_which_something_moves_are_noticed():
+    clean = scene()
+    rng = np.random.default_rng(1)
+    moved = np.stack([rng.normal(np.roll(clean, 3 * n, 1), 20) for n in range(10)])
+    still = np.stack([rng.normal(clean * (1 - 0.02 * n), 20) for n in range(10)])  # it bleaches
+    found = {
+        name: codes(check_pair(pair_of_repeats(name, np.float32(frames), "TYX")))
+        for name, frames in (("moved", moved), ("still", still))
+    }
+    assert found["moved"]["motion"] == "warning"
+    assert "motion" not in found["still"]

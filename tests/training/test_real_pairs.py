@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from _real import clean_image, noisy_shot
+from _real import camera_pair, clean_image, noisy_shot
 
 from napari_denoise.io.metadata import ImageMeta
 from napari_denoise.io.writers import write
@@ -75,7 +75,9 @@ def test_a_folder_pairs_files_of_equal_names(tmp_path):
     (tmp_path / "clean").rename(tmp_path / "noisy2")
     assert open_folder(tmp_path)[0].noisy_target
     (tmp_path / "noisy2" / "b.ome.tif").unlink()
-    with pytest.raises(FileNotFoundError, match=r"noisy2.b\.ome\.tif: .* no partner"):
+    with pytest.raises(
+        FileNotFoundError, match=r"noisy.b\.ome\.tif: it has no partner .* in noisy2/"
+    ):
         open_folder(tmp_path)
     with pytest.raises(FileNotFoundError, match="real pairs need files in noisy/"):
         open_folder(tmp_path / "noisy")
@@ -122,3 +124,9 @@ def test_the_hash_follows_every_pixel():
     changed[5, 5] += 1
     hashes = {pair_of("a", one, t, "YX").sha256 for t in (other, changed, other.copy())}
     assert len(hashes) == 2
+
+
+def test_names_that_are_made_are_unlike_those_that_were_given():
+    named = distinct([camera_pair("a"), camera_pair("a (2)"), camera_pair("a"), camera_pair("a")])
+    assert len({pair.name for pair in named}) == 4
+    assert [pair.name for pair in named[:2]] == ["a", "a (2)"]

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from napari_denoise.cli.plain import plain
-from napari_denoise.io.errors import FileExists
+from napari_denoise.io.errors import FileExists, NotWritten
 
 FAILED, UNUSABLE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 """Exit codes: work failed; bad usage or input, nothing was done; Ctrl+C; SIGTERM."""
@@ -70,7 +70,7 @@ def summary(error: BaseException) -> str:
     """Say an error in words; one that was not foreseen carries its type."""
     text = plain(str(error).strip())
     if isinstance(error, FileExists):
-        text = text.replace("overwrite=True", "--overwrite")
+        text = text.replace("overwrite=True", "--overwrite").replace("resume=True", "--resume")
     if isinstance(error, (ValueError, MemoryError, ArithmeticError, OSError)) and text:
         return text
     kind = type(error).__name__
@@ -102,6 +102,7 @@ def reporting(debug: bool) -> Iterator[None]:
         if debug:
             raise
         unusable = isinstance(error, (ValueError, FileNotFoundError))
+        unusable = unusable and not isinstance(error, NotWritten)
         fail(summary(error), UNUSABLE if unusable else FAILED)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from fnmatch import fnmatch
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -26,6 +26,7 @@ from napari_denoise.cli.console import (
     warn,
 )
 from napari_denoise.cli.train import needs_training_packages
+from napari_denoise.io.errors import NotWritten
 
 if TYPE_CHECKING:
     from napari_denoise.training.finetune import FineTuning
@@ -210,16 +211,24 @@ def finetune(
             import torch
 
             from napari_denoise.training.finetune import FineTuning
-            from napari_denoise.training.finetune_result import run_folder, target_path
+            from napari_denoise.training.finetune_result import (
+                check_target,
+                run_folder,
+                target_path,
+            )
         if threads is not None:
             torch.set_num_threads(threads)
         target = target_path(output)
         folder = run_folder(target)
-        _check_target(target, folder, resume=resume, overwrite=overwrite, dry_run=dry_run)
+        if not dry_run:
+            check_target(target, overwrite=overwrite)
         given = _open(noisy, clean, second, pairs, repeats, axes)
         drawn = _regions(regions, hold_out, given)
-        parts = FineTuning.preparing(given, settings, folder, drawn, resume=resume or dry_run)
+        anew = overwrite or dry_run  # nothing is deleted before the first step
+        parts = FineTuning.preparing(given, settings, folder, drawn, resume=resume, overwrite=anew)
         tuning = _shown(parts)
+        if resume and not folder.is_dir():
+            warn(f"{folder}: there is no run to go on with; this one is new")
         for note in tuning.notes:
             warn(note)
         if dry_run:
@@ -228,20 +237,6 @@ def finetune(
         result = _train(tuning)
         info = tuning.save(target, result, overwrite=overwrite)
         _finish(tuning, result, info.path, as_json)
-
-
-def _check_target(
-    target: Path, folder: Path, *, resume: bool, overwrite: bool, dry_run: bool
-) -> None:
-    """Refuse what exists before anything is computed; clear what is to be replaced."""
-    from napari_denoise.io.errors import FileExists
-
-    if dry_run:
-        return
-    if target.exists() and not overwrite:
-        raise FileExists.of(target)
-    if overwrite and not resume and (folder / "finetune.json").is_file():
-        shutil.rmtree(folder)
 
 
 def _open(
@@ -281,7 +276,7 @@ def _open(
         for one, other, name in zip(images, others, _names(images), strict=True)
     ]
     for folder in folders or []:
-        found += open_folder(folder)
+        found += open_folder(folder, axes=axes)
     found += [open_repeats(stack, axes=axes) for stack in repeats or []]
     if not found:
         raise ValueError("no pairs: give --noisy with --clean or --second, --pairs or --repeats")
@@ -304,7 +299,8 @@ def _regions(file: Path | None, hold_out: list[str] | None, pairs: list[Pair]) -
     drawn = read_regions(file).regions if file is not None else ()
     held = []
     for pattern in hold_out or []:
-        found = [pair.name for pair in pairs if fnmatch(pair.name, pattern)]
+        found = [pair.name for pair in pairs if pair.name == pattern]
+        found = found or [pair.name for pair in pairs if fnmatch(pair.name, pattern)]
         if not found:
             names = ", ".join(pair.name for pair in pairs)
             raise ValueError(f"--hold-out {pattern}: no pair of that name; there are {names}")
@@ -339,6 +335,9 @@ def _train(tuning: FineTuning) -> Result:
     except KeyboardInterrupt:
         if tuning.keep():
             warn("the run is kept; --resume goes on with it")
+        raise
+    except NotWritten:
+        warn("the run is kept as it was written last; --resume goes on with it")
         raise
 
 
@@ -406,15 +405,20 @@ def _finish(tuning: FineTuning, result: Result, path: Path, as_json: bool) -> No
     from napari_denoise.training.curve import draw_curve
 
     log, picture = tuning.folder / "log.csv", tuning.folder / "curve.png"
-    draw_curve(log, picture)
+    curve = [log, picture]
+    try:
+        draw_curve(log, picture)
+    except NotWritten as error:  # the weights are saved
+        warn(str(error))
+        curve = [log]
     if as_json:
-        print_json({**result.to_json(), "weights": path, "curve": [log, picture]})
+        print_json({**result.to_json(), "weights": path, "curve": curve})
         return
     _print_table(result)
     typer.echo(result.verdict)
     kept = f" ({result.kept})" if result.kept else ""
     typer.echo(f"weights: {path}{kept}")
-    typer.echo(f"curve: {log} and {picture}")
+    typer.echo(f"curve: {' and '.join(map(str, curve))}")
 
 
 def _print_table(result: Result) -> None:
@@ -427,5 +431,7 @@ def _print_table(result: Result) -> None:
     for column in ("", "PSNR", "SSIM", "mean intensity"):
         table.add_column(column, justify="left" if not column else "right")
     for name, row in result.rows.items():
-        table.add_row(name, f"{row.psnr:.2f} dB", f"{row.ssim:.4f}", f"{row.mean_error:+.2f} %")
+        ssim = f"{row.ssim:.4f}" if isfinite(row.ssim) else "-"
+        mean = f"{row.mean_error:+.2f} %" if isfinite(row.mean_error) else "-"
+        table.add_row(name, f"{row.psnr:.2f} dB", ssim, mean)
     out().print(table)

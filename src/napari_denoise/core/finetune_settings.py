@@ -68,18 +68,18 @@ class FineTuneSettings(Settings):
     """Weights to start from: a name in the catalogue, a path, or "auto" to choose by the data."""
     recipe: str = "faithful"
     """One that is bundled, or the path of a TOML file."""
-    minutes: Annotated[float, Field(gt=0)] | None = None
+    minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """How long; the number of steps follows from the speed of the first ones."""
-    steps: Annotated[int, Field(gt=0)] | None = None
+    steps: Annotated[int, Field(gt=0, le=10**9)] | None = None
     """How many steps, in place of a time."""
     device: str = "auto"
     """"auto", "cpu", "cuda", "cuda:1", "mps"."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
-    batch: Annotated[int, Field(gt=0)] | None = None
+    batch: Annotated[int, Field(gt=0, le=4096)] | None = None
     """Patches per step; None takes the recipe's, as with the next three."""
     patch: Annotated[int, Field(ge=16, multiple_of=4)] | None = None
     """Their side, pixels."""
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Of the first stage; a second one is changed in proportion."""
     weights: TermWeights | None = None
     """How much each term of an adversarial stage counts."""
@@ -89,7 +89,7 @@ class FineTuneSettings(Settings):
     """Scale clean images to noisy ones by least squares: where they clearly differ, or as said."""
     align: bool = False
     """Shift clean images onto noisy ones by the distance measured."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
-from napari_denoise.io.errors import FileError, FileExists
+from napari_denoise.io.errors import FileError, FileExists, NotWritten
 
 _HOST = re.sub(r"\W", "", platform.node())[:24] or "host"
 _TEMPORARY = re.compile(rf"\.(?P<name>.+)\.{_HOST}-(?P<process>\d+)-\d+\.tmp", re.DOTALL)
@@ -41,8 +41,10 @@ def replacing(
     ------
     FileExists
         A target exists and `overwrite` is false.
-    FileError
+    NotWritten
         The disk is full, or the folder cannot be written.
+    FileError
+        A target cannot be a file.
     """
     wanted = [*targets, sidecar] if sidecar else list(targets)
     check_targets(wanted, overwrite=overwrite)
@@ -59,7 +61,7 @@ def replacing(
     except FileError:
         raise
     except OSError as error:
-        raise FileError(
+        raise NotWritten(
             targets[0],
             f"it could not be written ({error})",
             "free some space or choose another folder; what was there before is unchanged",

@@ -22,6 +22,10 @@ class FileError(ValueError):
         super().__init__(f"{os.fspath(path)}: {rule}; {remedy}")
 
 
+class NotWritten(FileError, OSError):
+    """A file could not be written: no space, no permission; what was there before is whole."""
+
+
 class FileExists(FileError, FileExistsError):
     """The target exists and replacing it was not asked for."""
 

@@ -18,7 +18,8 @@ from safetensors import SafetensorError, safe_open
 
 from napari_denoise.core.axes import Layout
 from napari_denoise.core.samples import Samples, is_radiance
-from napari_denoise.io.atomic import check_absent, replacing
+from napari_denoise.io.atomic import replacing
+from napari_denoise.io.errors import FileExists
 from napari_denoise.models.card import WeightsCard
 
 CARD_KEY = "napari_denoise_card"
@@ -138,7 +139,8 @@ def rename_weights(name: str, new: str) -> WeightsInfo:
         The new name is taken.
     """
     path, target = _own(name), user_path(new)
-    check_absent([target])
+    if target.exists():
+        raise FileExists(target, "it exists already", "choose another name, or remove it first")
     path.rename(target)
     return read_info(target)
 

@@ -22,27 +22,37 @@ def save_weights(
     card: WeightsCard,
     faithful: Mapping[str, Tensor],
     realistic: Mapping[str, Tensor] | None = None,
+    *,
+    overwrite: bool = True,
 ) -> None:
     """Write a weights file under a temporary name, then rename it.
 
     Parameters
     ----------
     path
-        Ends in ``.safetensors``; an existing file is replaced.
+        Ends in ``.safetensors``.
     card
         Stored in the header.
     faithful, realistic
         State dicts of the two ends of the realism slider; the second is optional.
+    overwrite
+        Replace an existing file.
 
     Raises
     ------
-    FileError
+    ValueError
+        The card could not be read back.
+    FileExists
+        The file exists and was not to be replaced.
+    NotWritten
         The disk is full or the folder cannot be written; an older file stays whole.
     """
+    header = card.to_json()
+    WeightsCard.from_json(header)  # a file that nobody can open must not replace one
     tensors = _prefixed(FAITHFUL, faithful) | _prefixed(REALISTIC, realistic or {})
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing([path], overwrite=True) as (temporary,):
-        temporary.write_bytes(save(tensors, metadata={CARD_KEY: card.to_json()}))
+    with replacing([path], overwrite=overwrite) as (temporary,):
+        temporary.write_bytes(save(tensors, metadata={CARD_KEY: header}))
 
 
 def load_network(info: WeightsInfo, realism: float = 0.0) -> Network:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 from napari_denoise.io.atomic import replacing
+from napari_denoise.io.errors import FileError
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -27,6 +29,19 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a state written by `save_checkpoint`; nothing in it is executed."""
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    """Read a state written by `save_checkpoint`; nothing in it is executed.
+
+    Raises
+    ------
+    FileError
+        It is not whole, or something else.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, KeyError, ValueError, UnpicklingError):
+        state = None
+    if not isinstance(state, dict):
+        raise FileError(
+            path, "it is not a whole checkpoint", "bring back a copy of it, or begin the run anew"
+        )
     return state

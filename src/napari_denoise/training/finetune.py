@@ -28,7 +28,12 @@ from napari_denoise.training.finetune_pace import Pace, slower, stretched
 from napari_denoise.training.finetune_parts import InParts, finished
 from napari_denoise.training.finetune_plan import SECONDS_BETWEEN_SAVES
 from napari_denoise.training.finetune_prepared import Prepared
-from napari_denoise.training.finetune_result import Result, run_folder, target_path
+from napari_denoise.training.finetune_result import (
+    Result,
+    check_target,
+    run_folder,
+    target_path,
+)
 from napari_denoise.training.loop import StepReport, Validate
 from napari_denoise.training.real_pairs import Pair
 from napari_denoise.training.regions import Regions
@@ -118,11 +123,22 @@ class FineTuning(Prepared):
             It diverged again and again; the best weights are kept.
         MemoryError
             Not even one patch fits.
-        OSError
+        NotWritten
             The disk is full; resume when there is space.
+        BlockingIOError
+            Another process is at work in the folder.
         """
         settings = self._begin()
-        self._note_progress()
+        with self._kept.in_use():
+            if self.overwrite and not self.resume:
+                self._kept.clear()
+            elif not self.resume:
+                self._kept.check_empty()
+            self._note_progress()
+            yield from self._attempts(settings)
+
+    def _attempts(self, settings: TrainSettings) -> Generator[FineTuneReport, None, None]:
+        """Train to the end of the last plan, from checkpoint to checkpoint."""
         chances = _SECOND_CHANCES
         while True:
             try:
@@ -209,8 +225,7 @@ class FineTuning(Prepared):
             There are no weights yet, or the name or file cannot be used.
         """
         path = target_path(target)
-        if path.exists() and not overwrite:
-            raise FileExistsError(f"{path}: it exists already; choose another name")
+        check_target(path, overwrite=overwrite)
         if result is None or self._measured is None or result is not self._measured[0]:
             self.result()
         assert self._measured is not None  # noqa: S101 - by now
@@ -218,7 +233,7 @@ class FineTuning(Prepared):
         done = self._done_settings(kept)
         card = tuned_card(self.base, self.recipe.title, self._identity, done, result)
         far = kept.realistic.state_dict() if kept.realistic is not None else None
-        save_weights(path, card, kept.faithful.state_dict(), far)
+        save_weights(path, card, kept.faithful.state_dict(), far, overwrite=overwrite)
         return read_info(path)
 
     def ends(self) -> tuple[Network, Network | None]:
@@ -430,7 +445,7 @@ def finetune(
     resume
         Go on with what the folder holds.
     overwrite
-        Replace weights of that name.
+        Replace weights and run of that name.
 
     Examples
     --------
@@ -441,11 +456,11 @@ def finetune(
     chosen = FineTuneSettings.parse(values)
     several = [pairs] if isinstance(pairs, Pair) else list(pairs)
     target = target_path(save_as) if save_as is not None else None
-    if target is not None and target.exists() and not overwrite:
-        raise FileExistsError(f"{target}: it exists already; choose another name")
+    if target is not None:
+        check_target(target, overwrite=overwrite)
     with TemporaryDirectory() as temporary:
         home = folder or (run_folder(target) if target is not None else Path(temporary))
-        tuning = FineTuning(several, chosen, home, regions, resume=resume)
+        tuning = FineTuning(several, chosen, home, regions, resume=resume, overwrite=overwrite)
         for report in tuning.steps():
             if report.result is not None and target is not None:
                 tuning.save(target, report.result, overwrite=overwrite)

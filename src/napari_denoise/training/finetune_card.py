@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from math import isfinite
 from typing import Any
 
 from napari_denoise.core.finetune_settings import FineTuneSettings
@@ -57,9 +58,10 @@ def tuned_card(
         Its figures.
     """
     figures = {
-        f"{kind} {name}": round(getattr(found, kind), 4)
+        f"{kind} {name}": round(value, 4)
         for name, found in result.rows.items()
         for kind in ("psnr", "ssim", "mean_error")
+        if isfinite(value := getattr(found, kind))  # no SSIM of what is too small for it
     }
     data = tuple(
         TrainingData(f"{p['name']} ({', '.join(p['files']) or 'in memory'})", "the user's own")

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
+from napari_denoise.core.finetune_settings import FineTuneSettings
 from napari_denoise.core.recipe import TrainSettings
 from napari_denoise.io.atomic import replacing
+from napari_denoise.io.errors import FileError, FileExists
 from napari_denoise.training.checkpoints import load_checkpoint
 
 
@@ -35,7 +41,54 @@ class Folder:
         """The weights with the best figures so far."""
         return self.path / "best.pt"
 
-    def check(self, identity: Mapping[str, Any], *, resume: bool) -> None:
+    @property
+    def begun(self) -> bool:
+        """Whether it holds a fine-tuning."""
+        return any(path.is_file() for path in (self._note, self.checkpoint, self.best))
+
+    def check_empty(self) -> None:
+        """Refuse to begin where another fine-tuning was begun.
+
+        Raises
+        ------
+        FileExists
+            One was.
+        """
+        if self.begun:
+            raise FileExists(
+                self.path,
+                "it holds a fine-tuning",
+                "pass resume=True to go on with it, overwrite=True to begin anew, or choose "
+                "another name",
+            )
+
+    def resumed(self, asked: FineTuneSettings) -> FineTuneSettings:
+        """Return the settings that it was begun with, on the device that is asked for now.
+
+        What is asked for by a default is not asked for; of the base `check_same` knows more.
+
+        Raises
+        ------
+        ValueError
+            Something else is asked for.
+        """
+        noted = self._read(self._note).get("settings")
+        if noted is None:
+            return asked
+        with self._telling(self._note):
+            before = FineTuneSettings.parse(noted)
+        usual = FineTuneSettings()
+        for name in (field.name for field in fields(FineTuneSettings)):
+            now, then = getattr(asked, name), getattr(before, name)
+            if name not in ("device", "base") and now not in (then, getattr(usual, name)):
+                raise ValueError(
+                    f"{self.path}: its fine-tuning was begun with {name} = {then!r}, not {now!r}: "
+                    "leave that out to go on with it, or begin anew under another name"
+                )
+        base = before.base if asked.base == usual.base else asked.base
+        return replace(before, device=asked.device, base=base)
+
+    def check_same(self, identity: Mapping[str, Any]) -> None:
         """Go on only with what was begun with the same pairs, regions and base.
 
         Raises
@@ -43,13 +96,6 @@ class Folder:
         ValueError
             Names what is different.
         """
-        if not (self.checkpoint.is_file() or self.best.is_file()):
-            return
-        if not resume:
-            raise ValueError(
-                f"{self.path}: it holds a fine-tuning: pass --resume to go on with it, "
-                "--overwrite to begin anew, or choose another name"
-            )
         before = self._read(self._note)
         for key in ("pairs", "regions", "base_sha256"):
             if before and before.get(key) != identity[key]:
@@ -58,10 +104,44 @@ class Folder:
                     "again, or begin anew under another name"
                 )
 
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep other processes from working here; a process that dies lets go.
+
+        Raises
+        ------
+        BlockingIOError
+            Another one is at work.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._lock, timeout=0, thread_local=False)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise BlockingIOError(
+                f"{self.path}: another fine-tuning is at work there: wait for it, or choose "
+                "another name"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def clear(self) -> None:
+        """Delete all that it holds; to be called `in_use`."""
+        for entry in self.path.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry != self._lock:
+                entry.unlink()
+
     def plan(self) -> TrainSettings | None:
         """Return the plan it goes by; None if it was not begun."""
         started = self._read(self._recipe)
-        return TrainSettings.parse(started["settings"]) if started else None
+        if not started:
+            return None
+        with self._telling(self._recipe):
+            return TrainSettings.parse(started["settings"])
 
     def progress(self) -> dict[str, Any]:
         """Return what `write` was told last; nothing if it was not begun."""
@@ -96,6 +176,27 @@ class Folder:
     def _recipe(self) -> Path:
         return self.path / "recipe.json"
 
+    @property
+    def _lock(self) -> Path:
+        return self.path / "in_use.lock"
+
     def _read(self, path: Path) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-        return found
+        if not path.is_file():
+            return {}
+        with self._telling(path):
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(found, dict):
+                raise TypeError(f"expected an object, found {type(found).__name__}")
+            return found
+
+    @contextmanager
+    def _telling(self, path: Path) -> Iterator[None]:
+        """Name the file that is damaged."""
+        try:
+            yield
+        except (ValueError, KeyError, TypeError) as error:
+            raise FileError(
+                path,
+                f"it is not what a fine-tuning wrote there ({error})",
+                "bring back a copy of it, or begin the run anew",
+            ) from error

@@ -110,7 +110,7 @@ def load_recipe(name_or_path: str) -> FineTuneRecipe:
         place = files("napari_denoise").joinpath("finetune_recipes", f"{name_or_path}.toml")
         text = place.read_text(encoding="utf-8")
     elif name_or_path.endswith(".toml") and Path(name_or_path).is_file():
-        text = Path(name_or_path).read_text(encoding="utf-8")
+        text = _text(Path(name_or_path))
     else:
         raise ValueError(
             f"recipe {name_or_path!r}: choose {', '.join(bundled_recipes())}, or the path of a "
@@ -120,6 +120,13 @@ def load_recipe(name_or_path: str) -> FineTuneRecipe:
         return FineTuneRecipe.parse(tomllib.loads(text))
     except ValueError as error:
         raise ValueError(f"{name_or_path}: {error}") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a TOML file ({error}); save it as UTF-8") from error
 
 
 def training_settings(

@@ -37,7 +37,9 @@ class Prepared:
     regions
         To train and to validate on; None holds a part out by itself.
     resume
-        Go on with what the folder holds.
+        Go on with what the folder holds, by the settings that it was begun with.
+    overwrite
+        Begin anew where the folder holds another one, which stays until the first step.
 
     Raises
     ------
@@ -53,8 +55,9 @@ class Prepared:
         regions: Regions | None = None,
         *,
         resume: bool = False,
+        overwrite: bool = False,
     ) -> None:
-        finished(self._prepare(pairs, settings, folder, regions, resume))
+        finished(self._prepare(pairs, settings, folder, regions, resume, overwrite))
 
     @classmethod
     def preparing(
@@ -65,10 +68,11 @@ class Prepared:
         regions: Regions | None = None,
         *,
         resume: bool = False,
+        overwrite: bool = False,
     ) -> InParts[Self]:
         """Do what the constructor does, naming each part of it before it begins."""
         tuning = cls.__new__(cls)
-        yield from tuning._prepare(pairs, settings, folder, regions, resume)
+        yield from tuning._prepare(pairs, settings, folder, regions, resume, overwrite)
         return tuning
 
     def _prepare(
@@ -78,16 +82,22 @@ class Prepared:
         folder: Path,
         regions: Regions | None,
         resume: bool,
+        overwrite: bool,
     ) -> InParts[None]:
+        self._kept = Folder(folder)
+        if resume:
+            settings = self._kept.resumed(settings)
+        elif not overwrite:
+            self._kept.check_empty()
         self.pairs, self.asked, self.folder = tuple(pairs), settings, folder
-        self.regions, self.resume = regions or Regions(), resume
+        self.regions, self.resume, self.overwrite = regions or Regions(), resume, overwrite
         self.base = find_weights(_base_of(pairs, settings))
         self.device = choose_device(settings.device)
         self.recipe = load_recipe(settings.recipe)
         yield "reading the pairs"
         self._identity = identity(self.pairs, self.regions, self.base, settings)
-        self._kept = Folder(folder)
-        self._kept.check(self._identity, resume=resume)
+        if resume:
+            self._kept.check_same(self._identity)
         self.material = yield from gathering(pairs, self.regions, settings, self.base, self.device)
         yield "reading what is held out"
         self.views = HeldOutSet(self.material.held_out, settings, self.base, self.device)
@@ -144,7 +154,10 @@ class Prepared:
         if self._validator is None and self.views.whole:
             yield "measuring the weights to start from on what is held out"
             start = perf_counter()
-            self._validator = HeldOutValidator(self.views, self._base_network(), self._kept.best)
+            best = self._kept.best
+            self._validator = HeldOutValidator(
+                self.views, self._base_network(), best, resume=self.resume
+            )
             self._validation = perf_counter() - start
         return self._validator
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
+from napari_denoise.io.atomic import check_targets
+from napari_denoise.io.errors import NotWritten
 from napari_denoise.models.catalogue import BUNDLED, SUFFIX, WeightsError, user_folder, user_path
 from napari_denoise.training.held_out import Figures
 
@@ -97,7 +101,11 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
         said = {name: getattr(self, name) for name in ("improved", "mixed", "verdict")}
-        return {**asdict(self), **said}
+        rows = {
+            name: {kind: value if isfinite(value) else None for kind, value in asdict(row).items()}
+            for name, row in self.rows.items()
+        }
+        return {**asdict(self), "rows": rows, **said}
 
 
 def target_path(target: str | Path) -> Path:
@@ -116,6 +124,27 @@ def target_path(target: str | Path) -> Path:
             raise WeightsError(f"{path}: bundled weights are never replaced; choose another place")
         return path
     return user_path(str(target))
+
+
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Refuse a place for weights before anything is computed; its folder is made.
+
+    Raises
+    ------
+    FileExists
+        Something is there and is not to be replaced.
+    FileError
+        It is a folder, or nothing can be written there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise NotWritten(
+            path, f"nothing can be written there ({error})", "choose another folder"
+        ) from error
+    check_targets([path], overwrite=overwrite)
 
 
 def run_folder(target: Path) -> Path:

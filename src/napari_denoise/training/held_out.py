@@ -183,25 +183,25 @@ class HeldOutSet:
         return np.asarray(np.clip(scaled, 0, 1), np.float32)
 
     def _view(self, held: HeldOut) -> _View | None:
-        mask = held.mask & np.isfinite(held.target).all(axis=0)
+        layout = held.pair.layout
+        frame = np.asarray(held.pair.noisy[layout.frames[held.frame]])
+        noisy = color_samples(frame, layout)[0].astype(np.float32)
+        mask = held.mask & np.isfinite(held.target).all(axis=0) & np.isfinite(noisy).all(axis=0)
         window = bounding_box(mask)
         if window is None:
             return None
-        layout = held.pair.layout
         if held.pair not in self.pairs:
             self.pairs.append(held.pair)
-            noisy = held.pair.noisy
-            self.channels.append(prepare_channels(noisy, layout, self.info.card, self.asked))
+            stack = held.pair.noisy
+            self.channels.append(prepare_channels(stack, layout, self.info.card, self.asked))
             features = Features(held.pair.features, layout) if held.pair.features else None
             self.features.append(features)
             self.albedos.append(albedo_channels(features, self.info.card) if features else ())
-        frame = np.asarray(held.pair.noisy[layout.frames[held.frame]])
-        noisy = color_samples(frame, layout)[0].astype(np.float32)
         return _View(
             self.pairs.index(held.pair),
             held.frame,
             window,
-            mask[window] & np.isfinite(noisy).all(axis=0)[window],
+            mask[window],
             held.target[:, *window],
             noisy[:, *window],
         )
@@ -247,9 +247,13 @@ class HeldOutValidator:
         The network that fine-tuning started from.
     best
         Where the best weights are kept.
+    resume
+        Take up the best ones that are there.
     """
 
-    def __init__(self, views: HeldOutSet, base: Network, best: Path) -> None:
+    def __init__(
+        self, views: HeldOutSet, base: Network, best: Path, *, resume: bool = False
+    ) -> None:
         self.views, self.best = views, best
         found, images = views.denoised(base)
         self.references = {"noisy": views.noisy(), "base": found}
@@ -258,7 +262,7 @@ class HeldOutValidator:
         self._pictures = {name: [*map(views.picture, of)] for name, of in shown.items()}
         self._clean = [views.picture(np.nan_to_num(view.target)) for view in views.shown]
         self._faithful: Network | None = None
-        kept = load_checkpoint(best) if best.is_file() else None
+        kept = load_checkpoint(best) if resume and best.is_file() else None
         self.best_step: int | None = kept["step"] if kept else None
         self._best_psnr: float = kept["psnr"] if kept else -np.inf
 

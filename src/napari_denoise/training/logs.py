@@ -126,9 +126,20 @@ def _rows_until(path: Path, step: int) -> list[dict[str, Any]]:
     """Whole rows of a log up to a step: later ones were lost with the steps they tell of."""
     if not step or not path.is_file():
         return []
-    with path.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if None not in row.values()]
-    return [row for row in rows if row.get("step", "").isdigit() and int(row["step"]) <= step]
+    with path.open(newline="", errors="replace") as file:
+        try:
+            rows = list(csv.DictReader(file))
+        except csv.Error:  # a garbled log must not keep a run from going on
+            return []
+    return [row for row in rows if _is_whole(row) and int(row["step"]) <= step]
+
+
+def _is_whole(row: Mapping[str, Any]) -> bool:
+    try:
+        int(row["step"]), float(row["seconds"])
+    except (KeyError, TypeError, ValueError):
+        return False
+    return None not in row.values()
 
 
 def _tensorboard(folder: Path) -> Any:

@@ -30,6 +30,8 @@ _SURE = 4.0
 _CLIPPED_TOP, _CLIPPED_BOTTOM = 0.005, 0.2
 _ALIKE = 0.5
 """Least correlation of block means; less is not the same scene."""
+_MOVED = 0.1
+"""Share of the variance of block means by which repeated frames may differ."""
 _BLOCK, _FRAMES, _SIDE, _FINE = 8, 4, 512, 50
 
 
@@ -127,6 +129,7 @@ def check_pair(
         *_clipping(pair, window, frames[0]),
         *_without_value(pair, layout, window, frames),
         *_scene(shown),
+        *(_motion(shown) if pair.one_scene else ()),
         *(_intensity(matches[0], differs) if off > _SEEN else ()),
         *_alignment(shift),
         *(() if pair.noisy_target else _swapped(shown, matches[0])),
@@ -158,7 +161,7 @@ def _planes(
     """Read some frames of both, colour averaged, bad pixels replaced."""
     chosen = _spread(frames)
     return [
-        (
+        _filled(
             _gray(pair.noisy, layout.frames[n], layout, window),
             _gray(pair.target, layout.frames[n], layout, window),
         )
@@ -168,8 +171,14 @@ def _planes(
 
 def _gray(array: Any, index: Index, layout: Layout, window: Window) -> Plane:
     colors = color_samples(np.asarray(array[index]), layout)[0][:, *window]
-    plane = colors.astype(np.float64).mean(axis=0)
-    return replace_nonfinite(plane)[0]
+    return np.asarray(colors.astype(np.float64).mean(axis=0))
+
+
+def _filled(noisy: Plane, target: Plane) -> tuple[Plane, Plane]:
+    """Replace bad pixels of either in both: a hole in one alone would look like a shift."""
+    bad = ~(np.isfinite(noisy) & np.isfinite(target))
+    one, other = (replace_nonfinite(np.where(bad, np.nan, plane))[0] for plane in (noisy, target))
+    return one, other
 
 
 def _without_value(
@@ -276,7 +285,7 @@ def _intensity(match: Match, differs: bool) -> Iterator[Finding]:
     if differs:
         yield Finding("info", "intensity", text, "the clean image is scaled to the noisy one")
     else:
-        remedy = "scaled for training, not for the figures; match = 'always' scales for both"
+        remedy = "scaled for training; match = 'always' (Scale clean images) also for the figures"
         yield Finding("info", "intensity", text, remedy)
 
 
@@ -340,6 +349,21 @@ def _scene(shown: Sequence[tuple[Plane, Plane]]) -> Iterator[Finding]:
     if found < _ALIKE:
         text = f"the images hardly resemble each other (correlation {found:.2f})"
         yield Finding("warning", "scene", text, "check that both show the same scene")
+
+
+def _motion(shown: Sequence[tuple[Plane, Plane]]) -> Iterator[Finding]:
+    """Compare the first and the last of repeated frames; one may be brighter as a whole."""
+    planes = [shown[place][0] for place in (0, -1)]
+    first, last = (_blocks(plane) for plane in planes)
+    if len(first) < 16 or np.ptp(first) == 0:
+        return
+    match = least_squares(last, first)
+    rest = float(np.var(last - match.factor * first))
+    noise = [roughness([plane.astype(np.float32)]) / _BLOCK for plane in planes]
+    expected = (match.factor * noise[0]) ** 2 + noise[1] ** 2
+    if rest > max(_MOVED * float(np.var(last)), _SURE * expected):
+        text = "the repeated frames differ by more than their noise: something moves"
+        yield Finding("warning", "motion", text, "give frames of a still scene, or pairs")
 
 
 def _blocks(plane: Plane) -> Plane:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
+from itertools import chain
+from itertools import count as counting
 from pathlib import Path
 from typing import Any
 
@@ -137,18 +140,18 @@ def open_pair(
     image, meta = read(noisy, axes=axes)
     other, _ = read(target, axes=axes if axes and len(axes) == len(meta.axes) else None)
     return pair_of(
-        name or meta.name or Path(noisy).stem,
+        _printable(name or meta.name or Path(noisy).stem),
         image,
         other,
         meta.axes,
         noisy_target=noisy_target,
         features=meta.features,
         denoised=_is_denoised(meta),
-        sources=(Path(noisy).name, Path(target).name),
+        sources=(_printable(Path(noisy).name), _printable(Path(target).name)),
     )
 
 
-def open_folder(folder: str | Path) -> list[Pair]:
+def open_folder(folder: str | Path, *, axes: str | None = None) -> list[Pair]:
     """Read the pairs of a folder: ``noisy/`` and ``clean/``, or ``noisy/`` and ``noisy2/``.
 
     Raises
@@ -159,7 +162,7 @@ def open_folder(folder: str | Path) -> list[Pair]:
         A file cannot be read.
     """
     return [
-        open_pair(one, other, noisy_target=second, name=one.name.split(".")[0])
+        open_pair(one, other, axes=axes, noisy_target=second, name=one.name.split(".")[0])
         for one, other, second in partners(Path(folder))
     ]
 
@@ -183,7 +186,10 @@ def partners(folder: Path) -> list[tuple[Path, Path, bool]]:
         )
     for path in files:
         if not (targets / path.name).is_file():
-            raise FileNotFoundError(f"{targets / path.name}: {path} has no partner of its name")
+            raise FileNotFoundError(
+                f"{path}: it has no partner of its name in {targets.name}/; put one there, or take "
+                "this file out"
+            )
     return [(path, targets / path.name, second) for path in files]
 
 
@@ -191,11 +197,11 @@ def open_repeats(path: str | Path, *, axes: str | None = None) -> Pair:
     """Read repeated frames of one scene, see `pair_of_repeats`."""
     stack, meta = read(path, axes=axes)
     return pair_of_repeats(
-        meta.name or Path(path).stem,
+        _printable(meta.name or Path(path).stem),
         stack,
         meta.axes,
         denoised=_is_denoised(meta),
-        sources=(Path(path).name,),
+        sources=(_printable(Path(path).name),),
     )
 
 
@@ -248,14 +254,18 @@ def _without(total: NDArray[np.float64], frames: NDArray[Any], count: int) -> ND
 
 def distinct(pairs: Iterable[Pair]) -> list[Pair]:
     """Give pairs of one name different ones, so that regions can tell them apart."""
-    taken: dict[str, int] = {}
-    done = []
+    done: list[Pair] = []
     for pair in pairs:
-        count = taken.get(pair.name, 0)
-        taken[pair.name] = count + 1
-        name = pair.name if not count else f"{pair.name} ({count + 1})"
+        taken = {other.name for other in done}
+        numbered = (f"{pair.name} ({number})" for number in counting(2))
+        name = next(name for name in chain([pair.name], numbered) if name not in taken)
         done.append(replace(pair, name=name))
     return done
+
+
+def _printable(name: str) -> str:
+    """Replace what is not text in the name of a file, which JSON cannot hold."""
+    return os.fsencode(name).decode(errors="replace")
 
 
 def _is_denoised(meta: ImageMeta) -> bool:

@@ -94,6 +94,10 @@ def read_regions(path: Path) -> Regions:
     ValueError
         It is not JSON, or no regions; names the field.
     """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: there is no such file; save regions from the widget first"
+        )
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

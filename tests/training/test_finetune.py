@@ -34,7 +34,7 @@ from napari_denoise.models.weights import load_network, save_weights
 from napari_denoise.training import finetune_prepared, material
 from napari_denoise.training.blend import blended
 from napari_denoise.training.checkpoints import load_checkpoint
-from napari_denoise.training.finetune import finetune
+from napari_denoise.training.finetune import FineTuning, finetune
 from napari_denoise.training.finetune_plan import bundled_recipes, load_recipe
 from napari_denoise.training.finetune_result import run_folder, target_path
 from napari_denoise.training.held_out import Figures
@@ -573,6 +573,11 @@ def test_the_base_is_chosen_by_the_data():
         pair = pair_of(name, array, array, "YXS"[: array.ndim])
         names[name] = finetune_prepared._base_of([pair], FineTuneSettings())
     assert names == {"gray": "microscopy", "colour": "photo", "hdr": "render"}
+
+
+def test_a_gray_image_is_no_render(tmp_path):
+    with pytest.raises(ValueError, match="'render' are for colour renders, and axes 'YX' have no"):
+        FineTuning([camera_pair()], FineTuneSettings(base="render", steps=2), tmp_path / "run")
 
 
 def test_a_base_of_another_kind_says_what_is_wrong(tmp_path):

@@ -159,6 +159,11 @@ def gathering(
         open_part = _open_part(parts)
         verdict = check_pair(pair, *open_part)
         _refuse(verdict)
+        if takes_features and "S" not in pair.layout.axes:
+            raise ValueError(
+                f"{pair.name}: the weights {base.name!r} are for colour renders, and axes "
+                f"{pair.axes!r} have no colour (S): start from others, such as microscopy"
+            )
         verdicts.append(verdict)
         yield f"measuring the noise of {pair.name}, and preparing its frames"
         targets = _Targets(pair, verdict, settings)

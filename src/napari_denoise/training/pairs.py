@@ -19,6 +19,8 @@ from napari_denoise.training.degrade import Patch, degrade
 Number = TypeVar("Number", bound=np.generic)
 COLOURS = 3
 _HALF = np.float32(0.5)
+_LEAST_PATCH = 16
+"""Pixels; smaller ones show too little."""
 _TINT = 0.5
 """How far each colour of radiance varies by itself, of what all vary together."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -277,7 +279,7 @@ class RealPairs:
         shares = area_shares(self.stacked)
         if masks is not None:
             self.corners = [Corners(mask, settings.patch) for mask in masks]
-            shares = _corner_shares(self.corners, settings.patch)
+            shares = _corner_shares(self.corners, masks, settings.patch)
         self._shares = shares
 
     def batch(self, step: int, rank: int = 0) -> Batch:
@@ -324,14 +326,20 @@ class RealPairs:
         return np.concatenate([relit, planes])
 
 
-def _corner_shares(corners: Sequence[Corners], patch: int) -> NDArray[np.float64]:
+def _corner_shares(
+    corners: Sequence[Corners], masks: Sequence[NDArray[np.bool_]], patch: int
+) -> NDArray[np.float64]:
     counts = np.array([entry.count for entry in corners], np.float64)
-    if not counts.sum():
-        raise ValueError(
-            f"no patch of {patch} x {patch} pixels lies wholly in a region to train on: draw "
-            "larger regions, hold less out, or lower patch"
-        )
-    return np.asarray(counts / counts.sum())
+    if counts.sum():
+        return np.asarray(counts / counts.sum())
+    smaller = range(patch - patch % 4, _LEAST_PATCH - 1, -4)
+    fits = (size for size in smaller if any(Corners(mask, size).count for mask in masks))
+    largest = next(fits, None)
+    lower = f"lower patch to {largest}" if largest else "give larger images"
+    raise ValueError(
+        f"no patch of {patch} x {patch} pixels lies wholly in what is to be trained on: {lower}, "
+        "draw larger regions or hold less out"
+    )
 
 
 def check_unbiased(settings: TrainSettings, *, radiance: bool = False) -> None:

@@ -195,9 +195,9 @@ def test_every_place_where_a_patch_fits_is_drawn_and_no_other():
 
 def test_regions_too_small_for_a_patch_are_refused(base):
     material = gathered([camera_pair()], drawn(train(0, 0, 12, 96), validate(30, 0, 64, 96)), base)
-    with pytest.raises(ValueError, match="no patch of 16 x 16 pixels lies .*: give larger images"):
+    with pytest.raises(ValueError, match=r"no patch of 16 x 16 pixels lies .*: give larger images"):
         material.pairs(RECIPE)
-    with pytest.raises(ValueError, match="no patch of 64 x 64 pixels lies .*: lower patch to 40,"):
+    with pytest.raises(ValueError, match=r"no patch of 64 x 64 pixels lies .*: lower patch to 40,"):
         corners = [Corners(np.ones(shape, bool), 64) for shape in ((30, 90), (43, 60))]
         _corner_shares(corners, [np.ones((30, 90), bool), np.ones((43, 60), bool)], 64)
 

@@ -51,6 +51,7 @@ class FineTuneReport:
     seconds: float
     """Of training, with those before it was resumed; pauses do not count."""
     steps_per_second: float
+    """A mean over many steps, without validations."""
     seconds_left: float
     figures: Mapping[str, float] | None = None
     """PSNR and SSIM of noisy, base, faithful and realistic, where it was validated."""
@@ -262,7 +263,7 @@ class FineTuning(Prepared):
             self._every = plan.settings.validate_every
             return plan.settings
         before = self._kept.progress()
-        names = ("spent", "second", "validation")
+        names = ("spent", "each", "second", "validation")
         known = {name: before[name] for name in names if name in before}
         self.pace = Pace(before.get("asked"), **known)
         self._every = before.get("validate_every", started.validate_every)
@@ -282,7 +283,7 @@ class FineTuning(Prepared):
                     keeper.note(report)
                     if report.stage != stage:
                         stage = report.stage
-                        pace.begin()
+                        pace.begin(stage)
                     pace.add(perf_counter() - start, keeper.took)
                     if report.saved or pace.spent - last_kept > SECONDS_BETWEEN_SAVES:
                         last_kept = pace.spent
@@ -329,6 +330,7 @@ class FineTuning(Prepared):
         values = {
             "asked": pace.asked,
             "spent": pace.spent,
+            "each": pace.each,
             "second": pace.second,
             "validation": pace.validation,
             "validate_every": self._every,

@@ -11,9 +11,12 @@ from qtpy.QtWidgets import QWidget
 from torch import Tensor
 
 from napari_denoise.training import finetune_plan, stages
+from napari_denoise.training.finetune import FineTuneReport
 from napari_denoise.widgets import finetune_kept
 from napari_denoise.widgets.denoise import DenoiseWidget
 from napari_denoise.widgets.finetune import FineTuneWidget
+from napari_denoise.widgets.finetune_run import Stepped
+from napari_denoise.widgets.finetune_watch import WatchPage
 from napari_denoise.widgets.layers import bare
 
 
@@ -197,3 +200,60 @@ def test_figures_and_verdict_are_in_sight_when_they_arrive(tuning: TuningBench, 
 
 def whole_in_sight(widget: QWidget) -> bool:
     return widget.isVisible() and widget.visibleRegion().boundingRect() == widget.rect()
+
+
+# What is said while it is watched
+
+
+def report(step: int, steps: int, **fields) -> FineTuneReport:
+    return FineTuneReport(step, steps, "distortion", {"pixel": 1.0}, 10.0, 1.25, 80.0, **fields)
+
+
+@pytest.fixture
+def page(qtbot) -> WatchPage:
+    """The page that is watched, by itself."""
+    made = WatchPage("#262930", "#f0f1f2")
+    qtbot.addWidget(made)
+    made.begin()
+    yield made
+    made.curves.stop()
+
+
+def test_a_plan_is_shown_until_it_is_changed_or_carried_out(page: WatchPage):
+    page.show_plan("289 steps in about 4.7 min (1.0 steps/s).", 289)
+    page.show_report(report(1, 289))
+    assert page.plan.text().replace("\xa0", " ").startswith("289 steps in about 4.7 min")
+    page.show_report(report(2, 353))
+    assert page.plan.text() == ""
+    page.show_plan("289 steps.", 289)
+    page.show_state(running=False, paused=False, finished=True)
+    assert page.plan.text() == ""
+
+
+def test_no_line_ends_between_a_number_and_its_unit(page: WatchPage):
+    page.show_plan("289 steps in about 4.7 min (1.0 steps/s).", 289)
+    page.show_report(report(1, 289))
+    for text in (page.plan.text(), page.progress.text()):
+        assert "\xa0steps/\u2060s" in text
+    assert page.progress.text().endswith("1\xa0min 20\xa0s left")
+
+
+def test_a_changed_plan_is_news_and_what_went_wrong_a_warning(tuning: TuningBench):
+    for wrong, kind in ((False, "info"), (True, "warning")):
+        said = report(3, 353, note="353 steps instead of 289", warning=wrong)
+        tuning.widget._happened(Stepped(said))
+        assert tuning.widget.status.kind == kind
+
+
+@pytest.mark.parametrize("change", ["pairs", "settings"])
+def test_what_was_said_of_other_pairs_or_settings_is_taken_back(tuning: TuningBench, change: str):
+    tuning.layers()
+    tuning.add()
+    tuning.choose_small(4)
+    tuning.widget.estimate.native.click()
+    tuning.until(lambda: "4\xa0steps of 2\xa0patches" in tuning.widget.status.text)
+    if change == "pairs":
+        tuning.add()
+    else:
+        tuning.widget.form.batch.value = 1
+    assert tuning.widget.status.text == ""

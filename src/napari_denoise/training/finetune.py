@@ -58,6 +58,8 @@ class FineTuneReport:
     best_step: int | None = None
     note: str = ""
     """What happened that the user should know."""
+    warning: bool = False
+    """Whether the note tells of something that went wrong."""
     result: Result | None = None
 
 
@@ -136,7 +138,8 @@ class FineTuning(Prepared):
                     raise
                 chances -= 1
                 settings = slower(settings)
-                yield self._said(error.step, settings, f"{error} Going on at half the rate.")
+                note = f"{error} Going on at half the rate."
+                yield replace(self._said(error.step, settings, note), warning=True)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error) or settings.batch == 1:
                     raise
@@ -144,7 +147,7 @@ class FineTuning(Prepared):
                 settings = replace(settings, batch=settings.batch // 2)
                 note = f"out of memory: going on with {settings.batch} patches a step"
                 saved = self._kept.state().get("step", 0)  # from where it goes on
-                yield self._said(saved, settings, note)
+                yield replace(self._said(saved, settings, note), warning=True)
 
     def keep(self) -> bool:
         """Write a checkpoint of the steps since the last one; say whether there is one now.

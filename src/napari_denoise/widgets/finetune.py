@@ -41,6 +41,7 @@ from napari_denoise.widgets.finetune_sight import Sight
 from napari_denoise.widgets.finetune_watch import WatchPage
 from napari_denoise.widgets.jobs import Found, discover
 from napari_denoise.widgets.parts import FittingScroll, Status, button, column, keep_height, row
+from napari_denoise.widgets.text import unbroken
 from napari_denoise.widgets.workers import Task
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class FineTuneWidget(DockedWidget):
         self._viewer = viewer
         self._closed = False
         self._task: Task | None = None
+        self._estimating: Task | None = None
         self._small_tasks: list[Task] = []
         self.control = Control()
         self.asked: Asked | None = None
@@ -153,7 +155,7 @@ class FineTuneWidget(DockedWidget):
         self.pairs.selected.connect(self._pair_selected)
         self.drawing.changed.connect(self._moved)
         self.drawing.said.connect(self._say)
-        self.form.changed.connect(self._update)
+        self.form.changed.connect(self._outdated)
         self.start.changed.connect(self._start_clicked)
         self.anyway.changed.connect(self._anyway_clicked)
         self.estimate.changed.connect(self._estimate_clicked)
@@ -203,6 +205,13 @@ class FineTuneWidget(DockedWidget):
 
     def _pairs_changed(self) -> None:
         self.drawing.set_entries(self.pairs.usable)
+        self._outdated()
+
+    def _outdated(self) -> None:
+        """Take back what was said of other pairs or settings."""
+        if self._estimating is not None:
+            self._estimating.cancel()
+        self.status.clear()
         self._update()
 
     def _pair_selected(self, entry: Entry | None) -> None:
@@ -288,7 +297,9 @@ class FineTuneWidget(DockedWidget):
         asked = self._ask()
         if asked is not None:
             self.estimate.enabled = False
-            self._do(estimate, asked, on_event=self._happened, on_end=self._update)
+            self._estimating = self._do(
+                estimate, asked, on_event=self._happened, on_end=self._update
+            )
 
     def _happened(self, event: Happening) -> None:
         if self._closed:
@@ -302,7 +313,8 @@ class FineTuneWidget(DockedWidget):
         elif isinstance(event, Stepped):
             self.watch.show_report(event.report)
             if event.report.note:
-                self._say("warning", event.report.note)
+                kind = "warning" if event.report.warning else "info"
+                self._say(kind, event.report.note)
         elif isinstance(event, Held):
             self.watch.show_held(self.paused)
         elif isinstance(event, Looked):
@@ -315,13 +327,13 @@ class FineTuneWidget(DockedWidget):
     def _planned(self, event: Planned) -> None:
         text = event.plan.describe()
         text = text[0].upper() + text[1:] + "."
-        self.watch.plan.say(text)
+        self.watch.show_plan(text, event.plan.settings.steps)
         notes = " ".join(f"{_sentence(note, self._at_work)}." for note in event.notes)
         if event.refused or not event.plan.fits:
             text += " That may not fit: choose a smaller batch or patch under Advanced."
-            self._say("warning", f"{text} {notes}", remedy=event.refused)
+            self._say("warning", unbroken(f"{text} {notes}"), remedy=event.refused)
         elif not self.busy:
-            self._say("info", f"{text} {notes}")
+            self._say("info", unbroken(f"{text} {notes}"))
         elif notes:
             self._say("info", notes)
 

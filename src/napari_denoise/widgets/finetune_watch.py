@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QWidget
 from napari_denoise.widgets.finetune_curves import Curves
 from napari_denoise.widgets.finetune_result import ResultPanel
 from napari_denoise.widgets.parts import button, column, row, small_print
-from napari_denoise.widgets.text import time_text
+from napari_denoise.widgets.text import time_text, unbroken
 
 if TYPE_CHECKING:
     from napari_denoise.training.finetune import FineTuneReport
@@ -22,6 +22,7 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
     def __init__(self, background: str, foreground: str) -> None:
         super().__init__()
         self._step = ""
+        self._planned = 0
         self.plan = small_print()
         self.bar = mg.ProgressBar(value=0, min=0, max=1000)
         self.progress = small_print()
@@ -46,6 +47,11 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
         self.stop.enabled = True
         self.result.name.value = ""
 
+    def show_plan(self, text: str, steps: int) -> None:
+        """Say what to expect, until the plan is another one or carried out."""
+        self.plan.say(unbroken(text))
+        self._planned = steps
+
     def show_phase(self, text: str) -> None:
         """Say what is done before the first step and after the last; there is no pausing then."""
         self.progress.say(text)
@@ -56,13 +62,15 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def show_report(self, report: FineTuneReport) -> None:
         """Show a step."""
+        if report.steps != self._planned:
+            self.plan.say("")
         self.bar.native.setRange(0, 1000)
         self.bar.native.setValue(int(1000 * report.step / max(report.steps, 1)))
         speed = f"{report.steps_per_second:.3g} steps/s" if report.steps_per_second else ""
         left = f"{time_text(report.seconds_left)} left" if report.seconds_left else ""
         step = f"step {report.step} of {report.steps}"
         self._step = step
-        self.progress.say(" · ".join(part for part in (step, speed, left) if part))
+        self.progress.say(unbroken(" · ".join(part for part in (step, speed, left) if part)))
         self.curves.add(report.step, report.terms, report.figures)
         self.pause.enabled = self.stop.enabled
 
@@ -83,4 +91,6 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
         self.bar.native.setVisible(running)
         self.pause.text = "Resume" if paused else "Pause"
         self.result.setVisible(finished)
+        if finished:
+            self.plan.say("")
         self.again.native.setVisible(not running)

@@ -21,6 +21,7 @@ from napari_denoise.widgets.finetune_run import (
     Ended,
     GivenUp,
     Happening,
+    Known,
     Phase,
     Stepped,
     estimate,
@@ -98,6 +99,29 @@ def test_stopped_after_a_step_it_is_kept_and_goes_on_with_the_next(asked: Asked)
     assert kept_folders(finetune_kept.home()) == [asked.folder]
     steps = [e.report.step for e in finetuning(again(asked), Control()) if isinstance(e, Stepped)]
     assert steps[0] == 2
+
+
+def test_the_lines_to_compare_with_are_known_before_the_first_step(asked: Asked):
+    events = list(finetuning(asked, Control()))
+    known = next(n for n, event in enumerate(events) if isinstance(event, Known))
+    assert known < next(n for n, event in enumerate(events) if isinstance(event, Stepped))
+    ((step, terms, figures),) = events[known].points
+    assert (step, terms) == (0, {})
+    assert set(figures) == {"psnr_noisy", "psnr_base", "ssim_noisy", "ssim_base"}
+    assert figures["psnr_base"] == next(
+        e.report.figures["psnr_base"] for e in events if isinstance(e, Stepped) and e.report.figures
+    )
+
+
+def test_a_run_that_goes_on_brings_the_curves_of_its_earlier_steps(asked: Asked):
+    first = stopped_at(asked, lambda event: isinstance(event, Stepped))
+    with (asked.folder / "log.csv").open("a") as log:
+        log.write("3,distortion,1e-4,2.0,0.5\n")  # lost with the step it tells of
+    _, logged = [e for e in finetuning(again(asked), Control()) if isinstance(e, Known)]
+    ((step, terms, figures),) = logged.points
+    (before,) = [e.report for e in first if isinstance(e, Stepped)]
+    assert step == 1 and terms["pixel"] == pytest.approx(before.terms["pixel"], rel=1e-5)
+    assert figures["psnr_faithful"] == pytest.approx(before.figures["psnr_faithful"], rel=1e-5)
 
 
 def test_left_after_a_step_as_by_a_closed_window_it_is_kept(asked: Asked):

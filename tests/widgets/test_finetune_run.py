@@ -12,6 +12,8 @@ from torch import Tensor
 
 from napari_denoise.training import finetune_plan, stages
 from napari_denoise.training.finetune import FineTuneReport
+from napari_denoise.training.finetune_result import Result
+from napari_denoise.training.held_out import Figures
 from napari_denoise.widgets import finetune_kept
 from napari_denoise.widgets.denoise import DenoiseWidget
 from napari_denoise.widgets.finetune import FineTuneWidget
@@ -257,3 +259,50 @@ def test_what_was_said_of_other_pairs_or_settings_is_taken_back(tuning: TuningBe
     else:
         tuning.widget.form.batch.value = 1
     assert tuning.widget.status.text == ""
+
+
+# Curves
+
+
+def lines(page: WatchPage, place: int) -> list:
+    return page.curves._axes[place].get_lines()
+
+
+def test_the_lines_to_compare_with_are_drawn_before_the_first_figures(page: WatchPage):
+    page.curves.draw()
+    assert [len(axes.get_yticks()) for axes in page.curves._axes[1:]] == [0, 0]
+    page.show_known([(0, {}, {"psnr_noisy": 23.0, "psnr_base": 31.7})])
+    page.curves.draw()
+    assert [line.get_ydata()[0] for line in lines(page, 1)] == [23.0, 31.7]
+    low, high = page.curves._axes[1].get_ylim()
+    assert 20 < low < 23 and 31.7 < high < 35
+
+
+def test_a_figure_that_is_no_number_is_left_out_of_the_curves(page: WatchPage):
+    figures = {"psnr_faithful": 32.0, "psnr_base": 31.0}
+    nowhere = {"ssim_faithful": float("nan"), "ssim_base": float("nan")}
+    page.show_report(report(5, 10, figures={**figures, **nowhere}))
+    page.curves.draw()
+    assert len(lines(page, 1)) == 2 and len(lines(page, 2)) == 0
+
+
+@pytest.mark.parametrize("figures", [None, {"psnr_faithful": 32.0}])
+def test_no_empty_plots_stay_beside_a_result(page: WatchPage, figures):
+    page.show_known([(0, {}, {"psnr_noisy": 23.0, "psnr_base": 31.7})])
+    page.show_report(report(2, 10, figures=figures))
+    page.show_state(running=True, paused=False, finished=False)
+    assert not page.curves.isHidden()
+    page.show_state(running=False, paused=False, finished=True)
+    assert page.curves.isHidden() is (figures is None)
+
+
+# Figures at the end
+
+
+def test_a_figure_that_is_no_number_is_a_dash_that_says_why(page: WatchPage):
+    row = Figures(31.0, float("nan"), 0.1)
+    page.result.show_result(Result({"base": row, "fine-tuned": row}, 3, "data range 1"), "mine")
+    ssim = page.result.table.item(1, 1)
+    assert ssim.text() == "–" and "11 by 11 px" in ssim.toolTip()  # noqa: RUF001
+    assert page.result.table.item(1, 0).text() == "31.00 dB"
+    assert page.result.table.item(1, 0).toolTip() == ""

@@ -27,6 +27,7 @@ from napari_denoise.widgets.finetune_run import (
     GivenUp,
     Happening,
     Held,
+    Known,
     Looked,
     Phase,
     Planned,
@@ -310,6 +311,8 @@ class FineTuneWidget(DockedWidget):
                 self._say("info", event.text)
         elif isinstance(event, Planned):
             self._planned(event)
+        elif isinstance(event, Known):
+            self.watch.show_known(event.points)
         elif isinstance(event, Stepped):
             self.watch.show_report(event.report)
             if event.report.note:

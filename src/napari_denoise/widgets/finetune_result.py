@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,18 @@ from napari_denoise.widgets.parts import STRIPES, Status, button, column, row, s
 if TYPE_CHECKING:
     from napari_denoise.training.finetune_result import Result
 
-_HEADINGS = ("PSNR", "SSIM", "Mean error")
+_HEADINGS = ("PSNR", "SSIM", "Mean intensity error")
+_COLUMNS = (
+    ("psnr", "{:.2f} dB", "There are values that are no numbers in what was held out."),
+    (
+        "ssim",
+        "{:.4f}",
+        "SSIM compares windows of 11 by 11 px, and no such window lies inside of what was held "
+        "out: hold out a larger part.",
+    ),
+    ("mean_error", "{:+.2f} %", "Relative to a mean intensity of 0 there is no such figure."),
+)
+"""What `Figures` calls it, how it is written, and why there may be none."""
 _ROW = 26
 _LINKED = ("contrast_limits", "gamma", "colormap")
 _GAP, _CAPTION = 0.03, 0.1
@@ -92,13 +104,14 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
         self.table.setVerticalHeaderLabels([name.capitalize() for name in result.rows])
         base = result.rows.get("base")
         for number, (name, found) in enumerate(result.rows.items()):
-            texts = (f"{found.psnr:.2f} dB", f"{found.ssim:.4f}", f"{found.mean_error:+.2f} %")
-            for place, text in enumerate(texts):
-                item = QTableWidgetItem(text)
+            for place, (kind, form, why) in enumerate(_COLUMNS):
+                value = getattr(found, kind)
+                item = QTableWidgetItem(form.format(value) if isfinite(value) else "–")  # noqa: RUF001
+                item.setToolTip("" if isfinite(value) else why)
                 item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-                if place < 2 and base is not None and name in ("fine-tuned", "realistic"):
-                    kind = ("psnr", "ssim")[place]
-                    better = getattr(found, kind) > getattr(base, kind)
+                compared = kind != "mean_error" and name in ("fine-tuned", "realistic")
+                if compared and base is not None and isfinite(value):
+                    better = value > getattr(base, kind)
                     item.setForeground(QColor(STRIPES["good" if better else "warning"]))
                 self.table.setItem(number, place, item)
         self.table.setFixedHeight(_ROW * (len(result.rows) + 1) + 4)
@@ -107,7 +120,8 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
 def _table() -> QTableWidget:
     table = QTableWidget(0, len(_HEADINGS))
     table.setHorizontalHeaderLabels(list(_HEADINGS))
-    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    table.horizontalHeader().setStretchLastSection(True)
     table.verticalHeader().setDefaultSectionSize(_ROW)
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
     table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from magicgui import widgets as mg
@@ -14,6 +15,7 @@ from napari_denoise.widgets.text import time_text, unbroken
 
 if TYPE_CHECKING:
     from napari_denoise.training.finetune import FineTuneReport
+    from napari_denoise.widgets.finetune_run import Point
 
 
 class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
@@ -74,6 +76,11 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
         self.curves.add(report.step, report.terms, report.figures)
         self.pause.enabled = self.stop.enabled
 
+    def show_known(self, points: Sequence[Point]) -> None:
+        """Draw what is known before the next step."""
+        for step, terms, figures in points:
+            self.curves.add(step, terms, figures)
+
     def show_stopping(self) -> None:
         """Say that the step at work is the last one."""
         self.progress.say("Stopping …")
@@ -90,6 +97,7 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
             part.native.setVisible(running)
         self.bar.native.setVisible(running)
         self.pause.text = "Resume" if paused else "Pause"
+        self.curves.setVisible(not finished or self.curves.measured)
         self.result.setVisible(finished)
         if finished:
             self.plan.say("")

@@ -142,3 +142,14 @@ def test_stopped_before_it_goes_on_nothing_of_it_is_lost(asked: Asked):
     assert {path.name: path.read_bytes() for path in asked.folder.glob("*.pt")} == before
     (kept,) = finetune_kept.unfinished()
     assert np.array_equal(kept.pairs()[0].noisy, asked.pairs[0].noisy)
+
+
+@pytest.mark.parametrize(
+    "text", ["null", "[]", "5", '{"owner": 5}', "{", '{"owner": {"pid": "x"}}']
+)
+def test_a_note_that_cannot_be_read_is_no_offer(asked: Asked, text: str):
+    stopped_at(asked, lambda event: isinstance(event, Stepped))
+    strange = finetune_kept.home() / "strange"
+    strange.mkdir()
+    (strange / finetune_kept.NOTE).write_text(text)
+    assert [kept.folder for kept in finetune_kept.unfinished()] == [asked.folder]

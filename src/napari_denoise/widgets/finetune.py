@@ -452,7 +452,7 @@ class FineTuneWidget(DockedWidget):
             return
         try:
             pairs, regions = tuple(kept.pairs()), kept.regions
-        except (ValueError, OSError, KeyError) as error:
+        except finetune_kept.UNREADABLE as error:
             self._say("error", f"It cannot be gone on with: {error}")
             return
         entries = [self.drawing.shown(entry_again(pair, self._viewer.layers)) for pair in pairs[:1]]

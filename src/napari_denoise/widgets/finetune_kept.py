@@ -21,6 +21,8 @@ from napari_denoise.training.finetune_parts import InParts
 from napari_denoise.training.real_pairs import Pair
 from napari_denoise.training.regions import Regions, read_regions, write_regions
 
+UNREADABLE = (AttributeError, LookupError, OSError, OverflowError, TypeError, ValueError)
+"""What reading a note raises that is of another version, half deleted, or not by this program."""
 at_work: set[Path] = set()
 """Folders that a thread of this process works in."""
 NOTE, REGIONS, _PAIRS = "widget.json", "regions.json", "pairs"
@@ -115,7 +117,7 @@ def unfinished() -> list[Kept]:
             if note.parent not in at_work and not _elsewhere(values["owner"]):
                 settings = FineTuneSettings.parse(values["settings"])
                 found.append(Kept(note.parent, values["title"], values["began"], settings))
-        except (ValueError, KeyError, OSError):  # of another version, or half deleted
+        except UNREADABLE:
             continue
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +154,18 @@ def test_a_note_that_cannot_be_read_is_no_offer(asked: Asked, text: str):
     strange.mkdir()
     (strange / finetune_kept.NOTE).write_text(text)
     assert [kept.folder for kept in finetune_kept.unfinished()] == [asked.folder]
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((64, 96), ""),
+        ((96, 1200), "The curves are of one part of it, 256 px wide and high at most"),
+    ],
+)
+def test_it_is_said_where_the_curves_are_of_less_than_the_table(
+    asked: Asked, shape: tuple[int, int], said: str
+):
+    pair = pair_of("cells", noisy(shape), clean_image(shape), "YX")
+    *_, ended = finetuning(replace(asked, pairs=(pair,)), Control())
+    assert ended.curves == said

@@ -306,3 +306,20 @@ def test_a_figure_that_is_no_number_is_a_dash_that_says_why(page: WatchPage):
     assert ssim.text() == "–" and "11 by 11 px" in ssim.toolTip()  # noqa: RUF001
     assert page.result.table.item(1, 0).text() == "31.00 dB"
     assert page.result.table.item(1, 0).toolTip() == ""
+
+
+def test_the_result_says_what_is_measured_and_what_the_curves_are_of(page: WatchPage):
+    row = Figures(31.0, 0.9, 0.1)
+    found = Result({"base": row, "fine-tuned": row}, 3, "data range 1")
+    page.result.show_result(found, "mine", "The curves are of one part of it")
+    assert page.result.against.text() == (
+        "Measured on what was held out, against the clean image; data range 1; the weights are "
+        "those of step 3. The curves are of one part of it."
+    )
+    assert page.result.table.horizontalHeaderItem(2).text() == "Mean intensity error"
+
+
+def test_a_run_that_is_held_is_offered_to_go_on_in_so_many_words(page: WatchPage):
+    for paused, word in ((False, "Hold on"), (True, "Go on"), (False, "Hold on")):
+        page.show_state(running=True, paused=paused, finished=False)
+        assert page.pause.tooltip.startswith(word)

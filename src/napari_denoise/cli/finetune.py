@@ -424,7 +424,7 @@ def _print_table(result: Result) -> None:
         return
     out().print(Text(result.measured), soft_wrap=True)
     table = Table(box=None, header_style="bold")
-    for column in ("", "PSNR", "SSIM", "mean intensity"):
+    for column in ("", "PSNR", "SSIM", "mean intensity error"):
         table.add_column(column, justify="left" if not column else "right")
     for name, row in result.rows.items():
         table.add_row(name, f"{row.psnr:.2f} dB", f"{row.ssim:.4f}", f"{row.mean_error:+.2f} %")

@@ -344,7 +344,7 @@ class FineTuneWidget(DockedWidget):
         self.ended = event
         self.sight.remove()
         title = event.tuning.pairs[0].name
-        self.watch.result.show_result(event.result, f"{title} fine-tuned")
+        self.watch.result.show_result(event.result, f"{title} fine-tuned", event.curves)
         if event.error is None:
             self.status.clear()
         else:

@@ -63,8 +63,18 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
         rows.addLayout(row(self.save, self.use, self.side_by_side))
         self.anyway.changed.connect(self._insist)
 
-    def show_result(self, result: Result | None, name: str) -> None:
-        """Show figures and verdict; where they are not better, saving is not offered."""
+    def show_result(self, result: Result | None, name: str, curves: str = "") -> None:
+        """Show figures and verdict; where they are not better, saving is not offered.
+
+        Parameters
+        ----------
+        result
+            None where there are no weights yet.
+        name
+            To save them under, unless the user says another.
+        curves
+            What the curves are of, where the figures are of more.
+        """
         self.table.setVisible(result is not None and bool(result.rows))
         self.against.say("")
         good = result is not None and result.improved is not False
@@ -80,7 +90,8 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
             self.name.value = name
         self._fill(result)
         kept = f"; the weights are {result.kept}" if result.kept else ""
-        self.against.say(f"{result.measured}{kept}." if result.rows else "")
+        said = (f"{result.measured}{kept}", curves)
+        self.against.say(". ".join(filter(None, said)) + "." if result.rows else "")
         kind = "good" if result.improved and not result.mixed else "warning"
         text = result.verdict[0].upper() + result.verdict[1:]
         self.verdict.say(kind, text + ".", remedy=not good)

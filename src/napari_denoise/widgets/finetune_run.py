@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_denoise.training.finetune import FineTuneReport, FineTuning
     from napari_denoise.training.finetune_plan import Plan
     from napari_denoise.training.finetune_result import Result
+    from napari_denoise.training.held_out import HeldOutSet
 
 _T = TypeVar("_T")
 _BETWEEN_REPORTS = 0.1
@@ -109,6 +110,8 @@ class Ended:
     tuning: FineTuning
     result: Result | None
     error: Exception | None = None
+    curves: str = ""
+    """What the curves are of, where the result is of more."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ def _finetuning(asked: Asked, control: Control) -> Iterator[Happening]:
     except Exception as problem:  # noqa: BLE001 - shown, with what was reached until then
         error = problem
     result = yield from _measured(tuning)
-    yield Ended(tuning, result, error)
+    yield Ended(tuning, result, error, _extent_of_curves(tuning.views))
 
 
 def save(tuning: FineTuning, name: str, result: Result | None) -> Iterator[Saved]:
@@ -270,6 +273,16 @@ def _references(tuning: FineTuning) -> tuple[Point, ...]:
             },
         ),
     )
+
+
+def _extent_of_curves(views: HeldOutSet) -> str:
+    """Say what the curves are of; nothing where that is all that is measured at the end."""
+    pixels = [sum(view.mask.size for view in part) for part in (views.shown, views.measured)]
+    if pixels[0] == pixels[1]:
+        return ""
+    count, side = len(views.shown), max(max(view.mask.shape) for view in views.shown)
+    parts = f"{count} parts" if count > 1 else "one part"
+    return f"The curves are of {parts} of it, {side} px wide and high at most"
 
 
 def _logged(tuning: FineTuning, last: int) -> tuple[Point, ...]:

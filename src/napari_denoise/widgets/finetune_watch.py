@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from napari_denoise.widgets.finetune_run import Point
 
 
+_HOLD_ON = "Hold on after this step; nothing is lost."
+_GO_ON = "Go on with the next step."
+
+
 class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
     """Progress, curves, buttons, result."""
 
@@ -29,7 +33,11 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
         self.bar = mg.ProgressBar(value=0, min=0, max=1000)
         self.progress = small_print()
         self.curves = Curves(background, foreground)
-        self.pause = button("Pause", "Hold on after this step; nothing is lost.")
+        self.curves.setToolTip(
+            "PSNR and SSIM are of a small part of what is held out, to be quick; the table at the "
+            "end is of all of it, so its figures differ a little."
+        )
+        self.pause = button("Pause", _HOLD_ON)
         self.stop = button("Stop, keep the best", "End here with the best weights so far.")
         self.result = ResultPanel()
         self.again = button("Back to the pairs", "Change pairs, regions or settings.")
@@ -97,6 +105,7 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
             part.native.setVisible(running)
         self.bar.native.setVisible(running)
         self.pause.text = "Resume" if paused else "Pause"
+        self.pause.tooltip = _GO_ON if paused else _HOLD_ON
         self.curves.setVisible(not finished or self.curves.measured)
         self.result.setVisible(finished)
         if finished:

@@ -7,10 +7,11 @@ import resource
 import pytest
 import torch
 from _tuning import TuningBench, kept_folders
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QMessageBox, QWidget
 from torch import Tensor
 
 from napari_denoise.training import finetune_plan, stages
+from napari_denoise.training.checkpoints import load_checkpoint
 from napari_denoise.training.finetune import FineTuneReport
 from napari_denoise.training.finetune_result import Result
 from napari_denoise.training.held_out import Figures
@@ -79,17 +80,21 @@ def test_a_layer_deleted_during_training_changes_nothing(tuning: TuningBench):
     assert tuning.widget.ended.result is not None
 
 
-def test_a_closed_widget_offers_to_go_on_when_it_is_opened_again(tuning: TuningBench):
-    tuning.layers()
+def test_a_closed_widget_offers_to_go_on_when_it_is_opened_again(
+    tuning: TuningBench, monkeypatch: pytest.MonkeyPatch
+):
+    layer, _ = tuning.layers()
     tuning.add()
     tuning.start()
     folder = tuning.widget.asked.folder
     tuning.widget.shut_down()
     tuning.until(lambda: not finetune_kept.at_work)
+    reached = load_checkpoint(folder / "checkpoint.pt")["step"]
 
     again = FineTuneWidget(tuning.viewer)
     tuning.viewer.window.add_dock_widget(again, name="Again")
     assert not again.offer.isHidden() and again.offer.kept.folder == folder
+    assert f"It got to step {reached} of 2500." in again.offer.text.text()
     bench = TuningBench(tuning.viewer, again, tuning.qtbot)
     again.offer.resume.native.click()
     bench.until(lambda: "psnr_faithful" in bench.figures)
@@ -97,7 +102,20 @@ def test_a_closed_widget_offers_to_go_on_when_it_is_opened_again(tuning: TuningB
     bench.stop()
     assert again.ended.error is None and again.ended.result is not None
     again.watch.again.native.click()
+    assert [(x.pair.name, x.layer) for x in again.pairs.entries] == [("cells", layer)]
+    assert again.start.enabled
     assert again.offer.kept.folder == folder  # until it is saved or discarded
+    questions, answers = [], [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
+
+    def ask(_parent, _title, text, _buttons, default):
+        assert default == QMessageBox.StandardButton.No
+        questions.append(text)
+        return answers.pop(0)
+
+    monkeypatch.setattr(QMessageBox, "question", ask)
+    again.offer.discard.native.click()
+    assert folder.exists() and not again.offer.isHidden()
+    assert "“cells”" in questions[0] and "of 2500" in questions[0]
     again.offer.discard.native.click()
     assert not folder.exists() and again.offer.isHidden()
     again.shut_down()

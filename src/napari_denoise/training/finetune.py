@@ -93,6 +93,8 @@ class FineTuning(Prepared):
 
     _keeper: Keeper | None = None
     _every = 1
+    _reached = 0
+    """Step that the checkpoint holds."""
     _chosen: tuple[int, float] = (0, 1.0)
     """A step, and how far to go from the base to its weights."""
     _compared: tuple[int, ...] = ()
@@ -161,6 +163,7 @@ class FineTuning(Prepared):
         """
         if self._keeper is not None:
             self._keeper.keep()
+            self._reached = self._keeper.kept or self._reached
             self._note_progress()
         return self._kept.checkpoint.is_file()
 
@@ -266,6 +269,7 @@ class FineTuning(Prepared):
             self._every = plan.settings.validate_every
             return plan.settings
         before = self._kept.progress()
+        self._reached = before.get("step", 0)
         names = ("spent", "each", "second", "validation")
         known = {name: before[name] for name in names if name in before}
         self.pace = Pace(before.get("asked"), **known)
@@ -331,6 +335,7 @@ class FineTuning(Prepared):
     def _note_progress(self) -> None:
         pace = self.pace
         values = {
+            "step": self._reached,
             "asked": pace.asked,
             "spent": pace.spent,
             "each": pace.each,

@@ -354,13 +354,19 @@ class FineTuneWidget(DockedWidget):
     def _given_up(self) -> None:
         resumed = self.asked is not None and self.asked.resume
         kept = " What it had reached before is kept." if resumed else ""
+        self._offer_again()
         self._say("info", f"Stopped before the first step.{kept}")
-        self.offer.show_kept(finetune_kept.unfinished())
 
     def _failed(self, error: Exception) -> None:
         """Show an error from before the first step; after it, `Ended` carries it."""
+        self._offer_again()
         self._fail(error)
+
+    def _offer_again(self) -> None:
+        """Offer what can be gone on with, and the pairs that were at work, to begin anew."""
         self.offer.show_kept(finetune_kept.unfinished())
+        if not self.pairs.entries:
+            self.pairs.set_entries(self._at_work)
 
     def _pause_clicked(self) -> None:
         paused = self.control.paused
@@ -378,7 +384,7 @@ class FineTuneWidget(DockedWidget):
         self.side.remove()
         self.ended, self.asked = None, None
         self.status.clear()
-        self.offer.show_kept(finetune_kept.unfinished())
+        self._offer_again()
         self._layers_changed()
         self._update()
 
@@ -455,11 +461,12 @@ class FineTuneWidget(DockedWidget):
         except finetune_kept.UNREADABLE as error:
             self._say("error", f"It cannot be gone on with: {error}")
             return
-        entries = [self.drawing.shown(entry_again(pair, self._viewer.layers)) for pair in pairs[:1]]
+        entries = [entry_again(pair, self._viewer.layers) for pair in pairs]
+        entries[:1] = map(self.drawing.shown, entries[:1])  # something to watch
         self.begin(Asked(pairs, kept.settings, kept.folder, regions, resume=True), entries)
 
     def _discard_clicked(self) -> None:
-        if self.offer.kept is not None:
+        if self.offer.kept is not None and self.offer.agreed_to_discard():
             finetune_kept.discard(self.offer.kept.folder)
         self.offer.show_kept(finetune_kept.unfinished())
 

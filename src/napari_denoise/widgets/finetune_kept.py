@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 
 from napari_denoise.core.finetune_settings import FineTuneSettings
+from napari_denoise.core.recipe import TrainSettings
 from napari_denoise.io.atomic import replacing
 from napari_denoise.models import catalogue
 from napari_denoise.training.finetune_parts import InParts
@@ -44,12 +45,15 @@ class Kept:
         When, for people.
     settings
         As it was asked for.
+    reached
+        How far it got, for people; empty where that is not known.
     """
 
     folder: Path
     title: str
     began: str
     settings: FineTuneSettings
+    reached: str = ""
 
     @property
     def regions(self) -> Regions:
@@ -116,7 +120,8 @@ def unfinished() -> list[Kept]:
             values = json.loads(note.read_text(encoding="utf-8"))
             if note.parent not in at_work and not _elsewhere(values["owner"]):
                 settings = FineTuneSettings.parse(values["settings"])
-                found.append(Kept(note.parent, values["title"], values["began"], settings))
+                title, began = values["title"], values["began"]
+                found.append(Kept(note.parent, title, began, settings, _reached(note.parent)))
         except UNREADABLE:
             continue
     return found
@@ -132,6 +137,19 @@ def discard(folder: Path) -> None:
     """Delete all of it."""
     if folder.parent == home():
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _reached(folder: Path) -> str:
+    """Say which step the checkpoint holds, of how many."""
+    try:
+        note, recipe = (
+            json.loads((folder / name).read_text(encoding="utf-8"))
+            for name in ("finetune.json", "recipe.json")
+        )
+        steps = TrainSettings.parse(recipe["settings"]).steps
+        return f"step {int(note['progress']['step'])} of {steps}"
+    except UNREADABLE:
+        return ""
 
 
 def _owner() -> dict[str, Any]:

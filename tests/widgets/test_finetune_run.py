@@ -341,3 +341,19 @@ def test_a_run_that_is_held_is_offered_to_go_on_in_so_many_words(page: WatchPage
     for paused, word in ((False, "Hold on"), (True, "Go on"), (False, "Hold on")):
         page.show_state(running=True, paused=paused, finished=False)
         assert page.pause.tooltip.startswith(word)
+
+
+def test_once_stop_was_pressed_it_says_so_until_the_figures_are_measured(page: WatchPage):
+    page.show_phase("Timing the first steps …")
+    page.show_stopping()
+    page.show_phase("Keeping a copy of cells …")
+    assert page.progress.text() == "Stopping …"
+    page.begin()
+    assert page.progress.text() == "Starting …"
+    page.show_report(report(1, 10))
+    page.show_stopping()
+    page.show_report(report(2, 10))
+    page.show_held(paused=True)
+    assert page.progress.text() == "Stopping …"
+    page.show_phase("Choosing how far to go from the base weights …")
+    assert page.progress.text().startswith("Choosing")

@@ -193,12 +193,14 @@ class FineTuning(Prepared):
     def _figures(self, kept: _Weights) -> InParts[Result]:
         rows = {"noisy": self.views.noisy(whole=True)}
         faithful, realistic = kept.faithful, kept.realistic
-        named = {"base": self._base_network(), "fine-tuned": faithful, "realistic": realistic}
-        for name, network in named.items():
-            if network is not None:
-                yield f"measuring the {name} weights on what is held out"
-                calm = faithful if network is realistic else None
-                rows[name], _ = self.views.denoised(network, calm, whole=True)
+        named = {"base": self._base_network(), "fine-tuned": faithful}
+        if realistic is not None:
+            named["realistic"] = realistic
+        for number, (name, network) in enumerate(named.items(), 1):
+            part = f"{number} of {len(named)}"
+            yield f"measuring the {name} weights on what is held out ({part})"
+            calm = faithful if network is realistic else None
+            rows[name], _ = self.views.denoised(network, calm, whole=True)
         against = "a second noisy shot" if self.material.noisy_target else "the clean image"
         note, extent = self.views.peak_note, self.views.extent
         return Result(rows, kept.step, note, against, extent, kept.share)

@@ -27,7 +27,7 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def __init__(self, background: str, foreground: str) -> None:
         super().__init__()
-        self._step = ""
+        self._step, self._stopping = "", False
         self._planned = 0
         self.plan = small_print()
         self.bar = mg.ProgressBar(value=0, min=0, max=1000)
@@ -52,7 +52,7 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
         """Show a run that begins."""
         self.curves.clear()
         self.plan.say("")
-        self._step = ""
+        self._step, self._stopping = "", False
         self.show_phase("Starting …")
         self.stop.enabled = True
         self.result.name.value = ""
@@ -64,7 +64,8 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def show_phase(self, text: str) -> None:
         """Say what is done before the first step and after the last; there is no pausing then."""
-        self.progress.say(text)
+        if self._step or not self._stopping:
+            self.progress.say(text)
         self.bar.native.setRange(0, 0)
         self.pause.enabled = False
         if self._step:  # it ends already
@@ -80,7 +81,8 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
         left = f"{time_text(report.seconds_left)} left" if report.seconds_left else ""
         step = f"step {report.step} of {report.steps}"
         self._step = step
-        self.progress.say(unbroken(" · ".join(part for part in (step, speed, left) if part)))
+        if not self._stopping:
+            self.progress.say(unbroken(" · ".join(part for part in (step, speed, left) if part)))
         self.curves.add(report.step, report.terms, report.figures)
         self.pause.enabled = self.stop.enabled
 
@@ -90,13 +92,14 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
             self.curves.add(step, terms, figures)
 
     def show_stopping(self) -> None:
-        """Say that the step at work is the last one."""
+        """Say that what is at work now is the last."""
+        self._stopping = True
         self.progress.say("Stopping …")
         self.pause.enabled = self.stop.enabled = False
 
     def show_held(self, paused: bool) -> None:
         """Say that it waits."""
-        if paused:
+        if paused and not self._stopping:
             self.progress.say(f"{self._step} · paused")
 
     def show_state(self, running: bool, paused: bool, finished: bool) -> None:

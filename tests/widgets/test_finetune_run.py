@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 
+import numpy as np
 import pytest
 import torch
 from _tuning import TuningBench, kept_folders
@@ -357,3 +358,23 @@ def test_once_stop_was_pressed_it_says_so_until_the_figures_are_measured(page: W
     assert page.progress.text() == "Stopping …"
     page.show_phase("Choosing how far to go from the base weights …")
     assert page.progress.text().startswith("Choosing")
+
+
+def test_after_saving_the_next_button_stands_out_and_a_frame_of_a_stack_is_named(
+    tuning: TuningBench,
+):
+    tuning.layers((3, 64, 96))
+    tuning.add()
+    tuning.start(steps=4)
+    tuning.end()
+    result = tuning.widget.watch.result
+    assert result.use.native.styleSheet() == result.save.native.styleSheet() != ""
+    result.side_by_side.native.click()
+    tuning.until(lambda: tuning.widget.side.shown)
+    *images, names = [layer for layer in tuning.viewer.layers if "held out" in layer.name]
+    place = images[0].name.removeprefix("noisy (held out, ").removesuffix(")")
+    frame = tuning.widget.ended.tuning.pairs[0].noisy[int(place.removeprefix("T "))]
+    assert any(np.array_equal(images[0].data, frame[:, n : n + 24]) for n in range(73))
+    assert list(names.features["name"]) == [
+        f"{name} · {place}" for name in ("noisy", "base", "fine-tuned", "clean")
+    ]

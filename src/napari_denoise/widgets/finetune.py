@@ -141,7 +141,8 @@ class FineTuneWidget(DockedWidget):
             return
         theme = get_theme(self._viewer.theme)
         style = f"QPushButton:enabled {{ background-color: {theme.current.as_hex()}; }}"
-        for main in (self.start, self.watch.result.save, self.offer.resume):
+        result = self.watch.result  # where one of these two is in sight at a time
+        for main in (self.start, result.save, result.use, self.offer.resume):
             main.native.setStyleSheet(style)
 
     def sizeHint(self) -> QSize:

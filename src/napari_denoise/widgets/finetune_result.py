@@ -175,10 +175,11 @@ class SideBySide:
         for layer in self._hidden:
             layer.visible = False
         last = np.asarray(list(look.images.values())[-1])
+        held_out = f"held out, {look.place}" if look.place else "held out"
         images = [
             Image(
                 np.asarray(image),
-                name=f"{name} (held out)",
+                name=f"{name} ({held_out})",
                 translate=place,
                 units=units,
                 metadata={HELPER: "side by side"},
@@ -188,7 +189,8 @@ class SideBySide:
                 look.images.items(), _places(last.shape, len(look.images)), strict=True
             )
         ]
-        self._layers = [*images, _captions(list(look.images), last.shape, units)]
+        captions = [" · ".join(filter(None, (name, look.place))) for name in look.images]
+        self._layers = [*images, _captions(captions, last.shape, units)]
         for layer in self._layers:
             self._viewer.add_layer(layer)
         link_layers(images, _LINKED)

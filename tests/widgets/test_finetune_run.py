@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from _tuning import TuningBench, kept_folders
+from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QMessageBox, QWidget
 from torch import Tensor
 
@@ -378,3 +379,15 @@ def test_after_saving_the_next_button_stands_out_and_a_frame_of_a_stack_is_named
     assert list(names.features["name"]) == [
         f"{name} · {place}" for name in ("noisy", "base", "fine-tuned", "clean")
     ]
+
+
+def test_names_of_rows_lie_beside_their_figures(tuning: TuningBench):
+    tuning.viewer.window.show()
+    tuning.layers()
+    tuning.add()
+    tuning.start(steps=4)
+    tuning.end()
+    table = tuning.widget.watch.result.table
+    tuning.until(table.isVisible)
+    first, names = table.viewport(), table.verticalHeader().viewport()
+    assert first.mapTo(table, QPoint(0, 0)).y() == names.mapTo(table, QPoint(0, 0)).y()

@@ -134,6 +134,8 @@ class FineTuneWidget(DockedWidget):
         layout.addWidget(self.status)
         layout.addStretch()
         keep_height(self.offer)
+        # napari's style pads headers, which lie beside their rows then, and no cell.
+        self.setStyleSheet("QHeaderView { padding: 0; } QTableView::item { padding: 2px; }")
         self._paint()
 
     def _paint(self, _event: Any = None) -> None:

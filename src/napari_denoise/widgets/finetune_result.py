@@ -32,7 +32,7 @@ _COLUMNS = (
     ("mean_error", "{:+.2f} %", "Relative to a mean intensity of 0 there is no such figure."),
 )
 """What `Figures` calls it, how it is written, and why there may be none."""
-_ROW = 26
+_ROW, _COLUMN = 26, 64
 _LINKED = ("contrast_limits", "gamma", "colormap")
 _GAP, _CAPTION = 0.03, 0.1
 """Between two images, in widths and heights of one."""
@@ -132,6 +132,7 @@ def _table() -> QTableWidget:
     table = QTableWidget(0, len(_HEADINGS))
     table.setHorizontalHeaderLabels(list(_HEADINGS))
     table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    table.horizontalHeader().setMinimumSectionSize(_COLUMN)
     table.horizontalHeader().setStretchLastSection(True)
     table.verticalHeader().setDefaultSectionSize(_ROW)
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)

@@ -391,3 +391,37 @@ def test_names_of_rows_lie_beside_their_figures(tuning: TuningBench):
     tuning.until(table.isVisible)
     first, names = table.viewport(), table.verticalHeader().viewport()
     assert first.mapTo(table, QPoint(0, 0)).y() == names.mapTo(table, QPoint(0, 0)).y()
+
+
+@pytest.mark.parametrize("leave", ["back", "close"])
+def test_of_a_run_that_was_saved_only_the_weights_stay(tuning: TuningBench, leave: str):
+    tuning.layers()
+    tuning.add()
+    tuning.start(steps=4)
+    tuning.end()
+    watch, folder = tuning.widget.watch, tuning.widget.asked.folder
+    watch.result.anyway.native.click()
+    watch.result.name.value = "mine"
+    watch.result.save.native.click()
+    tuning.until(lambda: not watch.result.use.native.isHidden())
+    watch.result.side_by_side.native.click()  # which still needs what the run holds
+    tuning.until(lambda: tuning.widget.side.shown)
+    if leave == "back":
+        watch.again.native.click()
+    else:
+        tuning.widget.shut_down()
+    assert not folder.exists() and tuning.weights() == ["mine"]
+
+
+def test_a_run_that_nobody_can_go_on_with_is_not_kept(
+    tuning: TuningBench, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(finetune_kept, "_MOST_BYTES", 0)
+    tuning.layers()
+    tuning.add()
+    tuning.start(steps=4)
+    tuning.end()
+    folder = tuning.widget.asked.folder
+    assert folder.exists()
+    tuning.widget.watch.again.native.click()
+    assert not folder.exists() and tuning.widget.offer.isHidden()

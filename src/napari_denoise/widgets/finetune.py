@@ -362,6 +362,8 @@ class FineTuneWidget(DockedWidget):
 
     def _failed(self, error: Exception) -> None:
         """Show an error from before the first step; after it, `Ended` carries it."""
+        if self.asked is not None:
+            finetune_kept.put_away(self.asked.folder)
         self._offer_again()
         self._fail(error)
 
@@ -385,11 +387,17 @@ class FineTuneWidget(DockedWidget):
 
     def _back_clicked(self) -> None:
         self.side.remove()
+        self._leave_result()
         self.ended, self.asked = None, None
         self.status.clear()
         self._offer_again()
         self._layers_changed()
         self._update()
+
+    def _leave_result(self) -> None:
+        """Keep on disk only what can be gone on with."""
+        if self.ended is not None and self.asked is not None and not self.busy:
+            finetune_kept.put_away(self.asked.folder)
 
     # --- the result ---------------------------------------------------------------------
 
@@ -537,6 +545,7 @@ class FineTuneWidget(DockedWidget):
                 task.detach()
         self.pairs.stop_work()
         self.drawing.stop_work()
+        self._leave_result()
 
 
 def _sentence(note: str, entries: Sequence[Entry]) -> str:

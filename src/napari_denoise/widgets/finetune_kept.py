@@ -128,9 +128,15 @@ def unfinished() -> list[Kept]:
 
 
 def close(folder: Path) -> None:
-    """Offer it no more; log and checkpoint stay, the copies of the pairs go."""
+    """Offer it no more; the weights, which the result still shows, stay until it is put away."""
     (folder / NOTE).unlink(missing_ok=True)
     shutil.rmtree(folder / _PAIRS, ignore_errors=True)
+
+
+def put_away(folder: Path) -> None:
+    """Delete what nobody can go on with: it was saved, or its pairs were too large to keep."""
+    if not (folder / NOTE).is_file():
+        discard(folder)
 
 
 def discard(folder: Path) -> None:

@@ -294,6 +294,7 @@ def test_the_lines_to_compare_with_are_drawn_before_the_first_figures(page: Watc
     page.show_known([(0, {}, {"psnr_noisy": 23.0, "psnr_base": 31.7})])
     page.curves.draw()
     assert [line.get_ydata()[0] for line in lines(page, 1)] == [23.0, 31.7]
+    assert len(page.curves._axes[2].get_xticks()) == 0
     low, high = page.curves._axes[1].get_ylim()
     assert 20 < low < 23 and 31.7 < high < 35
 
@@ -304,6 +305,7 @@ def test_a_figure_that_is_no_number_is_left_out_of_the_curves(page: WatchPage):
     page.show_report(report(5, 10, figures={**figures, **nowhere}))
     page.curves.draw()
     assert len(lines(page, 1)) == 2 and len(lines(page, 2)) == 0
+    assert len(page.curves._axes[2].get_xticks()) > 0
 
 
 @pytest.mark.parametrize("figures", [None, {"psnr_faithful": 32.0}])

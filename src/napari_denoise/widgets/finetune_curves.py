@@ -100,6 +100,8 @@ class Curves(QWidget):  # type: ignore[misc]  # Qt has no types
         self._draw_terms(self._axes[0])
         for axes, kind in zip(self._axes[1:], ("psnr", "ssim"), strict=True):
             self._draw_figures(axes, kind)
+        if not self.terms:  # no step to count yet
+            self._axes[-1].set_xticks([])
         self._figure.canvas.draw_idle()
 
     def _make(self) -> None:
@@ -163,7 +165,7 @@ class Curves(QWidget):  # type: ignore[misc]  # Qt has no types
         if seen:
             margin = max((max(seen) - min(seen)) * 0.15, _LEAST[kind])
             axes.set_ylim(min(seen) - margin, max(seen) + margin)
-        else:  # no scale of what there is nothing of
+        else:  # a scale of nothing would mislead
             axes.set_yticks([])
         self._legend(axes)
 

@@ -122,8 +122,8 @@ def test_every_part_of_the_wait_is_named(data, tmp_path, monkeypatch):
         "Reading the pairs ...",
         "Checking the pair shota ...",
         "Timing the first steps ...",
-        "Measuring the base weights on what is held out ...",
-        "Measuring the fine-tuned weights on what is held out ...",
+        "Measuring the base weights on what is held out (1 of 2) ...",
+        "Measuring the fine-tuned weights on what is held out (2 of 2) ...",
     )
     places = [done.stderr.find(part) for part in parts]
     assert -1 not in places and places == sorted(places)

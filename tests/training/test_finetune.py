@@ -387,7 +387,7 @@ def test_after_a_nan_it_goes_on_from_the_checkpoint_at_half_the_rate(tmp_path, m
     before = run.plan().settings.distortion.learning_rate
     reports = list(run.steps())
     assert [r.step for r in reports] == [1, 2, 3, 4, 4, 4, 5, 6, 6]
-    assert "Going on at half the rate" in reports[5].note
+    assert "Going on at half the rate" in reports[5].note and reports[5].warning
     recipe = TrainSettings.parse(json.loads((run.folder / "recipe.json").read_text())["settings"])
     assert recipe.distortion.learning_rate == before / 2
     state = load_checkpoint(run.folder / "checkpoint.pt")

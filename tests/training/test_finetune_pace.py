@@ -132,6 +132,60 @@ def test_validations_and_the_slower_second_stage_are_counted():
     assert pace.left(plan, 2, 7) == pytest.approx(8 * 1 + 4 * 3 + 2 * 5)
 
 
+def shaky(step: int) -> float:
+    """Seconds of a step on a machine with other work: 1 on the average."""
+    return (0.7, 1.6, 0.8, 1.0, 0.9)[step % 5]
+
+
+def test_the_time_left_falls_steadily_however_shaky_steps_and_validations_are():
+    plan = recipe(distortion=replace(STAGE, steps=300, settle=0))
+    pace, every, costs = Pace(360.0, each=1.1, validation=3.0), 15, (1.0, 5.0, 3.0)
+    took = [shaky(n) + (costs[n // every % 3] if n % every == 0 else 0.0) for n in range(1, 301)]
+    for step, seconds in enumerate(took, 1):
+        cost = costs[step // every % 3] if step % every == 0 else 0.0
+        pace.add(seconds, cost)
+        assert pace.share(plan, step, every) is None
+        if step < 20:  # too few to tell
+            continue
+        left, true = pace.left(plan, step, every), sum(took[step:])
+        assert left == pytest.approx(true, rel=0.08, abs=6)
+        due = 300 // every - step // every
+        assert left == pytest.approx((300 - step) / pace.speed + due * pace.validation)
+
+
+def test_one_validation_that_took_long_does_not_speak_for_all():
+    plan = recipe(distortion=replace(STAGE, steps=100, settle=0))
+    pace = Pace(None, each=1.0, validation=2.0)
+    for step in range(1, 41):
+        pace.add(1.0 + 2.0 * (step % 10 == 0), 2.0 * (step % 10 == 0))
+    before = pace.left(plan, 40, 10)
+    for step in range(41, 51):
+        pace.add(1.0 + 8.0 * (step == 50), 8.0 * (step == 50))
+    assert pace.left(plan, 50, 10) == pytest.approx(before - 12, abs=6)
+
+
+def test_the_first_step_of_a_run_that_goes_on_leaves_what_was_known():
+    plan = recipe(distortion=replace(STAGE, steps=145, settle=0))
+    pace = Pace(None, 40.0, each=0.8, validation=1.0)
+    pace.begin("distortion")
+    pace.add(4.0)
+    assert pace.speed == pytest.approx(1 / 0.8)
+    assert pace.left(plan, 30, 15) == pytest.approx(115 * 0.8 + 8)
+    unknown = Pace(None, 40.0)
+    unknown.add(2.0)
+    assert unknown.left(plan, 30, 1000) == pytest.approx(230)
+
+
+def test_the_second_stage_begins_at_the_pace_that_it_was_timed_at():
+    plan = recipe(distortion=replace(STAGE, steps=10, settle=0), adversarial=replace(GAN, steps=4))
+    pace = Pace(None, each=1.0, second=3.0)
+    pace.begin("distortion")
+    paced(pace, 10, 1.0)
+    pace.begin("adversarial")
+    pace.add(9.0)
+    assert pace.left(plan, 11, 100) == pytest.approx(3 * 3.0)
+
+
 def test_after_the_last_step_nothing_changes_however_late_it_is():
     plan = recipe(distortion=replace(STAGE, steps=3, warmup=1, decay=1, settle=0))
     assert paced(Pace(60.0), 3, 100.0).share(plan, 3, 100) is None
@@ -196,6 +250,7 @@ def test_a_run_that_is_resumed_goes_by_the_changed_plan_and_the_time_left(tmp_pa
     assert (report.step, report.steps) == (first.step + 1, first.steps)
     assert again.pace.asked == pytest.approx(1.2)  # as when it was begun
     assert again.pace.spent > run.pace.spent > 0
+    assert report.steps_per_second == pytest.approx(run.pace.speed)
 
 
 def test_pauses_are_no_time_spent(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from napari_denoise.widgets.finetune_run import (
     Ended,
     GivenUp,
     Happening,
+    Known,
     Phase,
     Stepped,
     estimate,
@@ -69,8 +71,8 @@ def test_every_part_of_the_wait_is_named_once_and_in_order(asked: Asked):
         "Timing the first steps …",
         "Keeping a copy of cells, to go on from after an interruption …",
         "Choosing how far to go from the base weights …",
-        "Measuring the base weights on what is held out …",
-        "Measuring the fine-tuned weights on what is held out …",
+        "Measuring the base weights on what is held out (1 of 2) …",
+        "Measuring the fine-tuned weights on what is held out (2 of 2) …",
     ]
     assert isinstance(events[-1], Ended) and events[-1].error is None
     assert events[-1].result.best_step is not None
@@ -100,6 +102,29 @@ def test_stopped_after_a_step_it_is_kept_and_goes_on_with_the_next(asked: Asked)
     assert steps[0] == 2
 
 
+def test_the_lines_to_compare_with_are_known_before_the_first_step(asked: Asked):
+    events = list(finetuning(asked, Control()))
+    known = next(n for n, event in enumerate(events) if isinstance(event, Known))
+    assert known < next(n for n, event in enumerate(events) if isinstance(event, Stepped))
+    ((step, terms, figures),) = events[known].points
+    assert (step, terms) == (0, {})
+    assert set(figures) == {"psnr_noisy", "psnr_base", "ssim_noisy", "ssim_base"}
+    assert figures["psnr_base"] == next(
+        e.report.figures["psnr_base"] for e in events if isinstance(e, Stepped) and e.report.figures
+    )
+
+
+def test_a_run_that_goes_on_brings_the_curves_of_its_earlier_steps(asked: Asked):
+    first = stopped_at(asked, lambda event: isinstance(event, Stepped))
+    with (asked.folder / "log.csv").open("a") as log:
+        log.write("3,distortion,1e-4,2.0,0.5\n")  # lost with the step it tells of
+    _, logged = [e for e in finetuning(again(asked), Control()) if isinstance(e, Known)]
+    ((step, terms, figures),) = logged.points
+    (before,) = [e.report for e in first if isinstance(e, Stepped)]
+    assert step == 1 and terms["pixel"] == pytest.approx(before.terms["pixel"], rel=1e-5)
+    assert figures["psnr_faithful"] == pytest.approx(before.figures["psnr_faithful"], rel=1e-5)
+
+
 def test_left_after_a_step_as_by_a_closed_window_it_is_kept(asked: Asked):
     work = finetuning(asked, Control())
     for event in work:
@@ -118,3 +143,29 @@ def test_stopped_before_it_goes_on_nothing_of_it_is_lost(asked: Asked):
     assert {path.name: path.read_bytes() for path in asked.folder.glob("*.pt")} == before
     (kept,) = finetune_kept.unfinished()
     assert np.array_equal(kept.pairs()[0].noisy, asked.pairs[0].noisy)
+
+
+@pytest.mark.parametrize(
+    "text", ["null", "[]", "5", '{"owner": 5}', "{", '{"owner": {"pid": "x"}}']
+)
+def test_a_note_that_cannot_be_read_is_no_offer(asked: Asked, text: str):
+    stopped_at(asked, lambda event: isinstance(event, Stepped))
+    strange = finetune_kept.home() / "strange"
+    strange.mkdir()
+    (strange / finetune_kept.NOTE).write_text(text)
+    assert [kept.folder for kept in finetune_kept.unfinished()] == [asked.folder]
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((64, 96), ""),
+        ((96, 1200), "The curves are of one part of it, 256 px wide and high at most"),
+    ],
+)
+def test_it_is_said_where_the_curves_are_of_less_than_the_table(
+    asked: Asked, shape: tuple[int, int], said: str
+):
+    pair = pair_of("cells", noisy(shape), clean_image(shape), "YX")
+    *_, ended = finetuning(replace(asked, pairs=(pair,)), Control())
+    assert ended.curves == said

@@ -428,7 +428,7 @@ def _print_table(result: Result) -> None:
         return
     out().print(Text(result.measured), soft_wrap=True)
     table = Table(box=None, header_style="bold")
-    for column in ("", "PSNR", "SSIM", "mean intensity"):
+    for column in ("", "PSNR", "SSIM", "mean intensity error"):
         table.add_column(column, justify="left" if not column else "right")
     for name, row in result.rows.items():
         ssim = f"{row.ssim:.4f}" if isfinite(row.ssim) else "-"

@@ -56,12 +56,15 @@ class FineTuneReport:
     seconds: float
     """Of training, with those before it was resumed; pauses do not count."""
     steps_per_second: float
+    """A mean over many steps, without validations."""
     seconds_left: float
     figures: Mapping[str, float] | None = None
     """PSNR and SSIM of noisy, base, faithful and realistic, where it was validated."""
     best_step: int | None = None
     note: str = ""
     """What happened that the user should know."""
+    warning: bool = False
+    """Whether the note tells of something that went wrong."""
     result: Result | None = None
 
 
@@ -95,6 +98,8 @@ class FineTuning(Prepared):
 
     _keeper: Keeper | None = None
     _every = 1
+    _reached = 0
+    """Step that the checkpoint holds."""
     _chosen: tuple[int, float] = (0, 1.0)
     """A step, and how far to go from the base to its weights."""
     _compared: tuple[int, ...] = ()
@@ -151,7 +156,8 @@ class FineTuning(Prepared):
                     raise
                 chances -= 1
                 settings = slower(settings)
-                yield self._said(error.step, settings, f"{error} Going on at half the rate.")
+                note = f"{error} Going on at half the rate."
+                yield replace(self._said(error.step, settings, note), warning=True)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error) or settings.batch == 1:
                     raise
@@ -159,7 +165,7 @@ class FineTuning(Prepared):
                 settings = replace(settings, batch=settings.batch // 2)
                 note = f"out of memory: going on with {settings.batch} patches a step"
                 saved = self._kept.state().get("step", 0)  # from where it goes on
-                yield self._said(saved, settings, note)
+                yield replace(self._said(saved, settings, note), warning=True)
 
     def keep(self) -> bool:
         """Write a checkpoint of the steps since the last one; say whether there is one now.
@@ -173,6 +179,7 @@ class FineTuning(Prepared):
         """
         if self._keeper is not None:
             self._keeper.keep()
+            self._reached = self._keeper.kept or self._reached
             self._note_progress()
         return self._kept.checkpoint.is_file()
 
@@ -202,12 +209,14 @@ class FineTuning(Prepared):
     def _figures(self, kept: _Weights) -> InParts[Result]:
         rows = {"noisy": self.views.noisy(whole=True)}
         faithful, realistic = kept.faithful, kept.realistic
-        named = {"base": self._base_network(), "fine-tuned": faithful, "realistic": realistic}
-        for name, network in named.items():
-            if network is not None:
-                yield f"measuring the {name} weights on what is held out"
-                calm = faithful if network is realistic else None
-                rows[name], _ = self.views.denoised(network, calm, whole=True)
+        named = {"base": self._base_network(), "fine-tuned": faithful}
+        if realistic is not None:
+            named["realistic"] = realistic
+        for number, (name, network) in enumerate(named.items(), 1):
+            part = f"{number} of {len(named)}"
+            yield f"measuring the {name} weights on what is held out ({part})"
+            calm = faithful if network is realistic else None
+            rows[name], _ = self.views.denoised(network, calm, whole=True)
         against = "a second noisy shot" if self.material.noisy_target else "the clean image"
         note, extent = self.views.peak_note, self.views.extent
         return Result(rows, kept.step, note, against, extent, kept.share)
@@ -277,7 +286,8 @@ class FineTuning(Prepared):
             self._every = plan.settings.validate_every
             return plan.settings
         before = self._kept.progress()
-        names = ("spent", "second", "validation")
+        self._reached = before.get("step", 0)
+        names = ("spent", "each", "second", "validation")
         known = {name: before[name] for name in names if name in before}
         self.pace = Pace(before.get("asked"), **known)
         self._every = before.get("validate_every", started.validate_every)
@@ -297,7 +307,7 @@ class FineTuning(Prepared):
                     keeper.note(report)
                     if report.stage != stage:
                         stage = report.stage
-                        pace.begin()
+                        pace.begin(stage)
                     pace.add(perf_counter() - start, keeper.took)
                     if report.saved or pace.spent - last_kept > SECONDS_BETWEEN_SAVES:
                         last_kept = pace.spent
@@ -342,8 +352,10 @@ class FineTuning(Prepared):
     def _note_progress(self) -> None:
         pace = self.pace
         values = {
+            "step": self._reached,
             "asked": pace.asked,
             "spent": pace.spent,
+            "each": pace.each,
             "second": pace.second,
             "validation": pace.validation,
             "validate_every": self._every,

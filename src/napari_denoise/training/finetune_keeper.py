@@ -29,8 +29,9 @@ class Keeper:
         self.validator, self.every, self.checkpoint = validator, every, checkpoint
         self.took = 0.0
         """Seconds of the validation after the last step; 0 if there was none."""
+        self.kept = 0
+        """Step that was written last; 0 if none was since this began."""
         self._state: TrainingState | None = None
-        self._kept = 0
 
     def __call__(self, state: TrainingState) -> Validation | None:
         """Measure if it is time; the last step is always measured."""
@@ -46,7 +47,7 @@ class Keeper:
     def note(self, report: StepReport) -> None:
         """Take what the loop reports: whether it saved the state, or spoilt it."""
         if report.saved is not None:
-            self._kept = report.step
+            self.kept = report.step
         if not all(report.finite.values()):
             self.forget()
 
@@ -64,6 +65,6 @@ class Keeper:
         FileError
             The disk is full; what was written before stays whole.
         """
-        if self._state is not None and self._state.step > self._kept:
+        if self._state is not None and self._state.step > self.kept:
             save_checkpoint(self.checkpoint, self._state.state_dict())
-            self._kept = self._state.step
+            self.kept = self._state.step

@@ -11,6 +11,10 @@ _OFF = 0.1
 """Share of the time asked for by which it may end late or early before the plan is changed."""
 _LOOK = 0.1
 """Share of the time asked for between two looks at the pace."""
+_MANY = 100
+"""Steps that the pace is a mean over; newer ones count a little more."""
+_TIMED = 3
+"""Steps that a pace known beforehand counts as much as."""
 _Stage = TypeVar("_Stage", DistortionStage, AdversarialStage)
 
 
@@ -24,7 +28,7 @@ class Pace:
     spent
         Seconds that it took before it was resumed.
     each
-        Seconds of a step, as far as is known; 0 where nothing is.
+        Seconds of a step without validation, as far as is known; 0 where nothing is.
     second
         How many times longer a step of the adversarial stage takes than one before it.
     validation
@@ -40,37 +44,50 @@ class Pace:
         validation: float = 0.0,
     ) -> None:
         self.asked, self.spent, self.second = asked, spent, second
-        self.validation, self._each = validation, each
-        self._before, self._done = spent, 0
+        self.each, self.validation = each, validation
+        self._counted = _TIMED if each else 0
+        self._validations = 1 if validation else 0
+        self._stage = ""
         self.begin()
 
-    def begin(self) -> None:
-        """Begin a stage, whose first step sets things up and tells nothing of the others."""
+    def begin(self, stage: str = "") -> None:
+        """Begin a stage or go on with it; the first step sets things up and tells nothing."""
+        if (self._stage, stage) == ("distortion", "adversarial"):
+            self.each, self._counted = self.each * self.second, min(self._counted, _TIMED)
+        self._stage = stage
         self._steps, self._seconds = -1, 0.0
 
     def add(self, seconds: float, validation: float = 0.0) -> None:
         """Take what a step took, and the validation in it."""
         self.spent += seconds
-        self._done += 1
-        self.validation = validation or self.validation
+        if validation:
+            self._validations += 1
+            self.validation += (validation - self.validation) / self._validations
+        took = seconds - validation
         self._steps += 1
-        self._seconds += seconds - validation if self._steps else 0.0
         if self._steps:
-            self._each = self._seconds / self._steps
+            self._seconds += took
+            self._counted += 1
+            self.each += (took - self.each) / min(self._counted, _MANY)
+        elif not self._counted:  # better than nothing, until the next step
+            self.each = took
 
     @property
     def speed(self) -> float:
-        """Steps per second since it was begun or resumed, validation included."""
-        return self._done / max(self.spent - self._before, 1e-9)
+        """Steps per second, without validations: a mean over many; 0 where nothing is known."""
+        return 1 / self.each if self.each else 0.0
 
     def left(self, settings: TrainSettings, step: int, validate_every: int) -> float:
-        """Seconds that the rest of a plan will take."""
+        """Seconds that the rest of a plan will take: steps at the mean pace, and validations."""
+        return self._left(self.each, settings, step, validate_every)
+
+    def _left(self, each: float, settings: TrainSettings, step: int, validate_every: int) -> float:
         first = max(0, settings.distortion.steps - step)
         second = settings.steps - step - first
         steps = first + second * (self.second if first else 1.0)
         last = settings.steps % validate_every > 0 and step < settings.steps
         validations = settings.steps // validate_every - step // validate_every + last
-        return self._each * steps + self.validation * validations
+        return each * steps + self.validation * validations
 
     def share(self, settings: TrainSettings, step: int, validate_every: int) -> float | None:
         """Say for which share of the steps left there is time, more than 1 if for others too.
@@ -79,7 +96,8 @@ class Pace:
         """
         if self.asked is None or self._steps < 1 or self._seconds < _LOOK * self.asked:
             return None
-        left = self.left(settings, step, validate_every)
+        # At the pace since the last look: what came before has changed the plan already.
+        left = self._left(self._seconds / self._steps, settings, step, validate_every)
         self._steps, self._seconds = 0, 0.0
         if not left or abs(self.spent + left - self.asked) <= _OFF * self.asked:
             return None

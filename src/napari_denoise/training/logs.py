@@ -47,7 +47,7 @@ class RunLog:
         last: int | None = None,
     ) -> None:
         self.folder, self.columns, self.every, self.last = folder, tuple(columns), every, last
-        self._before = _rows_until(folder / "log.csv", first)
+        self._before = rows_until(folder / "log.csv", first)
         self._elapsed = float(self._before[-1]["seconds"]) if self._before else 0.0
         self._recent: deque[Mapping[str, float]] = deque(maxlen=every)
         self._stage = ""
@@ -122,7 +122,7 @@ def _figures(validation: Validation | None) -> Mapping[str, float]:
     return {} if validation is None else validation.figures
 
 
-def _rows_until(path: Path, step: int) -> list[dict[str, Any]]:
+def rows_until(path: Path, step: int) -> list[dict[str, Any]]:
     """Whole rows of a log up to a step: later ones were lost with the steps they tell of."""
     if not step or not path.is_file():
         return []

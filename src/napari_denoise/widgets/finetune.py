@@ -27,6 +27,7 @@ from napari_denoise.widgets.finetune_run import (
     GivenUp,
     Happening,
     Held,
+    Known,
     Looked,
     Phase,
     Planned,
@@ -41,6 +42,7 @@ from napari_denoise.widgets.finetune_sight import Sight
 from napari_denoise.widgets.finetune_watch import WatchPage
 from napari_denoise.widgets.jobs import Found, discover
 from napari_denoise.widgets.parts import FittingScroll, Status, button, column, keep_height, row
+from napari_denoise.widgets.text import unbroken
 from napari_denoise.widgets.workers import Task
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ class FineTuneWidget(DockedWidget):
         self._viewer = viewer
         self._closed = False
         self._task: Task | None = None
+        self._estimating: Task | None = None
         self._small_tasks: list[Task] = []
         self.control = Control()
         self.asked: Asked | None = None
@@ -131,6 +134,8 @@ class FineTuneWidget(DockedWidget):
         layout.addWidget(self.status)
         layout.addStretch()
         keep_height(self.offer)
+        # napari's style pads headers, which lie beside their rows then, and no cell.
+        self.setStyleSheet("QHeaderView { padding: 0; } QTableView::item { padding: 2px; }")
         self._paint()
 
     def _paint(self, _event: Any = None) -> None:
@@ -138,7 +143,8 @@ class FineTuneWidget(DockedWidget):
             return
         theme = get_theme(self._viewer.theme)
         style = f"QPushButton:enabled {{ background-color: {theme.current.as_hex()}; }}"
-        for main in (self.start, self.watch.result.save, self.offer.resume):
+        result = self.watch.result  # where one of these two is in sight at a time
+        for main in (self.start, result.save, result.use, self.offer.resume):
             main.native.setStyleSheet(style)
 
     def sizeHint(self) -> QSize:
@@ -153,7 +159,7 @@ class FineTuneWidget(DockedWidget):
         self.pairs.selected.connect(self._pair_selected)
         self.drawing.changed.connect(self._moved)
         self.drawing.said.connect(self._say)
-        self.form.changed.connect(self._update)
+        self.form.changed.connect(self._outdated)
         self.start.changed.connect(self._start_clicked)
         self.anyway.changed.connect(self._anyway_clicked)
         self.estimate.changed.connect(self._estimate_clicked)
@@ -203,6 +209,13 @@ class FineTuneWidget(DockedWidget):
 
     def _pairs_changed(self) -> None:
         self.drawing.set_entries(self.pairs.usable)
+        self._outdated()
+
+    def _outdated(self) -> None:
+        """Take back what was said of other pairs or settings."""
+        if self._estimating is not None:
+            self._estimating.cancel()
+        self.status.clear()
         self._update()
 
     def _pair_selected(self, entry: Entry | None) -> None:
@@ -288,7 +301,9 @@ class FineTuneWidget(DockedWidget):
         asked = self._ask()
         if asked is not None:
             self.estimate.enabled = False
-            self._do(estimate, asked, on_event=self._happened, on_end=self._update)
+            self._estimating = self._do(
+                estimate, asked, on_event=self._happened, on_end=self._update
+            )
 
     def _happened(self, event: Happening) -> None:
         if self._closed:
@@ -299,10 +314,13 @@ class FineTuneWidget(DockedWidget):
                 self._say("info", event.text)
         elif isinstance(event, Planned):
             self._planned(event)
+        elif isinstance(event, Known):
+            self.watch.show_known(event.points)
         elif isinstance(event, Stepped):
             self.watch.show_report(event.report)
             if event.report.note:
-                self._say("warning", event.report.note)
+                kind = "warning" if event.report.warning else "info"
+                self._say(kind, event.report.note)
         elif isinstance(event, Held):
             self.watch.show_held(self.paused)
         elif isinstance(event, Looked):
@@ -315,13 +333,13 @@ class FineTuneWidget(DockedWidget):
     def _planned(self, event: Planned) -> None:
         text = event.plan.describe()
         text = text[0].upper() + text[1:] + "."
-        self.watch.plan.say(text)
+        self.watch.show_plan(text, event.plan.settings.steps)
         notes = " ".join(f"{_sentence(note, self._at_work)}." for note in event.notes)
         if event.refused or not event.plan.fits:
             text += " That may not fit: choose a smaller batch or patch under Advanced."
-            self._say("warning", f"{text} {notes}", remedy=event.refused)
+            self._say("warning", unbroken(f"{text} {notes}"), remedy=event.refused)
         elif not self.busy:
-            self._say("info", f"{text} {notes}")
+            self._say("info", unbroken(f"{text} {notes}"))
         elif notes:
             self._say("info", notes)
 
@@ -329,7 +347,7 @@ class FineTuneWidget(DockedWidget):
         self.ended = event
         self.sight.remove()
         title = event.tuning.pairs[0].name
-        self.watch.result.show_result(event.result, f"{title} fine-tuned")
+        self.watch.result.show_result(event.result, f"{title} fine-tuned", event.curves)
         if event.error is None:
             self.status.clear()
         else:
@@ -339,13 +357,21 @@ class FineTuneWidget(DockedWidget):
     def _given_up(self) -> None:
         resumed = self.asked is not None and self.asked.resume
         kept = " What it had reached before is kept." if resumed else ""
+        self._offer_again()
         self._say("info", f"Stopped before the first step.{kept}")
-        self.offer.show_kept(finetune_kept.unfinished())
 
     def _failed(self, error: Exception) -> None:
         """Show an error from before the first step; after it, `Ended` carries it."""
+        if self.asked is not None:
+            finetune_kept.put_away(self.asked.folder)
+        self._offer_again()
         self._fail(error)
+
+    def _offer_again(self) -> None:
+        """Offer what can be gone on with, and the pairs that were at work, to begin anew."""
         self.offer.show_kept(finetune_kept.unfinished())
+        if not self.pairs.entries:
+            self.pairs.set_entries(self._at_work)
 
     def _pause_clicked(self) -> None:
         paused = self.control.paused
@@ -361,11 +387,17 @@ class FineTuneWidget(DockedWidget):
 
     def _back_clicked(self) -> None:
         self.side.remove()
+        self._leave_result()
         self.ended, self.asked = None, None
         self.status.clear()
-        self.offer.show_kept(finetune_kept.unfinished())
+        self._offer_again()
         self._layers_changed()
         self._update()
+
+    def _leave_result(self) -> None:
+        """Keep on disk only what can be gone on with."""
+        if self.ended is not None and self.asked is not None and not self.busy:
+            finetune_kept.put_away(self.asked.folder)
 
     # --- the result ---------------------------------------------------------------------
 
@@ -437,14 +469,15 @@ class FineTuneWidget(DockedWidget):
             return
         try:
             pairs, regions = tuple(kept.pairs()), kept.regions
-        except (ValueError, OSError, KeyError) as error:
+        except finetune_kept.UNREADABLE as error:
             self._say("error", f"It cannot be gone on with: {error}")
             return
-        entries = [self.drawing.shown(entry_again(pair, self._viewer.layers)) for pair in pairs[:1]]
+        entries = [entry_again(pair, self._viewer.layers) for pair in pairs]
+        entries[:1] = map(self.drawing.shown, entries[:1])  # something to watch
         self.begin(Asked(pairs, kept.settings, kept.folder, regions, resume=True), entries)
 
     def _discard_clicked(self) -> None:
-        if self.offer.kept is not None:
+        if self.offer.kept is not None and self.offer.agreed_to_discard():
             finetune_kept.discard(self.offer.kept.folder)
         self.offer.show_kept(finetune_kept.unfinished())
 
@@ -512,6 +545,7 @@ class FineTuneWidget(DockedWidget):
                 task.detach()
         self.pairs.stop_work()
         self.drawing.stop_work()
+        self._leave_result()
 
 
 def _sentence(note: str, entries: Sequence[Entry]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from qtpy.QtCore import QTimer
@@ -68,12 +69,18 @@ class Curves(QWidget):  # type: ignore[misc]  # Qt has no types
     def add(
         self, step: int, terms: Mapping[str, float], figures: Mapping[str, float] | None
     ) -> None:
-        """Take what a step reports."""
+        """Take what a step reports, but for what is no number: no part was large enough for it."""
         counted = {name: value for name, value in terms.items() if name not in _NO_TERMS}
         for values, series in ((counted, self.terms), (figures or {}, self.figures)):
             for name, value in values.items():
-                series.setdefault(name, Series()).add(step, value)
+                if isfinite(value):
+                    series.setdefault(name, Series()).add(step, value)
         self._due()
+
+    @property
+    def measured(self) -> bool:
+        """Whether there is a figure of weights that were trained."""
+        return any(f"{kind}_{end}" in self.figures for kind in _LEAST for end in _ENDS)
 
     def stop(self) -> None:
         """Draw no more."""
@@ -93,6 +100,8 @@ class Curves(QWidget):  # type: ignore[misc]  # Qt has no types
         self._draw_terms(self._axes[0])
         for axes, kind in zip(self._axes[1:], ("psnr", "ssim"), strict=True):
             self._draw_figures(axes, kind)
+        if not self.terms:  # no step to count yet
+            self._axes[-1].set_xticks([])
         self._figure.canvas.draw_idle()
 
     def _make(self) -> None:
@@ -156,6 +165,8 @@ class Curves(QWidget):  # type: ignore[misc]  # Qt has no types
         if seen:
             margin = max((max(seen) - min(seen)) * 0.15, _LEAST[kind])
             axes.set_ylim(min(seen) - margin, max(seen) + margin)
+        else:  # a scale of nothing would mislead
+            axes.set_yticks([])
         self._legend(axes)
 
     def _legend(self, axes: Any) -> None:

@@ -15,12 +15,15 @@ import numpy as np
 import psutil
 
 from napari_denoise.core.finetune_settings import FineTuneSettings
+from napari_denoise.core.recipe import TrainSettings
 from napari_denoise.io.atomic import replacing
 from napari_denoise.models import catalogue
 from napari_denoise.training.finetune_parts import InParts
 from napari_denoise.training.real_pairs import Pair
 from napari_denoise.training.regions import Regions, read_regions, write_regions
 
+UNREADABLE = (AttributeError, LookupError, OSError, OverflowError, TypeError, ValueError)
+"""What reading a note raises that is of another version, half deleted, or not by this program."""
 at_work: set[Path] = set()
 """Folders that a thread of this process works in."""
 NOTE, REGIONS, _PAIRS = "widget.json", "regions.json", "pairs"
@@ -42,12 +45,15 @@ class Kept:
         When, for people.
     settings
         As it was asked for.
+    reached
+        How far it got, for people; empty where that is not known.
     """
 
     folder: Path
     title: str
     began: str
     settings: FineTuneSettings
+    reached: str = ""
 
     @property
     def regions(self) -> Regions:
@@ -114,22 +120,42 @@ def unfinished() -> list[Kept]:
             values = json.loads(note.read_text(encoding="utf-8"))
             if note.parent not in at_work and not _elsewhere(values["owner"]):
                 settings = FineTuneSettings.parse(values["settings"])
-                found.append(Kept(note.parent, values["title"], values["began"], settings))
-        except (ValueError, KeyError, OSError):  # of another version, or half deleted
+                title, began = values["title"], values["began"]
+                found.append(Kept(note.parent, title, began, settings, _reached(note.parent)))
+        except UNREADABLE:
             continue
     return found
 
 
 def close(folder: Path) -> None:
-    """Offer it no more; log and checkpoint stay, the copies of the pairs go."""
+    """Offer it no more; the weights, which the result still shows, stay until it is put away."""
     (folder / NOTE).unlink(missing_ok=True)
     shutil.rmtree(folder / _PAIRS, ignore_errors=True)
+
+
+def put_away(folder: Path) -> None:
+    """Delete what nobody can go on with: it was saved, or its pairs were too large to keep."""
+    if not (folder / NOTE).is_file():
+        discard(folder)
 
 
 def discard(folder: Path) -> None:
     """Delete all of it."""
     if folder.parent == home():
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _reached(folder: Path) -> str:
+    """Say which step the checkpoint holds, of how many."""
+    try:
+        note, recipe = (
+            json.loads((folder / name).read_text(encoding="utf-8"))
+            for name in ("finetune.json", "recipe.json")
+        )
+        steps = TrainSettings.parse(recipe["settings"]).steps
+        return f"step {int(note['progress']['step'])} of {steps}"
+    except UNREADABLE:
+        return ""
 
 
 def _owner() -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_denoise.core.axes import Layout
     from napari_denoise.models.network import Network
     from napari_denoise.training.finetune import FineTuning
     from napari_denoise.training.held_out import HeldOutSet
@@ -30,6 +31,8 @@ class Look:
 
     view: View
     images: dict[str, Any]
+    place: str = ""
+    """Which frame of a stack, for people; empty where there is one only."""
 
 
 def ends(tuning: FineTuning) -> dict[str, Network]:
@@ -64,7 +67,8 @@ def side_by_side(tuning: FineTuning, wanted: View | None) -> Look | None:
     for name, network in found.items():
         images[name] = _denoised(views, view, network, found["fine-tuned"])
     last = "second shot" if pair.noisy_target else "clean"
-    return Look(view, {**images, last: _cut(pair.target, pair.layout, view)})
+    images[last] = _cut(pair.target, pair.layout, view)
+    return Look(view, images, _place(pair.layout, view.frame))
 
 
 def _window(views: HeldOutSet, wanted: View | None) -> View | None:
@@ -93,6 +97,14 @@ def _middle(part: slice) -> slice:
     length = min(part.stop - part.start, _LARGEST)
     start = part.start + (part.stop - part.start - length) // 2
     return slice(start, start + length)
+
+
+def _place(layout: Layout, frame: int) -> str:
+    """Name a frame as the sliders of the viewer do, which count from 0."""
+    if len(layout.frames) == 1:
+        return ""
+    index = zip(layout.axes, layout.frames[frame], strict=True)
+    return ", ".join(f"{letter} {place}" for letter, place in index if isinstance(place, int))
 
 
 def _denoised(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtWidgets import QFrame
+from qtpy.QtWidgets import QFrame, QMessageBox
 
 from napari_denoise.widgets.finetune_kept import Kept
 from napari_denoise.widgets.parts import STRIPES, Text, button, column, row
@@ -33,8 +33,24 @@ class Offer(QFrame):  # type: ignore[misc]  # Qt has no types
         self.kept = found[0] if found else None
         if self.kept is not None:
             kept = self.kept
+            reached = f" It got to {kept.reached}." if kept.reached else ""
             more = f" {len(found) - 1} more wait." if len(found) > 1 else ""
             self.text.say(
-                f"A fine-tuning on “{kept.title}”, begun {kept.began}, is not finished.{more}"
+                f"A fine-tuning on “{kept.title}”, begun {kept.began}, is not finished."
+                f"{reached}{more}"
             )
         self.setVisible(self.kept is not None)
+
+    def agreed_to_discard(self) -> bool:
+        """Ask, for there is no way back."""
+        assert self.kept is not None  # noqa: S101 - or else there is nothing to press
+        reached = f", which got to {self.kept.reached}," if self.kept.reached else ""
+        answer = QMessageBox.question(
+            self,
+            "Discard the fine-tuning?",
+            f"The fine-tuning on “{self.kept.title}”, begun {self.kept.began}{reached} is deleted "
+            "with the weights that it learnt so far. Layers, files and saved weights stay.",
+            QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No,
+            QMessageBox.StandardButton.No,
+        )
+        return bool(answer == QMessageBox.StandardButton.Yes)

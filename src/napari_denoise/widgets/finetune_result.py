@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +20,19 @@ from napari_denoise.widgets.parts import STRIPES, Status, button, column, row, s
 if TYPE_CHECKING:
     from napari_denoise.training.finetune_result import Result
 
-_HEADINGS = ("PSNR", "SSIM", "Mean error")
-_ROW = 26
+_HEADINGS = ("PSNR", "SSIM", "Mean intensity error")
+_COLUMNS = (
+    ("psnr", "{:.2f} dB", "There are values that are no numbers in what was held out."),
+    (
+        "ssim",
+        "{:.4f}",
+        "SSIM compares windows of 11 by 11 px, and no such window lies inside of what was held "
+        "out: hold out a larger part.",
+    ),
+    ("mean_error", "{:+.2f} %", "Relative to a mean intensity of 0 there is no such figure."),
+)
+"""What `Figures` calls it, how it is written, and why there may be none."""
+_ROW, _COLUMN = 26, 64
 _LINKED = ("contrast_limits", "gamma", "colormap")
 _GAP, _CAPTION = 0.03, 0.1
 """Between two images, in widths and heights of one."""
@@ -51,8 +63,18 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
         rows.addLayout(row(self.save, self.use, self.side_by_side))
         self.anyway.changed.connect(self._insist)
 
-    def show_result(self, result: Result | None, name: str) -> None:
-        """Show figures and verdict; where they are not better, saving is not offered."""
+    def show_result(self, result: Result | None, name: str, curves: str = "") -> None:
+        """Show figures and verdict; where they are not better, saving is not offered.
+
+        Parameters
+        ----------
+        result
+            None where there are no weights yet.
+        name
+            To save them under, unless the user says another.
+        curves
+            What the curves are of, where the figures are of more.
+        """
         self.table.setVisible(result is not None and bool(result.rows))
         self.against.say("")
         good = result is not None and result.improved is not False
@@ -68,7 +90,8 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
             self.name.value = name
         self._fill(result)
         kept = f"; the weights are {result.kept}" if result.kept else ""
-        self.against.say(f"{result.measured}{kept}." if result.rows else "")
+        said = (f"{result.measured}{kept}", curves)
+        self.against.say(". ".join(filter(None, said)) + "." if result.rows else "")
         kind = "good" if result.improved and not result.mixed else "warning"
         text = result.verdict[0].upper() + result.verdict[1:]
         self.verdict.say(kind, text + ".", remedy=not good)
@@ -92,13 +115,14 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
         self.table.setVerticalHeaderLabels([name.capitalize() for name in result.rows])
         base = result.rows.get("base")
         for number, (name, found) in enumerate(result.rows.items()):
-            texts = (f"{found.psnr:.2f} dB", f"{found.ssim:.4f}", f"{found.mean_error:+.2f} %")
-            for place, text in enumerate(texts):
-                item = QTableWidgetItem(text)
+            for place, (kind, form, why) in enumerate(_COLUMNS):
+                value = getattr(found, kind)
+                item = QTableWidgetItem(form.format(value) if isfinite(value) else "–")  # noqa: RUF001
+                item.setToolTip("" if isfinite(value) else why)
                 item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-                if place < 2 and base is not None and name in ("fine-tuned", "realistic"):
-                    kind = ("psnr", "ssim")[place]
-                    better = getattr(found, kind) > getattr(base, kind)
+                compared = kind != "mean_error" and name in ("fine-tuned", "realistic")
+                if compared and base is not None and isfinite(value):
+                    better = value > getattr(base, kind)
                     item.setForeground(QColor(STRIPES["good" if better else "warning"]))
                 self.table.setItem(number, place, item)
         self.table.setFixedHeight(_ROW * (len(result.rows) + 1) + 4)
@@ -107,7 +131,9 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
 def _table() -> QTableWidget:
     table = QTableWidget(0, len(_HEADINGS))
     table.setHorizontalHeaderLabels(list(_HEADINGS))
-    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    table.horizontalHeader().setMinimumSectionSize(_COLUMN)
+    table.horizontalHeader().setStretchLastSection(True)
     table.verticalHeader().setDefaultSectionSize(_ROW)
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
     table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
@@ -150,10 +176,11 @@ class SideBySide:
         for layer in self._hidden:
             layer.visible = False
         last = np.asarray(list(look.images.values())[-1])
+        held_out = f"held out, {look.place}" if look.place else "held out"
         images = [
             Image(
                 np.asarray(image),
-                name=f"{name} (held out)",
+                name=f"{name} ({held_out})",
                 translate=place,
                 units=units,
                 metadata={HELPER: "side by side"},
@@ -163,7 +190,8 @@ class SideBySide:
                 look.images.items(), _places(last.shape, len(look.images)), strict=True
             )
         ]
-        self._layers = [*images, _captions(list(look.images), last.shape, units)]
+        captions = [" · ".join(filter(None, (name, look.place))) for name in look.images]
+        self._layers = [*images, _captions(captions, last.shape, units)]
         for layer in self._layers:
             self._viewer.add_layer(layer)
         link_layers(images, _LINKED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_denoise.training.finetune import FineTuneReport, FineTuning
     from napari_denoise.training.finetune_plan import Plan
     from napari_denoise.training.finetune_result import Result
+    from napari_denoise.training.held_out import HeldOutSet
 
 _T = TypeVar("_T")
 _BETWEEN_REPORTS = 0.1
@@ -72,6 +73,17 @@ class Planned:
     refused: bool
 
 
+Point = tuple[int, Mapping[str, float], Mapping[str, float]]
+"""A step, its terms and its figures."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the curves can show before the next step: lines to compare with, what was logged."""
+
+    points: tuple[Point, ...]
+
+
 @dataclass(frozen=True)
 class Stepped:
     """A step; sent some times per second, and at every validation and note."""
@@ -98,6 +110,8 @@ class Ended:
     tuning: FineTuning
     result: Result | None
     error: Exception | None = None
+    curves: str = ""
+    """What the curves are of, where the result is of more."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +126,7 @@ class Saved:
     info: WeightsInfo
 
 
-Happening = Phase | Planned | Stepped | Held | Looked | Ended | GivenUp
+Happening = Phase | Planned | Known | Stepped | Held | Looked | Ended | GivenUp
 
 
 class _StoppedEarly(Exception):
@@ -148,6 +162,7 @@ def _finetuning(asked: Asked, control: Control) -> Iterator[Happening]:
         yield Planned(plan, _new_notes(tuning), refused)
         if refused:
             return
+    yield Known(_references(tuning))
     kept = finetune_kept.keep(asked.folder, asked.pairs, asked.settings, asked.regions)
     yield from _phases(kept, control)
     error = None
@@ -156,7 +171,7 @@ def _finetuning(asked: Asked, control: Control) -> Iterator[Happening]:
     except Exception as problem:  # noqa: BLE001 - shown, with what was reached until then
         error = problem
     result = yield from _measured(tuning)
-    yield Ended(tuning, result, error)
+    yield Ended(tuning, result, error, _extent_of_curves(tuning.views))
 
 
 def save(tuning: FineTuning, name: str, result: Result | None) -> Iterator[Saved]:
@@ -225,9 +240,12 @@ def _advance(tuning: FineTuning, control: Control) -> Iterator[Happening]:
 
     However it is left, `training` writes a checkpoint of the steps done.
     """
-    shown = 0.0
+    shown, before = 0.0, tuning.resume
     with closing(tuning.training()) as reports:
         for report in reports:
+            if before:  # by now the log ends where it goes on
+                before = False
+                yield Known(_logged(tuning, report.step - 1))
             now = time.monotonic()
             if report.figures or report.note or now - shown > _BETWEEN_REPORTS:
                 shown = now
@@ -239,6 +257,48 @@ def _advance(tuning: FineTuning, control: Control) -> Iterator[Happening]:
                 yield Held()
             if control.stopped.is_set():
                 return
+
+
+def _references(tuning: FineTuning) -> tuple[Point, ...]:
+    """Figures of noisy and base, which were measured before the first step."""
+    found = tuning.validator.references if tuning.validator is not None else {}
+    return (
+        (
+            0,
+            {},
+            {
+                f"{kind}_{name}": getattr(figures, kind)
+                for kind in ("psnr", "ssim")
+                for name, figures in found.items()
+            },
+        ),
+    )
+
+
+def _extent_of_curves(views: HeldOutSet) -> str:
+    """Say what the curves are of; nothing where that is all that is measured at the end."""
+    pixels = [sum(view.mask.size for view in part) for part in (views.shown, views.measured)]
+    if pixels[0] == pixels[1]:
+        return ""
+    count, side = len(views.shown), max(max(view.mask.shape) for view in views.shown)
+    parts = f"{count} parts" if count > 1 else "one part"
+    return f"The curves are of {parts} of it, {side} px wide and high at most"
+
+
+def _logged(tuning: FineTuning, last: int) -> tuple[Point, ...]:
+    """Terms and figures of the steps until one, as the log has them."""
+    from napari_denoise.training.logs import FIRST_COLUMNS, rows_until
+
+    points = []
+    for row in rows_until(tuning.folder / "log.csv", last):
+        try:
+            values = {k: float(v) for k, v in row.items() if v and k not in FIRST_COLUMNS}
+        except ValueError:  # a row that was cut off
+            continue
+        figures = {k: v for k, v in values.items() if k.startswith(("psnr_", "ssim_"))}
+        terms = {k: v for k, v in values.items() if k not in figures}
+        points.append((int(row["step"]), terms, figures))
+    return tuple(points)
 
 
 def _measured(tuning: FineTuning) -> Generator[Happening, None, Result | None]:

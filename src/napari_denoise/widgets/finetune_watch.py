@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from magicgui import widgets as mg
@@ -10,10 +11,15 @@ from qtpy.QtWidgets import QWidget
 from napari_denoise.widgets.finetune_curves import Curves
 from napari_denoise.widgets.finetune_result import ResultPanel
 from napari_denoise.widgets.parts import button, column, row, small_print
-from napari_denoise.widgets.text import time_text
+from napari_denoise.widgets.text import time_text, unbroken
 
 if TYPE_CHECKING:
     from napari_denoise.training.finetune import FineTuneReport
+    from napari_denoise.widgets.finetune_run import Point
+
+
+_HOLD_ON = "Hold on after this step; nothing is lost."
+_GO_ON = "Go on with the next step."
 
 
 class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
@@ -21,12 +27,17 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def __init__(self, background: str, foreground: str) -> None:
         super().__init__()
-        self._step = ""
+        self._step, self._stopping = "", False
+        self._planned = 0
         self.plan = small_print()
         self.bar = mg.ProgressBar(value=0, min=0, max=1000)
         self.progress = small_print()
         self.curves = Curves(background, foreground)
-        self.pause = button("Pause", "Hold on after this step; nothing is lost.")
+        self.curves.setToolTip(
+            "PSNR and SSIM are of a small part of what is held out, to be quick; the table at the "
+            "end is of all of it, so its figures differ a little."
+        )
+        self.pause = button("Pause", _HOLD_ON)
         self.stop = button("Stop, keep the best", "End here with the best weights so far.")
         self.result = ResultPanel()
         self.again = button("Back to the pairs", "Change pairs, regions or settings.")
@@ -41,14 +52,20 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
         """Show a run that begins."""
         self.curves.clear()
         self.plan.say("")
-        self._step = ""
+        self._step, self._stopping = "", False
         self.show_phase("Starting …")
         self.stop.enabled = True
         self.result.name.value = ""
 
+    def show_plan(self, text: str, steps: int) -> None:
+        """Say what to expect, until the plan is another one or carried out."""
+        self.plan.say(unbroken(text))
+        self._planned = steps
+
     def show_phase(self, text: str) -> None:
         """Say what is done before the first step and after the last; there is no pausing then."""
-        self.progress.say(text)
+        if self._step or not self._stopping:
+            self.progress.say(text)
         self.bar.native.setRange(0, 0)
         self.pause.enabled = False
         if self._step:  # it ends already
@@ -56,24 +73,33 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def show_report(self, report: FineTuneReport) -> None:
         """Show a step."""
+        if report.steps != self._planned:
+            self.plan.say("")
         self.bar.native.setRange(0, 1000)
         self.bar.native.setValue(int(1000 * report.step / max(report.steps, 1)))
         speed = f"{report.steps_per_second:.3g} steps/s" if report.steps_per_second else ""
         left = f"{time_text(report.seconds_left)} left" if report.seconds_left else ""
         step = f"step {report.step} of {report.steps}"
         self._step = step
-        self.progress.say(" · ".join(part for part in (step, speed, left) if part))
+        if not self._stopping:
+            self.progress.say(unbroken(" · ".join(part for part in (step, speed, left) if part)))
         self.curves.add(report.step, report.terms, report.figures)
         self.pause.enabled = self.stop.enabled
 
+    def show_known(self, points: Sequence[Point]) -> None:
+        """Draw what is known before the next step."""
+        for step, terms, figures in points:
+            self.curves.add(step, terms, figures)
+
     def show_stopping(self) -> None:
-        """Say that the step at work is the last one."""
+        """Say that what is at work now is the last."""
+        self._stopping = True
         self.progress.say("Stopping …")
         self.pause.enabled = self.stop.enabled = False
 
     def show_held(self, paused: bool) -> None:
         """Say that it waits."""
-        if paused:
+        if paused and not self._stopping:
             self.progress.say(f"{self._step} · paused")
 
     def show_state(self, running: bool, paused: bool, finished: bool) -> None:
@@ -82,5 +108,9 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
             part.native.setVisible(running)
         self.bar.native.setVisible(running)
         self.pause.text = "Resume" if paused else "Pause"
+        self.pause.tooltip = _GO_ON if paused else _HOLD_ON
+        self.curves.setVisible(not finished or self.curves.measured)
         self.result.setVisible(finished)
+        if finished:
+            self.plan.say("")
         self.again.native.setVisible(not running)

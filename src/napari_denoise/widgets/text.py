@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -23,6 +24,17 @@ def size_text(nbytes: float) -> str:
             return f"{nbytes:.0f} {unit}" if nbytes >= 10 or unit == "B" else f"{nbytes:.1f} {unit}"
         nbytes /= 1000
     return f"{nbytes:.1f} TB"
+
+
+def unbroken(text: str) -> str:
+    """Keep numbers and their units on one line.
+
+    >>> [len(line) for line in unbroken("64 px in 4 min").split(" ")]
+    [5, 2, 5]
+    """
+    return re.sub(r"(?<=\d) (?=[^\W\d])", "\N{NO-BREAK SPACE}", text).replace(
+        "/s", "/\N{WORD JOINER}s"
+    )
 
 
 def time_text(seconds: float) -> str:

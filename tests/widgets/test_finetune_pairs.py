@@ -199,7 +199,7 @@ def test_a_polygon_keeps_its_corners_and_a_line_is_left_out(tuning: TuningBench)
     layer.add([corners[:2]], shape_type="line")
     (region,) = drawing.regions().regions
     assert np.allclose(region.polygon, corners + 0.5)
-    assert "holds no pixels" in tuning.widget.status.text
+    assert "holds no pixels" in drawing.left_out.text
 
 
 def test_how_long_it_takes_is_said_without_beginning(tuning: TuningBench):

@@ -199,6 +199,7 @@ class FineTuneWidget(DockedWidget):
             return
         self.pairs.offer_layers()
         self.drawing.forget_removed()
+        self.drawing.show_tool()
         self._update()
 
     def _pairs_changed(self) -> None:

@@ -16,7 +16,7 @@ import torch
 from napari_denoise.core.finetune_settings import FineTuneSettings
 from napari_denoise.core.recipe import TrainSettings
 from napari_denoise.io.errors import FileError
-from napari_denoise.models.catalogue import WeightsInfo, read_info
+from napari_denoise.models.catalogue import WeightsInfo, check_free, read_info
 from napari_denoise.models.device import is_out_of_memory, release_memory
 from napari_denoise.models.network import Network
 from napari_denoise.models.registry import build
@@ -209,8 +209,8 @@ class FineTuning(Prepared):
             There are no weights yet, or the name or file cannot be used.
         """
         path = target_path(target)
-        if path.exists() and not overwrite:
-            raise FileExistsError(f"{path}: it exists already; choose another name")
+        if not overwrite:
+            check_free(path)
         if result is None or self._measured is None or result is not self._measured[0]:
             self.result()
         assert self._measured is not None  # noqa: S101 - by now
@@ -441,8 +441,8 @@ def finetune(
     chosen = FineTuneSettings.parse(values)
     several = [pairs] if isinstance(pairs, Pair) else list(pairs)
     target = target_path(save_as) if save_as is not None else None
-    if target is not None and target.exists() and not overwrite:
-        raise FileExistsError(f"{target}: it exists already; choose another name")
+    if target is not None and not overwrite:
+        check_free(target)
     with TemporaryDirectory() as temporary:
         home = folder or (run_folder(target) if target is not None else Path(temporary))
         tuning = FineTuning(several, chosen, home, regions, resume=resume)

@@ -111,7 +111,9 @@ def target_path(target: str | Path) -> Path:
     path = Path(target).expanduser()
     if path.suffix == SUFFIX or path.parent != Path():
         if path.suffix != SUFFIX:
-            raise WeightsError(f"{path}: a weights file must end in {SUFFIX}")
+            raise WeightsError(
+                f"{path}: a weights file must end in {SUFFIX}, and a name holds no folders"
+            )
         if path.resolve().parent == BUNDLED.resolve():
             raise WeightsError(f"{path}: bundled weights are never replaced; choose another place")
         return path

@@ -9,7 +9,7 @@ from napari.utils.theme import get_theme
 from qtpy.QtCore import QSize, QTimer
 from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_denoise.models.catalogue import list_weights
+from napari_denoise.models.catalogue import free_name, list_weights
 from napari_denoise.widgets import finetune_kept
 from napari_denoise.widgets.denoise import DenoiseWidget
 from napari_denoise.widgets.docked import DockedWidget, notify
@@ -330,7 +330,7 @@ class FineTuneWidget(DockedWidget):
         self.ended = event
         self.sight.remove()
         title = event.tuning.pairs[0].name
-        self.watch.result.show_result(event.result, f"{title} fine-tuned")
+        self.watch.result.show_result(event.result, free_name(f"{title} fine-tuned"))
         if event.error is None:
             self.status.clear()
         else:

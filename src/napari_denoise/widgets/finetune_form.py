@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields
+from math import inf
 from typing import Any
 
 from magicgui import widgets as mg
@@ -162,20 +164,28 @@ class FineTuneForm:
             Names the field that is wrong.
         """
         timed = self.time.value != _STEPS
-        adversarial = self.recipe.value != "faithful"
-        weights = {name: widget.value for name, widget in self.terms.items()}
-        return FineTuneSettings(
-            base=self.base.value,
-            recipe=self.recipe.value,
-            minutes=self.time.value if timed else None,
-            steps=None if timed else self.steps.value,
-            device=self.device.value,
-            batch=self.batch.value or None,
-            patch=self.patch.value or None,
-            learning_rate=_rate(self.rate.value),
-            weights=TermWeights(**weights) if adversarial and self.own_weights.value else None,
-            align=align,
+        return FineTuneSettings.parse(
+            {
+                "base": self.base.value,
+                "recipe": self.recipe.value,
+                "minutes": self.time.value if timed else None,
+                "steps": None if timed else self.steps.value,
+                "device": self.device.value,
+                "batch": self.batch.value or None,
+                "patch": self.patch.value or None,
+                "learning_rate": _rate(self.rate.value),
+                "weights": self._rewards(),
+                "align": align,
+            }
         )
+
+    def _rewards(self) -> dict[str, float] | None:
+        if self.recipe.value == "faithful" or not self.own_weights.value:
+            return None
+        rewards = {name: float(widget.value) for name, widget in self.terms.items()}
+        if not any(rewards.values()):
+            raise ValueError("every reward is 0: make one of them more, or untick Own rewards")
+        return rewards
 
     def fill_base(self, found: Sequence[WeightsInfo]) -> None:
         """Offer these weights besides "Auto"."""
@@ -201,10 +211,11 @@ def _optional(values: Sequence[int], tip: str) -> mg.ComboBox:
 def _rate(text: str) -> float | None:
     if not text.strip():
         return None
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"learning rate {text!r}: expected a number, such as 3e-4") from None
+    with suppress(ValueError):
+        rate = float(text)
+        if 0 < rate < inf:
+            return rate
+    raise ValueError(f"learning rate {text!r}: expected a number above 0, such as 3e-4")
 
 
 def _label(info: WeightsInfo) -> str:

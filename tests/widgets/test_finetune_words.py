@@ -57,3 +57,18 @@ def test_a_free_name_is_filled_in_and_names_are_judged_as_names(tuning: TuningBe
     result.name.value = "é" * 90
     tuning.widget._save_clicked()
     tuning.until(lambda: "é" * 90 in tuning.weights())
+
+
+def test_a_base_that_is_gone_is_said_and_leaves_the_list(tuning: TuningBench):
+    catalogue.user_folder().mkdir(parents=True)
+    file = write_tiny_weights(catalogue.user_folder() / "mine.safetensors")
+    form = tuning.widget.form
+    form.fill_base(catalogue.list_weights())
+    tuning.layers()
+    tuning.add()
+    form.base.value = "mine"
+    file.rename(file.with_name("other.safetensors"))
+    tuning.widget.start.native.click()
+    assert tuning.widget.status.text.startswith("weights 'mine' are gone")
+    assert "mine" not in form.base.choices and "other" in form.base.choices
+    assert not tuning.widget.busy

@@ -208,6 +208,23 @@ def list_weights() -> list[WeightsInfo]:
     return found
 
 
+def check_there(info: WeightsInfo) -> None:
+    """Refuse weights of an earlier list whose file is no longer there.
+
+    Raises
+    ------
+    WeightsError
+        It is gone.
+    """
+    if not info.path.is_file():
+        raise WeightsError(gone(info.name))
+
+
+def gone(name: str) -> str:
+    """Say that weights are there no longer."""
+    return f"weights {name!r} are gone (renamed or removed since): choose others"
+
+
 def find_weights(name_or_path: str | Path) -> WeightsInfo:
     """Find weights by name in the catalogue, or by path.
 

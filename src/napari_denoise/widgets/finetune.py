@@ -9,7 +9,7 @@ from napari.utils.theme import get_theme
 from qtpy.QtCore import QSize, QTimer
 from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_denoise.models.catalogue import free_name, list_weights
+from napari_denoise.models.catalogue import free_name, gone, list_weights
 from napari_denoise.widgets import finetune_kept
 from napari_denoise.widgets.denoise import DenoiseWidget
 from napari_denoise.widgets.docked import DockedWidget, notify
@@ -400,7 +400,10 @@ class FineTuneWidget(DockedWidget):
             self._viewer.layers.selection = set(layers[:1])
         denoise = self._open_denoise()
         denoise.form.fill_weights(list_weights())
-        denoise.form.weights.value = self._saved_as
+        if self._saved_as in denoise.form.weights.choices:
+            denoise.form.weights.value = self._saved_as
+        else:
+            self._say("error", gone(self._saved_as))
 
     def _open_denoise(self) -> DenoiseWidget:
         window = self._viewer.window

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_denoise.core.finetune_settings import FineTuneSettings
 from napari_denoise.core.recipe import TermWeights
-from napari_denoise.models.catalogue import WeightsInfo, list_weights
+from napari_denoise.models.catalogue import WeightsError, WeightsInfo, check_there, list_weights
 from napari_denoise.widgets.parts import Section, add_row, column, form_layout, small_print
 
 RECIPES = (
@@ -163,6 +163,7 @@ class FineTuneForm:
         ValueError
             Names the field that is wrong.
         """
+        self._check_base()
         timed = self.time.value != _STEPS
         return FineTuneSettings.parse(
             {
@@ -179,6 +180,16 @@ class FineTuneForm:
             }
         )
 
+    def _check_base(self) -> None:
+        """Look whether the weights to start from are there; list what is, where they are not."""
+        info = self._bases.get(self.base.value)
+        try:
+            if info is not None:
+                check_there(info)
+        except WeightsError:
+            self.fill_base(list_weights())
+            raise
+
     def _rewards(self) -> dict[str, float] | None:
         if self.recipe.value == "faithful" or not self.own_weights.value:
             return None
@@ -189,6 +200,7 @@ class FineTuneForm:
 
     def fill_base(self, found: Sequence[WeightsInfo]) -> None:
         """Offer these weights besides "Auto"."""
+        self._bases = {info.name: info for info in found}
         kept = self.base.value
         choices = [("Auto", "auto"), *((_label(info), info.name) for info in found)]
         with self.base.changed.blocked():

@@ -140,6 +140,7 @@ def test_pairs_come_from_files_folders_and_repeats(tuning: TuningBench, tmp_path
     files = [str(tmp_path / name / "a.tif") for name in ("noisy", "clean")]
     pairs.take(of_files(files, "clean"), files[0])
     tuning.until(lambda: not pairs.busy)
+    write(tmp_path / "noisy" / "a.tif", noisy(SHAPE, 1), ImageMeta(axes="YX"), overwrite=True)
     pairs.take(of_folder(str(tmp_path)), str(tmp_path))
     tuning.until(lambda: not pairs.busy)
     tuning.viewer.add_image(noisy((9, *SHAPE)), name="repeats")

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
-from _tuning import TuningBench
+from _bench import noisy
+from _tuning import SHAPE, TuningBench, clean_image
+from napari.qt import get_stylesheet
+from qtpy.QtWidgets import QFileDialog, QStyle, QStyleOptionComboBox
 
 from _networks import write_tiny_weights
 from napari_denoise.models import catalogue
+from napari_denoise.widgets.finetune_entries import of_files, of_folder
+from napari_denoise.widgets.finetune_pairs import PairsTable
+from napari_denoise.widgets.layers import bare
 
 
 @pytest.mark.parametrize("rate", ["-1", "0", "nan", "inf", "fast"])
@@ -72,3 +81,109 @@ def test_a_base_that_is_gone_is_said_and_leaves_the_list(tuning: TuningBench):
     assert tuning.widget.status.text.startswith("weights 'mine' are gone")
     assert "mine" not in form.base.choices and "other" in form.base.choices
     assert not tuning.widget.busy
+
+
+def test_without_a_pair_it_is_said_how_to_begin(tuning: TuningBench):
+    pairs, drawing = tuning.widget.pairs, tuning.widget.drawing
+    waiting = (tuning.widget.start, tuning.widget.estimate, drawing.train, drawing.load)
+    assert not pairs.empty.isHidden() and "Open a noisy image" in pairs.empty.text()
+    assert pairs.add.tooltip.startswith("Open an image first. ")
+    assert all(made.tooltip.startswith("Add a pair that fits first. ") for made in waiting)
+    tuning.layers()
+    assert "press Add" in pairs.empty.text()
+    tuning.add()
+    assert pairs.empty.isHidden() and not pairs.add.tooltip.startswith("Open")
+    assert all(made.enabled and "first. " not in made.tooltip for made in waiting)
+    pairs.remove.native.click()
+    assert not pairs.empty.isHidden() and "first. " in drawing.train.tooltip
+
+
+@pytest.mark.parametrize(
+    ("kind", "tip", "titles"),
+    [
+        ("clean", "its clean one", ["Open the noisy image", "Open its clean image"]),
+        ("second", "second noisy", ["Open the noisy image", "Open the second noisy shot of it"]),
+        ("repeats", "repeated frames", ["Open the repeated frames"]),
+    ],
+)
+def test_files_are_asked_for_by_the_kind_of_pair(
+    tuning: TuningBench, monkeypatch: pytest.MonkeyPatch, kind: str, tip: str, titles: list[str]
+):
+    asked: list[str] = []
+
+    def name(_parent: object, title: str) -> tuple[str, str]:
+        asked.append(title)
+        return "absent.tif", ""
+
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", name)
+    pairs = tuning.widget.pairs
+    pairs.kind.value = kind
+    assert tip in pairs.files.tooltip
+    pairs.files.native.click()
+    assert asked == titles
+    tuning.until(lambda: pairs.status.kind == "error")
+
+
+def test_every_kind_of_pair_can_be_read_in_a_narrow_dock(tuning: TuningBench, qtbot: Any):
+    pairs = PairsTable(tuning.viewer)
+    qtbot.addWidget(pairs)
+    pairs.setStyleSheet(get_stylesheet("dark"))
+    pairs.resize(344, 400)  # a dock of 360 pixels, less its margins
+    pairs.show()
+    qtbot.waitExposed(pairs)
+    combo = pairs.kind.native
+    field = QStyleOptionComboBox()
+    combo.initStyleOption(field)
+    part = QStyle.SubControl.SC_ComboBoxEditField
+    room = combo.style().subControlRect(QStyle.ComplexControl.CC_ComboBox, field, part, combo)
+    texts = [combo.itemText(number) for number in range(combo.count())]
+    assert max(map(combo.fontMetrics().horizontalAdvance, texts)) <= room.width()
+
+
+def test_errors_of_files_and_folders_name_them_once(tuning: TuningBench, tmp_path: Path):
+    pairs = tuning.widget.pairs
+    bad = tmp_path / "bad.tif"
+    bad.write_bytes(b"II*\0 and no more")
+    for maker, name in (
+        (of_files([str(bad), str(bad)], "clean"), str(bad)),
+        (of_folder(str(tmp_path)), str(tmp_path)),
+    ):
+        pairs.take(maker, name)
+        tuning.until(lambda name=name: not pairs.busy and name in pairs.status.text)
+        assert pairs.status.text.count(name) == 1
+    for folder, files in (("noisy", "ab"), ("clean", "a")):
+        (tmp_path / folder).mkdir()
+        for file in files:
+            (tmp_path / folder / f"{file}.tif").touch()
+    pairs.take(of_folder(str(tmp_path)), str(tmp_path))
+    tuning.until(lambda: "no partner" in pairs.status.text)
+    assert pairs.status.text.count(str(tmp_path)) == 1
+
+
+def test_a_pair_is_added_once_and_says_what_belongs_to_it(tuning: TuningBench):
+    tuning.layers()
+    pairs = tuning.widget.pairs
+    tuning.add()
+    assert "with the clean image “cells truth”" in pairs.table.item(0, 0).toolTip()
+    tuning.add()
+    assert "in the table already, as “cells”" in pairs.status.text
+    assert [entry.pair.name for entry in pairs.entries] == ["cells"]
+    pairs.kind.value = "second"  # another thing to learn from the same images
+    tuning.add()
+    assert len(pairs.entries) == 2
+    assert "with the second noisy shot “cells truth”" in pairs.table.item(1, 0).toolTip()
+    pairs.add.native.click()
+    pairs.add.native.click()
+    assert "still being checked" in pairs.status.text
+    tuning.until(lambda: not pairs.busy)
+
+
+def test_a_choice_of_layers_ends_with_them(tuning: TuningBench):
+    pairs = tuning.widget.pairs
+    layer, clean = tuning.layers()
+    pairs.noisy.value = clean  # by hand, and corrected
+    pairs.noisy.value = layer
+    tuning.viewer.layers.clear()
+    again = tuning.viewer.add_image(clean_image(), name="cells truth", visible=False)
+    shot = tuning.viewer.add_image(noisy(SHAPE), name="cells")
+    assert (pairs.noisy.value, pairs.other.value) == (bare(shot), bare(again))

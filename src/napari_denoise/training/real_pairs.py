@@ -183,7 +183,7 @@ def partners(folder: Path) -> list[tuple[Path, Path, bool]]:
         )
     for path in files:
         if not (targets / path.name).is_file():
-            raise FileNotFoundError(f"{targets / path.name}: {path} has no partner of its name")
+            raise FileNotFoundError(f"{path}: it has no partner of its name in {targets.name}/")
     return [(path, targets / path.name, second) for path in files]
 
 

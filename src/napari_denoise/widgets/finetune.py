@@ -40,7 +40,16 @@ from napari_denoise.widgets.finetune_run import (
 from napari_denoise.widgets.finetune_sight import Sight
 from napari_denoise.widgets.finetune_watch import WatchPage
 from napari_denoise.widgets.jobs import Found, discover
-from napari_denoise.widgets.parts import FittingScroll, Status, button, column, keep_height, row
+from napari_denoise.widgets.parts import (
+    NO_PAIR,
+    FittingScroll,
+    Status,
+    button,
+    column,
+    enable,
+    keep_height,
+    row,
+)
 from napari_denoise.widgets.workers import Task
 
 if TYPE_CHECKING:
@@ -466,7 +475,7 @@ class FineTuneWidget(DockedWidget):
         self.watch.setVisible(watching)
         for part in (self.start, self.estimate):
             part.native.setVisible(not watching)
-            part.enabled = bool(self.pairs.usable)
+            enable(part, bool(self.pairs.usable), NO_PAIR)
         self.watch.show_state(self.busy, self.paused, over)
         self.watch.result.side_by_side.text = "Hide them" if self.side.shown else "Side by side"
         self.watch.result.side_by_side.enabled = over

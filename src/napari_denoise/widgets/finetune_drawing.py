@@ -30,7 +30,7 @@ from napari_denoise.widgets.finetune_regions import (
 )
 from napari_denoise.widgets.finetune_sight import Sight
 from napari_denoise.widgets.layers import bare
-from napari_denoise.widgets.parts import Status, button, column, row, small_print
+from napari_denoise.widgets.parts import NO_PAIR, Status, button, column, enable, row, small_print
 from napari_denoise.widgets.workers import Task
 
 _NOTHING = (
@@ -123,7 +123,10 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
         self._entries = list(entries)
         if self.entry not in self._entries:
             self.choose(self._entries[-1] if self._entries else None)
-        self.setEnabled(bool(self._entries))
+        for made in (self.train, self.validate, self.save, self.load):
+            enable(made, bool(self._entries), NO_PAIR)
+        for box in (self.polygon, self.every, self.show_parts):
+            box.setEnabled(bool(self._entries))
         self.refresh()
 
     def choose(self, entry: Entry | None) -> None:

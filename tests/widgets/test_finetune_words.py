@@ -166,7 +166,7 @@ def test_a_pair_is_added_once_and_says_what_belongs_to_it(tuning: TuningBench):
     tuning.add()
     assert "with the clean image “cells truth”" in pairs.table.item(0, 0).toolTip()
     tuning.add()
-    assert "in the table already, as “cells”" in pairs.status.text
+    assert "in the table already; it is not added again" in pairs.status.text
     assert [entry.pair.name for entry in pairs.entries] == ["cells"]
     pairs.kind.value = "second"  # another thing to learn from the same images
     tuning.add()

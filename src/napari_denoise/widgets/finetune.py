@@ -119,6 +119,7 @@ class FineTuneWidget(DockedWidget):
             heading.setStyleSheet("QLabel { font-weight: bold; }")
             rows.addWidget(heading)
             rows.addWidget(part)
+        rows.addStretch()  # else messages take spare height
         self.watch = WatchPage(theme.background.as_hex(), theme.text.as_hex())
         both = QWidget()
         pages = column(both)

@@ -164,7 +164,8 @@ def checked(
     for pair in pairs:
         twin = next((old for old in known if _is_same(old, pair)), None)
         if twin is not None:
-            text = f"this pair is in the table already, as “{twin.name}”; it was not added again"
+            called = "" if twin.name == pair.name else f", as “{twin.name}”"
+            text = f"this pair is in the table already{called}; it is not added again"
             yield Unreadable(pair.name, text)
             continue
         single = replace(pair, name=_unlike(pair.name, {old.name for old in known}))

@@ -187,3 +187,10 @@ def test_a_choice_of_layers_ends_with_them(tuning: TuningBench):
     again = tuning.viewer.add_image(clean_image(), name="cells truth", visible=False)
     shot = tuning.viewer.add_image(noisy(SHAPE), name="cells")
     assert (pairs.noisy.value, pairs.other.value) == (bare(shot), bare(again))
+
+
+def test_saved_weights_that_are_gone_are_said_when_denoise_is_to_use_them(tuning: TuningBench):
+    tuning.widget._saved_as = "mine"
+    tuning.widget._use_clicked()
+    assert tuning.widget.status.text.startswith("weights 'mine' are gone")
+    tuning.widget._open_denoise().shut_down()

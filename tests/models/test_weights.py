@@ -8,7 +8,14 @@ from safetensors.torch import load_file, save_file
 from _networks import write_tiny_weights
 from napari_denoise.models import catalogue
 from napari_denoise.models.card import WeightsCard
-from napari_denoise.models.catalogue import CARD_KEY, WeightsError, find_weights, list_weights
+from napari_denoise.models.catalogue import (
+    CARD_KEY,
+    WeightsError,
+    find_weights,
+    free_name,
+    import_weights,
+    list_weights,
+)
 from napari_denoise.models.weights import load_network, save_weights
 
 
@@ -126,3 +133,20 @@ def test_a_card_survives_json_and_ignores_what_it_does_not_know():
     text = card.to_json()
     assert WeightsCard.from_json(text) == card
     assert WeightsCard.from_json(text.replace('"title"', '"later": 1, "title"')) == card
+
+
+def test_names_that_would_not_be_found_again_are_refused(folder, tmp_path):
+    path = write_tiny_weights(tmp_path / "given.safetensors")
+    with pytest.raises(WeightsError, match="a name has no ending, that is a file's; use 'm2'"):
+        import_weights(path, "m2.safetensors")
+    assert import_weights(path, "é" * 90).name == "é" * 90
+    with pytest.raises(WeightsError, match="182 bytes long: use at most 180"):
+        import_weights(path, "é" * 91)
+
+
+def test_a_free_name_is_made_of_any_title(folder):
+    assert free_name("cells [1] of/mine") == "cells 1 ofmine"
+    assert free_name("__") == "weights"
+    write_tiny_weights(folder / "mine.safetensors")
+    write_tiny_weights(folder / "mine 2.safetensors")
+    assert free_name("mine") == "mine 3"

@@ -8,7 +8,9 @@ import pytest
 import zarr
 from _bench import noisy
 
+from _networks import write_tiny_weights
 from napari_denoise.inference.denoiser import Denoiser
+from napari_denoise.models import catalogue
 from napari_denoise.widgets import storage
 from napari_denoise.widgets.layers import PROVENANCE
 
@@ -333,3 +335,28 @@ def test_nothing_moves_when_the_estimate_arrives(bench, stack):
     bench.qtbot.wait(50)
     after = form.strength.native.mapTo(bench.widget, form.strength.native.rect().topLeft()).y()
     assert abs(after - before) <= 4
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_weights_that_are_gone_are_said_and_leave_the_list(
+    bench, stack, monkeypatch, again, tmp_path
+):
+    monkeypatch.setattr(catalogue, "user_folder", lambda: tmp_path)
+    file = write_tiny_weights(tmp_path / "mine.safetensors", channels=1)
+    write_tiny_weights(tmp_path / "other.safetensors", channels=1)
+    form, status = bench.widget.form, bench.widget.actions.status
+    form.fill_weights(catalogue.list_weights())
+    layer = bench.add(stack)
+    form.weights.value = "mine"
+    if again:  # the network is in memory by then
+        bench.until(lambda: form.noise_known)
+    file.unlink()
+    bench.run()
+    assert status.text == ("weights 'mine' are gone (renamed or removed since): choose others")
+    assert layer.data is stack
+    assert "mine" not in form.weights.choices and "other" in form.weights.choices
+    bench.until(lambda: form.noise_known)  # with what is chosen now
+    form.weights.value = "other"
+    (tmp_path / "other.safetensors").rename(tmp_path / "third.safetensors")
+    bench.until(lambda: "'other' are gone" in status.text)  # without being asked to run
+    assert "third" in form.weights.choices

@@ -27,7 +27,9 @@ BUNDLED = Path(__file__).parents[1] / "weights"
 SUFFIX = ".safetensors"
 FAITHFUL, REALISTIC = "faithful.", "realistic."
 """Before the names of the tensors of each end of the realism slider."""
-_NAME = re.compile(r"[^\W_][\w .()-]{0,99}(?<![ .])")
+_NAME = re.compile(r"[^\W_][\w .()-]*(?<![ .])")
+_LONGEST = 180
+"""Bytes of a name; file systems take 255, with the ending and what temporary files add."""
 
 
 class WeightsError(ValueError):
@@ -74,9 +76,45 @@ def user_path(name: str) -> Path:
             f"name {name!r}: use letters, digits, blanks and . _ - ( ), beginning with a letter or "
             "digit"
         )
+    if (length := len(name.encode())) > _LONGEST:
+        raise WeightsError(
+            f"name {name[:20] + '…'!r} is {length} bytes long: use at most {_LONGEST}; a letter "
+            "beyond ASCII takes 2 to 4"
+        )
+    if name.lower().endswith(SUFFIX):
+        raise WeightsError(
+            f"name {name!r}: a name has no ending, that is a file's; use "
+            f"{name[: -len(SUFFIX)] or 'another'!r}"
+        )
     if (BUNDLED / f"{name}{SUFFIX}").is_file() or name == "auto":
         raise WeightsError(f"name {name!r} is that of bundled weights: choose another")
     return user_folder() / f"{name}{SUFFIX}"
+
+
+def free_name(wanted: str) -> str:
+    """Make of a title a name that no weights have: "cells fine-tuned 2"."""
+    stem = re.sub(r"^[\W_]+|[^\w .()-]", "", wanted).rstrip(" .") or "weights"
+    number, name = 1, stem
+    while any((folder / f"{name}{SUFFIX}").exists() for folder in (BUNDLED, user_folder())):
+        number += 1
+        name = f"{stem} {number}"
+    return name
+
+
+def check_free(path: Path) -> None:
+    """Refuse to write where weights are; those with a name are said by it.
+
+    Raises
+    ------
+    FileExists
+        Something is there.
+    """
+    if not path.exists():
+        return
+    if path.parent == user_folder():
+        remedy = f"choose another name, such as {free_name(path.stem)!r}"
+        raise FileExists(f"weights {path.stem!r}", "they exist already", remedy)
+    raise FileExists.of(path)
 
 
 def import_weights(file: Path, name: str | None = None, *, overwrite: bool = False) -> WeightsInfo:
@@ -168,6 +206,23 @@ def list_weights() -> list[WeightsInfo]:
         except WeightsError:
             continue  # `find_weights` names the fault to whoever asks for this file
     return found
+
+
+def check_there(info: WeightsInfo) -> None:
+    """Refuse weights of an earlier list whose file is no longer there.
+
+    Raises
+    ------
+    WeightsError
+        It is gone.
+    """
+    if not info.path.is_file():
+        raise WeightsError(gone(info.name))
+
+
+def gone(name: str) -> str:
+    """Say that weights are there no longer."""
+    return f"weights {name!r} are gone (renamed or removed since): choose others"
 
 
 def find_weights(name_or_path: str | Path) -> WeightsInfo:

@@ -11,7 +11,14 @@ from typing import Any
 
 from napari_denoise.io.atomic import check_targets
 from napari_denoise.io.errors import NotWritten
-from napari_denoise.models.catalogue import BUNDLED, SUFFIX, WeightsError, user_folder, user_path
+from napari_denoise.models.catalogue import (
+    BUNDLED,
+    SUFFIX,
+    WeightsError,
+    check_free,
+    user_folder,
+    user_path,
+)
 from napari_denoise.training.held_out import Figures
 
 _HAIR = 0.001
@@ -119,7 +126,9 @@ def target_path(target: str | Path) -> Path:
     path = Path(target).expanduser()
     if path.suffix == SUFFIX or path.parent != Path():
         if path.suffix != SUFFIX:
-            raise WeightsError(f"{path}: a weights file must end in {SUFFIX}")
+            raise WeightsError(
+                f"{path}: a weights file must end in {SUFFIX}, and a name holds no folders"
+            )
         if path.resolve().parent == BUNDLED.resolve():
             raise WeightsError(f"{path}: bundled weights are never replaced; choose another place")
         return path
@@ -144,7 +153,9 @@ def check_target(path: Path, *, overwrite: bool) -> None:
         raise NotWritten(
             path, f"nothing can be written there ({error})", "choose another folder"
         ) from error
-    check_targets([path], overwrite=overwrite)
+    check_targets([path], overwrite=True)
+    if not overwrite:
+        check_free(path)
 
 
 def run_folder(target: Path) -> Path:

@@ -10,6 +10,7 @@ from napari.utils.notifications import show_warning
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QSize, QTimer
 
+from napari_denoise.models.catalogue import WeightsError
 from napari_denoise.widgets.actions import Actions
 from napari_denoise.widgets.compare import Compare, Residuals
 from napari_denoise.widgets.docked import EXPECTED, DockedWidget, notify
@@ -250,7 +251,7 @@ class DenoiseWidget(DockedWidget):
 
     def _settled(self) -> None:
         """Act on the settings and the selection once they have stopped changing."""
-        if self._closed or self.runner.busy:
+        if self._closed or self.runner.busy or not self._weights_there():
             return
         if self.preview.active:
             self._show_preview()
@@ -258,6 +259,15 @@ class DenoiseWidget(DockedWidget):
             self._measure(self._unmeasured)
         else:
             self._say_of_noise()  # a run may have ended since: its layer is denoised now
+
+    def _weights_there(self) -> bool:
+        """Say so where the chosen weights were renamed or removed since they were listed."""
+        try:
+            self.form.check_weights()
+        except WeightsError as error:
+            self._fail(error)
+            return False
+        return True
 
     @property
     def _unmeasured(self) -> list[Source]:
@@ -321,6 +331,9 @@ class DenoiseWidget(DockedWidget):
     def _show_preview(self) -> None:
         if self._closed or self.runner.busy or not self.actions.preview.native.isChecked():
             return
+        if not self._weights_there():
+            self.actions.check_preview(self.preview.active)
+            return
         if not self.preview.show(self._sources, self.form.settings()):
             self.actions.check_preview(False)
 
@@ -345,6 +358,8 @@ class DenoiseWidget(DockedWidget):
             Also what is denoised already.
         """
         self._stop_comparing()
+        if not self._weights_there():
+            return
         order = Order(
             self.form.settings(),
             this_frame=self.form.this_frame,

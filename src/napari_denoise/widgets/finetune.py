@@ -9,7 +9,7 @@ from napari.utils.theme import get_theme
 from qtpy.QtCore import QSize, QTimer
 from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_denoise.models.catalogue import list_weights
+from napari_denoise.models.catalogue import free_name, gone, list_weights
 from napari_denoise.widgets import finetune_kept
 from napari_denoise.widgets.denoise import DenoiseWidget
 from napari_denoise.widgets.docked import DockedWidget, notify
@@ -41,7 +41,16 @@ from napari_denoise.widgets.finetune_run import (
 from napari_denoise.widgets.finetune_sight import Sight
 from napari_denoise.widgets.finetune_watch import WatchPage
 from napari_denoise.widgets.jobs import Found, discover
-from napari_denoise.widgets.parts import FittingScroll, Status, button, column, keep_height, row
+from napari_denoise.widgets.parts import (
+    NO_PAIR,
+    FittingScroll,
+    Status,
+    button,
+    column,
+    enable,
+    keep_height,
+    row,
+)
 from napari_denoise.widgets.text import unbroken
 from napari_denoise.widgets.workers import Task
 
@@ -113,6 +122,7 @@ class FineTuneWidget(DockedWidget):
             heading.setStyleSheet("QLabel { font-weight: bold; }")
             rows.addWidget(heading)
             rows.addWidget(part)
+        rows.addStretch()  # else messages take spare height
         self.watch = WatchPage(theme.background.as_hex(), theme.text.as_hex())
         both = QWidget()
         pages = column(both)
@@ -205,6 +215,7 @@ class FineTuneWidget(DockedWidget):
             return
         self.pairs.offer_layers()
         self.drawing.forget_removed()
+        self.drawing.show_tool()
         self._update()
 
     def _pairs_changed(self) -> None:
@@ -347,7 +358,7 @@ class FineTuneWidget(DockedWidget):
         self.ended = event
         self.sight.remove()
         title = event.tuning.pairs[0].name
-        self.watch.result.show_result(event.result, f"{title} fine-tuned", event.curves)
+        self.watch.result.show_result(event.result, free_name(f"{title} fine-tuned"), event.curves)
         if event.error is None:
             self.status.clear()
         else:
@@ -431,7 +442,10 @@ class FineTuneWidget(DockedWidget):
             self._viewer.layers.selection = set(layers[:1])
         denoise = self._open_denoise()
         denoise.form.fill_weights(list_weights())
-        denoise.form.weights.value = self._saved_as
+        if self._saved_as in denoise.form.weights.choices:
+            denoise.form.weights.value = self._saved_as
+        else:
+            self._say("error", gone(self._saved_as))
 
     def _open_denoise(self) -> DenoiseWidget:
         window = self._viewer.window
@@ -495,7 +509,7 @@ class FineTuneWidget(DockedWidget):
         self.watch.setVisible(watching)
         for part in (self.start, self.estimate):
             part.native.setVisible(not watching)
-            part.enabled = bool(self.pairs.usable)
+            enable(part, bool(self.pairs.usable), NO_PAIR)
         self.watch.show_state(self.busy, self.paused, over)
         self.watch.result.side_by_side.text = "Hide them" if self.side.shown else "Side by side"
         self.watch.result.side_by_side.enabled = over

@@ -19,7 +19,9 @@ from napari_denoise.widgets.finetune_regions import (
     Kind,
     Parts,
     PartsLayer,
+    clear,
     draw,
+    drawn_in,
     lies_flat,
     make_layer,
     parts_of,
@@ -28,13 +30,16 @@ from napari_denoise.widgets.finetune_regions import (
 )
 from napari_denoise.widgets.finetune_sight import Sight
 from napari_denoise.widgets.layers import bare
-from napari_denoise.widgets.parts import button, column, row, small_print
+from napari_denoise.widgets.parts import NO_PAIR, Status, button, column, enable, row, small_print
 from napari_denoise.widgets.workers import Task
 
 _NOTHING = (
     "Nothing is drawn: all of each image is trained on, but for a quarter at its end, which is "
     "held out to measure on."
 )
+_RECTANGLE = "Drag over the image to draw a rectangle."
+_POLYGON = "Click the corners of a polygon; a double click ends it."
+_ENOUGH = "Press the button again when all is drawn."
 
 
 class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
@@ -70,7 +75,11 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
             "Draw: hold out", "What is drawn is kept from training, to measure on."
         )
         for made, kind in ((self.train, "train"), (self.validate, "validate")):
-            made.native.setStyleSheet(f"QPushButton {{ border-left: 4px solid {COLORS[kind]}; }}")
+            made.native.setCheckable(True)
+            made.native.setStyleSheet(
+                f"QPushButton {{ border-left: 4px solid {COLORS[kind]}; }}"
+                f"QPushButton:checked {{ background-color: {COLORS[kind]}; color: black; }}"
+            )
         self.polygon = QCheckBox("Polygons")
         self.polygon.setToolTip("Draw polygons, ended by a double click, instead of rectangles.")
         self.every = QCheckBox("On every frame")
@@ -82,18 +91,27 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
         self.save = button(
             "Save …", "As a file that Load and `napari-denoise finetune --regions` read."
         )
-        self.load = button("Load …", "Draw the regions of a saved file on pairs of the same names.")
+        self.load = button(
+            "Load …",
+            "Draw the regions of a saved file on pairs of the same names, in place of what is "
+            "drawn there.",
+        )
+        self.hint = small_print()
         self.note = small_print()
+        self.left_out = Status(button("", ""))  # which has no remedy to offer
         rows = column(self, 6)
         rows.addLayout(row(self.train, self.validate))
         boxes = row()
         for box in (self.polygon, self.every, self.show_parts):
             boxes.addWidget(box)
         rows.addLayout(boxes)
-        rows.addWidget(self.note)
+        for part in (self.hint, self.note, self.left_out):
+            rows.addWidget(part)
         rows.addLayout(row(self.save, self.load))
-        self.train.changed.connect(lambda: self.draw("train"))
-        self.validate.changed.connect(lambda: self.draw("validate"))
+        self.train.changed.connect(lambda: self._draw_clicked("train"))
+        self.validate.changed.connect(lambda: self._draw_clicked("validate"))
+        for box in (self.polygon, self.every):
+            box.toggled.connect(lambda _on: self._draw_otherwise())
         self.show_parts.toggled.connect(lambda _on: self.refresh())
         self.save.changed.connect(self._ask_save)
         self.load.changed.connect(self._ask_load)
@@ -105,7 +123,10 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
         self._entries = list(entries)
         if self.entry not in self._entries:
             self.choose(self._entries[-1] if self._entries else None)
-        self.setEnabled(bool(self._entries))
+        for made in (self.train, self.validate, self.save, self.load):
+            enable(made, bool(self._entries), NO_PAIR)
+        for box in (self.polygon, self.every, self.show_parts):
+            box.setEnabled(bool(self._entries))
         self.refresh()
 
     def choose(self, entry: Entry | None) -> None:
@@ -114,6 +135,7 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
         several = entry is not None and len(entry.pair.layout.frames) > 1
         self.every.setVisible(several)
         self.every.setChecked(several and entry is not None and entry.pair.one_scene)
+        self.show_tool()
         self.refresh()
 
     def forget_removed(self) -> None:
@@ -127,15 +149,45 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
 
     # --- drawing ------------------------------------------------------------------------
 
+    @property
+    def drawing(self) -> Kind | None:
+        """What the mouse draws now on the chosen pair; None while it draws nothing."""
+        layer = self.layers.get(self.entry.pair.name) if self.entry is not None else None
+        active = self._viewer.layers.selection.active
+        if layer is None or active is None or bare(active) is not layer:
+            return None
+        return drawn_in(layer)
+
     def draw(self, kind: Kind) -> None:
         """Let the user draw on the chosen pair."""
         if self.entry is None:
             return
         layer = self._layer(self.entry)
-        draw(layer, kind, every_frame=self.every.isChecked(), polygon=self.polygon.isChecked())
         self._viewer.layers.selection = {layer}
+        draw(layer, kind, every_frame=self.every.isChecked(), polygon=self.polygon.isChecked())
         self.show_parts.setChecked(True)
+        self.show_tool()
         self.changed.emit()
+
+    def _draw_clicked(self, kind: Kind) -> None:
+        """Begin to draw, or end it where this kind is drawn already."""
+        if self.entry is not None and self.drawing == kind:
+            self.layers[self.entry.pair.name].mode = "select"
+        else:
+            self.draw(kind)
+
+    def _draw_otherwise(self) -> None:
+        """Go on with the tool, or for the frames, that were chosen just now."""
+        if self.drawing is not None:
+            self.draw(self.drawing)
+
+    def show_tool(self, _event: Any = None) -> None:
+        """Show as pressed what is drawn now, and say how."""
+        drawing = self.drawing
+        self.train.native.setChecked(drawing == "train")
+        self.validate.native.setChecked(drawing == "validate")
+        how = _POLYGON if self.polygon.isChecked() else _RECTANGLE
+        self.hint.say(f"{how} {_ENOUGH}" if drawing else "")
 
     def shown(self, entry: Entry) -> Entry:
         """Return a pair with its noisy layer, which is added where it came from files."""
@@ -157,6 +209,7 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
             assert base is not None  # noqa: S101 - `shown` puts one there
             layer = make_layer(self._viewer, entry, base)
             layer.events.data.connect(self._drawn)
+            layer.events.mode.connect(self.show_tool)
             self.layers[name] = layer
         return self.layers[name]
 
@@ -165,29 +218,30 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def regions(self) -> Regions:
         """Return everything that is drawn; what cannot be used is said and left out."""
-        found = []
+        found, left_out = [], []
         for entry in self._entries:
             if entry.pair.name in self.layers:
                 regions, notes = regions_of(self.layers[entry.pair.name], entry.pair)
                 found += regions
-                for note in dict.fromkeys(notes):
-                    self.said.emit("warning", note)
+                left_out += notes
+        self.left_out.say("warning", " ".join(dict.fromkeys(left_out)))
         return Regions(tuple(found))
 
     # --- what it comes to ---------------------------------------------------------------
 
     def refresh(self) -> None:
         """Say, and if wanted show, what the frame in view is used for."""
-        if self._task is not None:
-            self._task.detach()
-        entry = self.entry
-        if entry is None or not self.show_parts.isChecked():
+        entry, regions, wanted = self.entry, self.regions(), self.show_parts.isChecked()
+        if not wanted or entry is None:
             self.hide_parts()
+        if entry is None or not (wanted or regions.regions):
+            self.note.say(_NOTHING if self._entries else "")
             return
+        self.stop_work()
         self._task = Task(
             parts_of,
             tuple(self._entries),
-            self.regions(),
+            regions,
             entry,
             self._sight.frame(entry),
             on_event=self._show,
@@ -195,10 +249,11 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
         )
 
     def _show(self, parts: Parts) -> None:
-        self.note.say(parts.text if any(self.layers.values()) else _NOTHING)
+        self.note.say(parts.text if parts.drawn else _NOTHING)
         layer = parts.entry.layer
         there = layer is not None and layer in self._viewer.layers
-        if layer is not None and there and lies_flat(parts.entry.pair):
+        wanted = self.show_parts.isChecked() and lies_flat(parts.entry.pair)
+        if layer is not None and there and wanted:
             self.parts.show(parts.labels, layer)
 
     def _failed(self, error: Exception) -> None:
@@ -208,8 +263,8 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def hide_parts(self) -> None:
         """Take the coloured layer away."""
+        self.stop_work()
         self.parts.remove()
-        self.note.say(_NOTHING if self._entries and not self.layers else "")
 
     def stop_work(self) -> None:
         """Forget what is being computed."""
@@ -248,7 +303,9 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
         for entry in list(self._entries):
             mine = [r for r in regions if r.pair in (None, entry.pair.name)]
             if mine:
-                show_regions(self._layer(entry), entry.pair, mine, self._sight.frame(entry))
+                layer = self._layer(entry)
+                clear(layer)
+                show_regions(layer, entry.pair, mine, self._sight.frame(entry))
         strange = sorted({str(r.pair) for r in regions if r.pair not in (None, *names)})
         if strange:
             self.said.emit("warning", f"No pair is called {', '.join(strange)}: left out.")

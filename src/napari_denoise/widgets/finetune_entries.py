@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from napari.layers import Image
 
 from napari_denoise.training.pair_checks import Verdict, check_pair
@@ -40,11 +41,14 @@ class Entry:
         Of its check.
     layer
         The noisy layer that it comes from; it may leave the viewer, the pair stays.
+    other
+        What the layer that goes with it is called; empty where it came from files.
     """
 
     pair: Pair
     verdict: Verdict
     layer: Image | None = None
+    other: str = ""
 
     @property
     def usable(self) -> bool:
@@ -64,6 +68,15 @@ class Entry:
             return "good", "fits"
         kind = {"error": "error", "warning": "warning", "info": "good"}[findings[0].severity]
         return kind, "; ".join(str(finding) for finding in findings)
+
+    @property
+    def partner(self) -> str:
+        """Say in words what goes with the noisy image."""
+        other = self.other or (*self.pair.sources, "", "")[1]
+        if not other:
+            return "with its own repeated frames"
+        kind = "second noisy shot" if self.pair.noisy_target else "clean image"
+        return f"with the {kind} “{other}”"
 
     @cached_property
     def scenes(self) -> tuple[str, ...]:
@@ -139,21 +152,27 @@ def of_folder(folder: str) -> Maker:
 
 
 def checked(
-    maker: Maker, name: str, taken: Sequence[str], layer: Image | None = None
+    maker: Maker, name: str, there: Sequence[Pair], layer: Image | None = None, other: str = ""
 ) -> Iterator[Entry | Unreadable]:
-    """Make pairs, give them names of their own, and check each."""
-    names = set(taken)
+    """Make pairs, give them names of their own, and check each; none comes twice."""
+    known = list(there)
     try:
         pairs = maker()
     except (ValueError, OSError) as error:
         yield Unreadable(name, str(error))
         return
     for pair in pairs:
-        single = replace(pair, name=_unlike(pair.name, names))
-        names.add(single.name)
+        twin = next((old for old in known if _is_same(old, pair)), None)
+        if twin is not None:
+            called = "" if twin.name == pair.name else f", as “{twin.name}”"
+            text = f"this pair is in the table already{called}; it is not added again"
+            yield Unreadable(pair.name, text)
+            continue
+        single = replace(pair, name=_unlike(pair.name, {old.name for old in known}))
+        known.append(single)
         # Of many repeats some are taken: the layer's frames are not the pair's then.
         same = layer is not None and tuple(levels_of(layer)[0].shape) == tuple(pair.noisy.shape)
-        yield Entry(single, check_pair(single), layer if same else None)
+        yield Entry(single, check_pair(single), layer if same else None, other)
 
 
 def entry_again(pair: Pair, layers: Any) -> Entry:
@@ -168,6 +187,22 @@ def entry_again(pair: Pair, layers: Any) -> Entry:
 
 def _alone(make: Callable[..., Pair], *args: Any, **options: Any) -> list[Pair]:
     return [make(*args, **options)]
+
+
+def _is_same(one: Pair, other: Pair) -> bool:
+    """Whether two pairs hold the same pixels."""
+    if one.noisy_target is not other.noisy_target:
+        return False
+    return _equal(one.noisy, other.noisy) and _equal(one.target, other.target)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if (one.shape, one.dtype) != (other.shape, other.dtype):
+        return False
+    # Plane by plane: most differ in the first, and stacks may lie on the disk.
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def _unlike(name: str, taken: Iterable[str]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields
+from math import inf
 from typing import Any
 
 from magicgui import widgets as mg
@@ -12,7 +14,7 @@ from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_denoise.core.finetune_settings import FineTuneSettings
 from napari_denoise.core.recipe import TermWeights
-from napari_denoise.models.catalogue import WeightsInfo, list_weights
+from napari_denoise.models.catalogue import WeightsError, WeightsInfo, check_there, list_weights
 from napari_denoise.widgets.parts import Section, add_row, column, form_layout, small_print
 
 RECIPES = (
@@ -161,24 +163,44 @@ class FineTuneForm:
         ValueError
             Names the field that is wrong.
         """
+        self._check_base()
         timed = self.time.value != _STEPS
-        adversarial = self.recipe.value != "faithful"
-        weights = {name: widget.value for name, widget in self.terms.items()}
-        return FineTuneSettings(
-            base=self.base.value,
-            recipe=self.recipe.value,
-            minutes=self.time.value if timed else None,
-            steps=None if timed else self.steps.value,
-            device=self.device.value,
-            batch=self.batch.value or None,
-            patch=self.patch.value or None,
-            learning_rate=_rate(self.rate.value),
-            weights=TermWeights(**weights) if adversarial and self.own_weights.value else None,
-            align=align,
+        return FineTuneSettings.parse(
+            {
+                "base": self.base.value,
+                "recipe": self.recipe.value,
+                "minutes": self.time.value if timed else None,
+                "steps": None if timed else self.steps.value,
+                "device": self.device.value,
+                "batch": self.batch.value or None,
+                "patch": self.patch.value or None,
+                "learning_rate": _rate(self.rate.value),
+                "weights": self._rewards(),
+                "align": align,
+            }
         )
+
+    def _check_base(self) -> None:
+        """Look whether the weights to start from are there; list what is, where they are not."""
+        info = self._bases.get(self.base.value)
+        try:
+            if info is not None:
+                check_there(info)
+        except WeightsError:
+            self.fill_base(list_weights())
+            raise
+
+    def _rewards(self) -> dict[str, float] | None:
+        if self.recipe.value == "faithful" or not self.own_weights.value:
+            return None
+        rewards = {name: float(widget.value) for name, widget in self.terms.items()}
+        if not any(rewards.values()):
+            raise ValueError("every reward is 0: make one of them more, or untick Own rewards")
+        return rewards
 
     def fill_base(self, found: Sequence[WeightsInfo]) -> None:
         """Offer these weights besides "Auto"."""
+        self._bases = {info.name: info for info in found}
         kept = self.base.value
         choices = [("Auto", "auto"), *((_label(info), info.name) for info in found)]
         with self.base.changed.blocked():
@@ -201,10 +223,11 @@ def _optional(values: Sequence[int], tip: str) -> mg.ComboBox:
 def _rate(text: str) -> float | None:
     if not text.strip():
         return None
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"learning rate {text!r}: expected a number, such as 3e-4") from None
+    with suppress(ValueError):
+        rate = float(text)
+        if 0 < rate < inf:
+            return rate
+    raise ValueError(f"learning rate {text!r}: expected a number above 0, such as 3e-4")
 
 
 def _label(info: WeightsInfo) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from magicgui import widgets as mg
@@ -34,16 +35,71 @@ from napari_denoise.widgets.finetune_entries import (
     of_folder,
     of_layers,
 )
-from napari_denoise.widgets.parts import STRIPES, Status, add_row, button, column, form_layout, row
+from napari_denoise.widgets.parts import (
+    STRIPES,
+    Status,
+    add_row,
+    button,
+    column,
+    enable,
+    form_layout,
+    row,
+    small_print,
+)
 from napari_denoise.widgets.text import shape_text
 from napari_denoise.widgets.workers import Task
 
-_KINDS = (
-    ("Noisy and clean", "clean"),
-    ("Noisy and a second noisy shot", "second"),
-    ("Repeated frames: make the clean image", "repeats"),
+
+@dataclass(frozen=True)
+class _Wording:
+    """How a kind of pair is called.
+
+    Parameters
+    ----------
+    title
+        In the list of kinds.
+    other
+        What goes with the noisy image; empty where nothing does.
+    files
+        What the dialogs ask for, one after the other.
+    tip
+        Of the button that opens them.
+    """
+
+    title: str
+    other: str
+    files: tuple[str, ...]
+    tip: str
+
+
+_KINDS: dict[Kind, _Wording] = {
+    "clean": _Wording(
+        "Noisy and clean",
+        "Clean",
+        ("Open the noisy image", "Open its clean image"),
+        "Choose the noisy file, then its clean one.",
+    ),
+    "second": _Wording(
+        "Noisy and a second shot",
+        "Second shot",
+        ("Open the noisy image", "Open the second noisy shot of it"),
+        "Choose the noisy file, then that of a second noisy shot of the same scene.",
+    ),
+    "repeats": _Wording(
+        "Repeated frames",
+        "",
+        ("Open the repeated frames",),
+        "Choose a file that holds repeated frames of one scene.",
+    ),
+}
+_NO_PAIR = (
+    "There is no pair yet. Choose a noisy image and what goes with it above and press Add, or "
+    "take files or a folder."
 )
-_OTHER = {"clean": "Clean", "second": "Second shot"}
+_NO_IMAGE = (
+    "There is no pair yet. Open a noisy image and a clean one of the same scene, or take files "
+    "or a folder. File > Open Sample > Denoise has some to try."
+)
 _SIGNS = {"good": "✓", "warning": "!", "error": "✗"}
 _ROWS_SHOWN = 4
 _ROW_HEIGHT, _MOST_HEIGHT = 26, 84
@@ -77,15 +133,15 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def _build(self) -> None:
         self.kind = mg.ComboBox(
-            choices=list(_KINDS),
+            choices=[(wording.title, kind) for kind, wording in _KINDS.items()],
             value="clean",
             tooltip="What the network learns from: a clean image of the same scene, a second "
-            "noisy shot of it, or many shots, whose mean is the clean image.",
+            "noisy shot of it, or repeated frames, whose mean is the clean image.",
         )
         self.noisy = mg.ComboBox(choices=[], nullable=True, tooltip="The image as it was recorded.")
         self.other = mg.ComboBox(choices=[], nullable=True, tooltip="The same scene, same shape.")
         self.add = button("Add", "Check the chosen layers and add them as a pair.")
-        self.files = button("Files …", "Choose the noisy file, then its clean one.")
+        self.files = button("Files …", _KINDS["clean"].tip)
         self.folder = button(
             "Folder …", "A folder with noisy/ and clean/ (or noisy2/), files of equal names."
         )
@@ -94,14 +150,15 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
         self.align.setToolTip("Shift clean images onto their noisy ones by the distance measured.")
         self.status = Status(button("", ""))  # which has no remedy to offer
         self.table = _table()
+        self.empty = small_print()
         rows = column(self, 6)
         self._form = form_layout()
         for label, widget in (("Pair", self.kind), ("Noisy", self.noisy), ("Clean", self.other)):
             add_row(self._form, label, widget)
         rows.addLayout(self._form)
         rows.addLayout(row(self.add, self.files, self.folder))
-        rows.addWidget(self.table)
-        rows.addWidget(self.align)
+        for part in (self.empty, self.table, self.align):
+            rows.addWidget(part)
         rows.addWidget(self.status)
         self.kind.changed.connect(self._kind_changed)
         self.noisy.changed.connect(self._noisy_picked)
@@ -111,7 +168,7 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
         self.remove.changed.connect(self.remove_selected)
         self.align.toggled.connect(lambda _on: self.changed.emit())
         self.table.itemSelectionChanged.connect(self._row_selected)
-        rows.insertWidget(3, self.remove.native)
+        rows.insertWidget(4, self.remove.native)
         self._show()
 
     # --- layers to choose from ----------------------------------------------------------
@@ -125,13 +182,15 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
             with combo.changed.blocked():
                 combo.choices = choices
         with self.noisy.changed.blocked():
-            stays = self._picked and kept[0] in images
-            self.noisy.value = kept[0] if stays else self._likely_noisy(images)
-        if stays and kept[1] in images:
+            self._picked = self._picked and kept[0] in images  # else it is guessed anew
+            self.noisy.value = kept[0] if self._picked else self._likely_noisy(images)
+        if self._picked and kept[1] in images:
             self.other.value = kept[1]
         else:
             self._guess_other()
-        self.add.enabled = bool(images)
+        enable(self.add, bool(images), "Open an image first.")
+        self.empty.say(_NO_PAIR if images else _NO_IMAGE)
+        self.empty.setVisible(not self.entries)
 
     def _likely_noisy(self, images: Sequence[Image]) -> Image | None:
         """Take the selected layer, else the topmost one that is shown."""
@@ -148,9 +207,10 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
             self.other.value = likely_clean(images_of(self._viewer.layers), self.noisy.value)
 
     def _kind_changed(self, kind: Kind) -> None:
-        self._form.setRowVisible(self.other.native, kind != "repeats")
-        label = self._form.labelForField(self.other.native)
-        label.setText(_OTHER.get(kind, "Clean"))
+        wording = _KINDS[kind]
+        self._form.setRowVisible(self.other.native, bool(wording.other))
+        self._form.labelForField(self.other.native).setText(wording.other)
+        self.files.tooltip = wording.tip
 
     # --- adding and removing ------------------------------------------------------------
 
@@ -165,10 +225,14 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
         except ValueError as error:
             self.status.say("error", str(error))
             return
-        self.take(maker, noisy.name, noisy)
+        other = self.other.value
+        self.take(maker, noisy.name, noisy, other.name if other is not None else "")
 
-    def take(self, maker: Maker, name: str, layer: Image | None = None) -> None:
+    def take(self, maker: Maker, name: str, layer: Image | None = None, other: str = "") -> None:
         """Make and check pairs in the background, and add each as it comes."""
+        if self.busy:
+            self.status.say("warning", "A pair is still being checked: add this one after it.")
+            return
         self.status.say("info", f"Checking “{name}” …")
         self._tasks = [task for task in self._tasks if task.running]
         self._tasks.append(
@@ -176,8 +240,9 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
                 checked,
                 maker,
                 name,
-                tuple(entry.pair.name for entry in self.entries),
+                tuple(entry.pair for entry in self.entries),
                 layer,
+                other,
                 on_event=self._arrived,
                 on_error=lambda error: self._failed(name, error),
             )
@@ -185,7 +250,7 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def _failed(self, name: str, error: Exception) -> None:
         notify(error)
-        self.status.say("error", f"“{name}”: {error}")
+        self.status.say("error", _about(name, str(error)))
 
     @property
     def busy(self) -> bool:
@@ -194,9 +259,10 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def _arrived(self, found: Entry | Unreadable) -> None:
         if isinstance(found, Unreadable):
-            self.status.say("error", f"“{found.name}”: {found.text}")
+            self.status.say("error", _about(found.name, found.text))
             return
-        self.status.clear()
+        if self.status.kind == "info":  # what is wrong with another of them stays
+            self.status.clear()
         self.set_entries([*self.entries, found])
 
     def set_entries(self, entries: Sequence[Entry]) -> None:
@@ -215,9 +281,8 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def _ask_files(self) -> None:
         kind = self.kind.value
-        wanted = ["Repeated frames"] if kind == "repeats" else ["Noisy image", _OTHER[kind]]
         files = []
-        for title in wanted:
+        for title in _KINDS[kind].files:
             name, _ = QFileDialog.getOpenFileName(self, title)
             if not name:
                 return
@@ -264,6 +329,7 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
         for number, height in enumerate(heights):
             self.table.setRowHeight(number, height)
         self.table.setFixedHeight(_ROW_HEIGHT + sum(heights[:_ROWS_SHOWN]) + 4)
+        self.empty.setVisible(not self.entries)
         self.table.setVisible(bool(self.entries))
         self.remove.native.setVisible(bool(self.entries))
         self.align.setVisible(any(entry.apart for entry in self.entries))
@@ -272,6 +338,11 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
         """Forget what is being checked."""
         for task in self._tasks:
             task.detach()
+
+
+def _about(name: str, text: str) -> str:
+    """Say what a text is about, unless it begins with it."""
+    return text if text.startswith(name) else f"“{name}”: {text}"
 
 
 def _table() -> QTableWidget:
@@ -293,7 +364,7 @@ def _items(entry: Entry) -> tuple[QTableWidgetItem, QTableWidgetItem]:
     facts = shape_text(tuple(pair.noisy.shape), pair.axes, pair.noisy.dtype)
     guides = f" · with {' and '.join(pair.features)}" if pair.features else ""
     name = QTableWidgetItem(pair.name)
-    name.setToolTip(f"{pair.name}: {facts}{guides}")
+    name.setToolTip(f"{pair.name}: {facts}{guides}\n{entry.partner}")
     kind, text = entry.says
     verdict = QTableWidgetItem(f"{_SIGNS[kind]} {text}{guides}")
     verdict.setToolTip(text)

@@ -26,11 +26,24 @@ PARTS = "parts"
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What a frame is used for: 1 train, 2 validate, 3 drawn to train but held out."""
+    """What a frame is used for: 1 train, 2 validate, 3 drawn to train but held out.
+
+    Parameters
+    ----------
+    entry
+        The pair.
+    labels
+        Of the pixels of the frame.
+    text
+        The same in figures.
+    drawn
+        Whether any region is drawn, on this frame or another.
+    """
 
     entry: Entry
     labels: Any
     text: str
+    drawn: bool
 
 
 def make_layer(viewer: Any, entry: Entry, base: Image) -> Shapes:
@@ -56,7 +69,8 @@ def make_layer(viewer: Any, entry: Entry, base: Image) -> Shapes:
 
 
 def draw(layer: Shapes, kind: Kind, *, every_frame: bool, polygon: bool) -> None:
-    """Let the next shapes be of a kind; those selected become it."""
+    """Let the next shapes be of a kind; those that are there stay as they are."""
+    layer.selected_data = set()  # first: what is selected would take on the new colours
     frames = "every" if every_frame else "this"
     layer.current_properties = {
         "kind": np.array([kind], object),
@@ -64,24 +78,41 @@ def draw(layer: Shapes, kind: Kind, *, every_frame: bool, polygon: bool) -> None
     }
     layer.current_edge_color = COLORS[kind]
     layer.current_face_color = COLORS[kind] + "30"
-    layer.selected_data = set()
     layer.mode = "add_polygon" if polygon else "add_rectangle"
 
 
+def drawn_in(layer: Shapes) -> Kind | None:
+    """Return the kind that the next shape will be of; None while nothing can be drawn."""
+    if not str(layer.mode).startswith("add_"):
+        return None
+    return "validate" if layer.current_properties["kind"][0] == "validate" else "train"
+
+
+def clear(layer: Shapes) -> None:
+    """Take away all that is drawn."""
+    layer.remove(list(range(len(layer.data))))
+
+
 def regions_of(layer: Shapes, pair: Pair) -> tuple[list[Region], list[str]]:
-    """Read what is drawn, and say what cannot be used."""
+    """Read what is drawn, and say what cannot be used; a shape under the mouse waits."""
     regions, notes = [], []
     kinds, frames = (list(layer.features[name]) for name in ("kind", "frames"))
-    for number, (corners, form) in enumerate(zip(layer.data, layer.shape_type, strict=True)):
+    shapes = list(zip(layer.data, layer.shape_type, strict=True))
+    for number, (corners, form) in enumerate(shapes[: -1 if layer._is_creating else None]):
         kind: Kind = "validate" if kinds[number] == "validate" else "train"
         if form in ("line", "path"):
             notes.append(f"A {form} holds no pixels: draw rectangles and polygons.")
             continue
         corners = np.asarray(corners, float)
+        if np.ptp(corners, axis=0).max() < 1:
+            continue  # a mere click, which leaves nothing to be seen or deleted
         every = frames[number] == "every"
         region = _region(_rounded(corners) if form == "ellipse" else corners, pair, kind, every)
         if region is None:
-            notes.append("A region was drawn outside of the image or edgewise: it is left out.")
+            notes.append(
+                "A region outside of the image, or drawn edgewise, is left out: delete it in its "
+                "layer."
+            )
         else:
             regions.append(region)
     return regions, notes
@@ -134,7 +165,7 @@ def parts_of(
     trimmed = drawn & part.closed
     if any(region.kind == "validate" for region in regions.regions):
         labels[trimmed] = 3
-    yield Parts(shown, labels, _shares(labels))
+    yield Parts(shown, labels, _shares(labels), bool(regions.regions))
 
 
 def _shares(labels: Any) -> str:

@@ -11,6 +11,7 @@ from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
 from napari_denoise.core.finetune_settings import FineTuneSettings
+from napari_denoise.models.catalogue import user_path
 from napari_denoise.training.finetune_parts import InParts
 from napari_denoise.training.real_pairs import Pair
 from napari_denoise.training.regions import Regions
@@ -175,8 +176,8 @@ def _finetuning(asked: Asked, control: Control) -> Iterator[Happening]:
 
 
 def save(tuning: FineTuning, name: str, result: Result | None) -> Iterator[Saved]:
-    """Write the weights into the user's catalogue."""
-    yield Saved(tuning.save(name, result))
+    """Write the weights into the user's catalogue; what was typed is a name, never a path."""
+    yield Saved(tuning.save(user_path(name), result))
 
 
 def look_side_by_side(tuning: FineTuning, view: View | None) -> Iterator[Look]:

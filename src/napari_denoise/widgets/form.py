@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_denoise.core.noise import MOST_SKEWED, NoiseModel
 from napari_denoise.core.settings import REALISM_NOTE, ChannelNoise, DenoiseSettings
-from napari_denoise.models.catalogue import WeightsInfo, list_weights
+from napari_denoise.models.catalogue import WeightsError, WeightsInfo, check_there, list_weights
 from napari_denoise.widgets.guide_rows import GuideRows
 from napari_denoise.widgets.parts import (
     Section,
@@ -194,6 +194,23 @@ class SettingsForm:
 
     # --- values -------------------------------------------------------------------------
 
+    def check_weights(self) -> None:
+        """Look whether the chosen weights are still there; list what is, where they are not.
+
+        Raises
+        ------
+        WeightsError
+            They were renamed or removed.
+        """
+        info = self._catalogue.get(self.weights.value)
+        try:
+            if info is not None:
+                check_there(info)
+        except WeightsError:
+            self.fill_weights(list_weights())
+            self._tell()  # other weights are chosen now
+            raise
+
     def settings(self) -> DenoiseSettings:
         """Return what is chosen now."""
         return DenoiseSettings(
@@ -279,6 +296,8 @@ class SettingsForm:
 
     def _show_card(self, name: str | None = None) -> None:
         info = self._catalogue.get(name or "") or self._catalogue.get(self.weights.value)
+        if info is not None and not info.path.is_file():
+            info = None  # `check_weights` says so
         if self.weights.value != "auto":
             self.picked.say("")
         elif info is None:

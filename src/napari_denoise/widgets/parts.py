@@ -24,6 +24,8 @@ STRIPES = {"info": "#6a6e79", "good": "#3aa655", "warning": "#e3a617", "error": 
 """Colour at the left edge of a message, by its kind."""
 
 
+NO_PAIR = "Add a pair that fits first."
+"""Why most of fine-tuning waits."""
 _FRAME = 6
 """Padding that napari's style puts around a scroll area, and a little more."""
 
@@ -78,6 +80,13 @@ def button(text: str, tip: str) -> mg.PushButton:
     made.native.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     made.native.setMinimumHeight(28)
     return made
+
+
+def enable(made: mg.PushButton, on: bool, why_not: str) -> None:
+    """Enable a button; while it is not, its tooltip begins with what is missing."""
+    tip = (made.tooltip or "").removeprefix(f"{why_not} ")
+    made.tooltip = tip if on else f"{why_not} {tip}"
+    made.enabled = on
 
 
 def beside(*widgets: QWidget) -> QWidget:

@@ -176,6 +176,8 @@ def test_a_run_that_was_interrupted_goes_on_where_it_stopped(data, tmp_path, mon
     assert done.exit_code == 0, done.stderr
     assert "going on: " in done.stderr
     assert load_checkpoint(tmp_path / "w.finetuning" / "checkpoint.pt")["step"] == 6
+    again = tune(data, *options, "--resume")
+    assert again.exit_code == 2 and "that fine-tuning is finished" in again.stderr
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_denoise.training.blend import SHARES, blended, choose_share
+from napari_denoise.training.blend import SHARES, blended, choose_share, trusted_of_views
 
 
 def measured(values):
@@ -28,9 +28,24 @@ def test_the_least_share_of_the_change_that_gains_enough_is_taken(psnrs, share):
     assert choose_share(psnrs[0], measured(psnrs)) == (share, pytest.approx(most - psnrs[0]))
 
 
-def test_a_smaller_part_of_the_gain_can_be_enough():
-    psnrs = measured((30, 30.1, 30.2, 30.3, 30.3))
-    assert [choose_share(30, psnrs, part)[0] for part in (0.9, 0.5, 0.3)] == [0.75, 0.5, 0.25]
+def test_no_more_is_taken_than_is_trusted():
+    asked = []
+
+    def flattered(share):
+        asked.append(share)
+        return 30 + share
+
+    assert choose_share(30, flattered, 0.4) == (0.4, pytest.approx(0.4))
+    assert max(asked) == 0.4
+    assert choose_share(30, lambda share: 30 - share, 0.4) == (0.4, pytest.approx(-0.4))
+    assert choose_share(30, lambda share: 30.5 - abs(share - 0.2), 0.4)[0] == pytest.approx(0.2)
+
+
+def test_what_is_learnt_from_more_pixels_of_views_is_trusted_more():
+    assert trusted_of_views(0) == 0
+    shares = [trusted_of_views(side**2) for side in (128, 256, 1024, 8192)]
+    assert shares == sorted(shares)
+    assert shares[0] < 0.2 and shares[-1] > 0.99
 
 
 def test_weights_on_the_way_lie_between_the_ends():

@@ -32,7 +32,7 @@ from napari_denoise.models.catalogue import WeightsError, find_weights, read_inf
 from napari_denoise.models.registry import build
 from napari_denoise.models.weights import load_network, save_weights
 from napari_denoise.training import finetune_prepared, material
-from napari_denoise.training.blend import blended
+from napari_denoise.training.blend import blended, trusted_of_views
 from napari_denoise.training.checkpoints import load_checkpoint
 from napari_denoise.training.finetune import FineTuning, finetune
 from napari_denoise.training.finetune_plan import bundled_recipes, load_recipe
@@ -158,6 +158,29 @@ def test_the_last_weights_are_kept_where_they_are_better_on_the_way_back(tmp_pat
     base = run._base_network().state_dict()
     for name, value in faithful.state_dict().items():
         assert torch.equal(value, base[name].lerp(last[name], 0.5).half().float())
+
+
+@pytest.mark.parametrize("noisy_target", [False, True])
+def test_of_what_is_learnt_from_few_pixels_of_views_little_is_trusted(
+    tmp_path, monkeypatch, noisy_target
+):
+    asked = []
+
+    def choose(base, quality, trusted):
+        asked.append(trusted)
+        return trusted, 0.0
+
+    noisy, clean = radiance()
+    other = radiance(1)[0] if noisy_target else clean
+    shots = [pair_of(n, noisy, other, "YXS", noisy_target=noisy_target) for n in "ab"]
+    run = tuning(tmp_path, shots, steps=2, base=str(render_weights(tmp_path)))
+    held_out = run.views.whole[0].mask.sum()
+    if not noisy_target:  # a scene counts once, its noise keeps nobody from learning it by heart
+        assert run.material.pixels == noisy[..., 0].size - held_out
+    monkeypatch.setattr("napari_denoise.training.finetune.choose_share", choose)
+    *_, last = run.steps()
+    wanted = 1.0 if noisy_target else trusted_of_views(run.material.pixels)
+    assert set(asked) == {wanted} and last.result.share == wanted
 
 
 def _nearest_to_half(run, learnt=None):

@@ -275,7 +275,10 @@ def test_what_was_said_of_other_pairs_or_settings_is_taken_back(tuning: TuningBe
     tuning.widget.estimate.native.click()
     tuning.until(lambda: "4\xa0steps of 2\xa0patches" in tuning.widget.status.text)
     if change == "pairs":
+        pairs = tuning.widget.pairs
+        pairs.other.value, pairs.noisy.value = pairs.noisy.value, pairs.other.value
         tuning.add()
+        assert len(pairs.entries) == 2
     else:
         tuning.widget.form.batch.value = 1
     assert tuning.widget.status.text == ""

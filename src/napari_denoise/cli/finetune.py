@@ -26,7 +26,7 @@ from napari_denoise.cli.console import (
     warn,
 )
 from napari_denoise.cli.train import needs_training_packages
-from napari_denoise.io.errors import NotWritten
+from napari_denoise.io.errors import FileExists, NotWritten
 
 if TYPE_CHECKING:
     from napari_denoise.training.finetune import FineTuning
@@ -220,6 +220,11 @@ def finetune(
             torch.set_num_threads(threads)
         target = target_path(output)
         folder = run_folder(target)
+        if resume and target.is_file() and not overwrite:
+            remedy = f"train on from them with --base {output}, under another name"
+            raise FileExists(
+                target, "that fine-tuning is finished, and the weights are saved", remedy
+            )
         if not dry_run:
             check_target(target, overwrite=overwrite)
         given = _open(noisy, clean, second, pairs, repeats, axes)

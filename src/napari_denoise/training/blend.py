@@ -14,11 +14,21 @@ from torch import Tensor
 from napari_denoise.training.state import StateDict
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
-"""Of the change of every weight, from the base to what was learnt."""
-ENOUGH, ENOUGH_OF_A_VIEW = 0.9, 0.5
-"""Part of the largest gain that is enough: on images that look alike everywhere, as micrographs do,
-and on views of a scene. What is held out of a view by itself shows the patterns and the light that
-were learnt in the rest of it, and flatters more."""
+"""Of what is trusted of the change of every weight, from the base to what was learnt."""
+_ENOUGH = 0.9
+"""Part of the largest gain that is enough."""
+_HALF_TRUSTED = 160_000
+"""Pixels of views from which on more than half of what was learnt from them is trusted."""
+
+
+def trusted_of_views(pixels: int) -> float:
+    """How far at most to go to what was learnt from so many pixels of path-traced views.
+
+    What is held out of a view shows the patterns and the light that were learnt in the rest of
+    it, and flatters: unlike micrographs, views do not look alike everywhere. The fewer pixels
+    there are, the more of what was learnt from them is about them alone.
+    """
+    return pixels / (pixels + _HALF_TRUSTED)
 
 
 def blended(base: StateDict, learnt: StateDict, share: float) -> dict[str, Tensor]:
@@ -29,9 +39,9 @@ def blended(base: StateDict, learnt: StateDict, share: float) -> dict[str, Tenso
 
 
 def choose_share(
-    base: float, psnr: Callable[[float], float], enough: float = ENOUGH
+    base: float, psnr: Callable[[float], float], trusted: float = 1.0
 ) -> tuple[float, float]:
-    """Take the least share of the change that gains enough.
+    """Take the least share of the change that gains nearly as much as any.
 
     Parameters
     ----------
@@ -39,16 +49,16 @@ def choose_share(
         PSNR of the base on what was held out.
     psnr
         Measures a share there.
-    enough
-        Part of the largest gain.
+    trusted
+        The largest share to consider.
 
     Returns
     -------
-    One of `SHARES`, and the largest gain of any. Where none gains, 1 and what that loses, so that
-    the figures show what was learnt.
+    One of `SHARES` of what is trusted, and the largest gain of any. Where none gains, all that is
+    trusted and what that loses, so that the figures show what was learnt.
     """
-    gains = {share: psnr(share) - base for share in SHARES}
+    gains = {trusted * share: psnr(trusted * share) - base for share in SHARES}
     most = max(gains.values())
     if not most > 0:
-        return 1.0, gains[1.0]
-    return min(share for share, gain in gains.items() if gain >= enough * most), most
+        return trusted, gains[trusted]
+    return min(share for share, gain in gains.items() if gain >= _ENOUGH * most), most

@@ -21,7 +21,7 @@ from napari_denoise.models.device import is_out_of_memory, release_memory
 from napari_denoise.models.network import Network
 from napari_denoise.models.registry import build
 from napari_denoise.models.weights import save_weights
-from napari_denoise.training.blend import ENOUGH, ENOUGH_OF_A_VIEW, blended, choose_share
+from napari_denoise.training.blend import blended, choose_share, trusted_of_views
 from napari_denoise.training.finetune_card import tuned_card
 from napari_denoise.training.finetune_keeper import Keeper
 from napari_denoise.training.finetune_pace import Pace, slower, stretched
@@ -398,14 +398,14 @@ class FineTuning(Prepared):
         base, start = network.state_dict(), self.views.denoised(network)[0].psnr
         # A target's own noise keeps a view from being learnt by heart.
         by_heart = self.views.radiance and not self.material.noisy_target
-        enough = ENOUGH_OF_A_VIEW if by_heart else ENOUGH
+        trusted = trusted_of_views(self.material.pixels) if by_heart else 1.0
         most = -inf
         for step, weights in learnt.items():
 
             def quality(share: float, weights: StateDict = weights) -> float:
                 return self.views.denoised(self._stored(blended(base, weights, share)))[0].psnr
 
-            share, gain = choose_share(start, quality, enough)
+            share, gain = choose_share(start, quality, trusted)
             if gain > most:
                 self._chosen, most = (step, share), gain
         self._compared = tuple(learnt)

@@ -74,6 +74,8 @@ class Material:
         The targets are second noisy shots.
     notes
         What the user should know of trimming and choosing.
+    pixels
+        How many are trained on, those of one scene counted once.
     """
 
     frames: tuple[MappedFrame, ...]
@@ -83,6 +85,7 @@ class Material:
     verdicts: tuple[Verdict, ...]
     noisy_target: bool
     notes: tuple[str, ...]
+    pixels: int
 
     @property
     def log_width(self) -> float | None:
@@ -149,7 +152,7 @@ def gathering(
     _check_kinds(pairs)
     for pair in pairs:  # before regions are laid over frames that there may not be
         _refuse(check_pair(pair) if _is_broken(pair) else None)
-    splits = _splits(pairs, regions)
+    splits, pixels = _splits(pairs, regions)
     verdicts, frames, masks, planes, held = [], [], [], [], []
     takes_features = bool(card.config.get("features", 0))
     total = sum(int(s.train.sum() > 0) * s.train.size for parts in splits for s in parts)
@@ -199,6 +202,7 @@ def gathering(
         tuple(verdicts),
         pairs[0].noisy_target,
         (*_trimming(pairs, splits), *_choosing(every), *_doubles(pairs)),
+        pixels,
     )
 
 
@@ -321,14 +325,20 @@ def _refuse(verdict: Verdict | None) -> None:
         raise ValueError(f"{verdict.pair}: {verdict.findings[0]}")
 
 
-def _splits(pairs: Sequence[Pair], regions: Regions) -> list[list[Split]]:
+def _splits(pairs: Sequence[Pair], regions: Regions) -> tuple[list[list[Split]], int]:
+    """Part the frames of each pair; also count the pixels to train on, of each scene once."""
     places = []
     for pair in pairs:
         layout = pair.layout
         shape = layout.size("Y"), layout.size("X")
         places += [Place(pair.name, n, shape, pair.scene(n)) for n in range(len(layout.frames))]
-    done = iter(split(places, regions))
-    return [[next(done) for _ in pair.layout.frames] for pair in pairs]
+    parts = split(places, regions)
+    of_scenes: dict[str, int] = {}
+    for place, part in zip(places, parts, strict=True):
+        most = of_scenes.get(place.scene, 0)
+        of_scenes[place.scene] = max(most, int(part.train.sum()))
+    done = iter(parts)
+    return [[next(done) for _ in pair.layout.frames] for pair in pairs], sum(of_scenes.values())
 
 
 class _Open(NamedTuple):

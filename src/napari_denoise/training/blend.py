@@ -17,7 +17,7 @@ SHARES = (0.25, 0.5, 0.75, 1.0)
 """Of what is trusted of the change of every weight, from the base to what was learnt."""
 _ENOUGH = 0.9
 """Part of the largest gain that is enough."""
-_HALF_TRUSTED = 160_000
+_HALF_TRUSTED = 120_000
 """Pixels of views from which on more than half of what was learnt from them is trusted."""
 
 

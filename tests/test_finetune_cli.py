@@ -216,6 +216,15 @@ def test_a_mistake_costs_no_run_that_is_to_be_replaced(data, tmp_path):
         assert {path: path.read_bytes() for path in kept} == kept
 
 
+def test_an_offset_that_is_assumed_is_said(data, tmp_path):
+    pair = ("--noisy", data / "shota.png", "--clean", data / "clean.png", "--steps", 2)
+    for noise, said in (("gain=2", True), ("gain=2,offset=0", False)):
+        target = tmp_path / f"{said}.safetensors"
+        done = tune(data, *pair, "-o", target, "--noise", noise, "--dry-run")
+        assert done.exit_code == 0, done.stderr
+        assert ("no offset is given, so 0 is assumed" in done.stderr) == said
+
+
 def test_to_go_on_with_nothing_is_said_to_begin(data, tmp_path):
     pair = ("--noisy", data / "shota.png", "--clean", data / "clean.png", "--steps", 2)
     done = tune(data, *pair, "-o", tmp_path / "w.safetensors", "--resume")

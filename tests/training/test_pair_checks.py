@@ -50,6 +50,13 @@ def test_constant_images_are_refused(side):
     assert codes(check_pair(replace(camera_pair(), **{side: constant}))) == {"constant": "error"}
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_images_without_a_value_are_refused(value):
+    pair = camera_pair()
+    verdict = check_pair(replace(pair, target=np.full(pair.target.shape, value, np.float32)))
+    assert codes(verdict) == {"empty": "error"}
+
+
 def test_identical_images_are_refused():
     pair = camera_pair()
     assert codes(check_pair(replace(pair, target=pair.noisy))) == {"identical": "error"}

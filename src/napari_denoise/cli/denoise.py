@@ -155,11 +155,8 @@ def denoise(
         check_outputs(tasks, overwrite=overwrite)
         for error in missing:
             say("error", "bold red", summary(error))
-        if assumed_offset(given) and not quiet:
-            warn(
-                f"--noise {noise}: no offset is given, so 0 is assumed; where the camera adds a "
-                "constant (the mean of a dark image), give it: gain=2,offset=100"
-            )
+        if not quiet and (assumed := assumed_offset(noise, given)):
+            warn(assumed)
         code = _run(tasks, settings, axes, overwrite, quiet, debug, len(missing))
     raise typer.Exit(code)
 

@@ -154,7 +154,7 @@ def finetune(
     noise: Annotated[
         str, typer.Option("--noise", "-n", help="As for denoise.", rich_help_panel=_HOW)
     ] = "auto",
-    seed: Annotated[int, typer.Option(rich_help_panel=_HOW)] = 0,
+    seed: Annotated[int, typer.Option(help="Of the random numbers.", rich_help_panel=_HOW)] = 0,
     device: Device = "auto",
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads.", rich_help_panel=_RUN)
@@ -188,9 +188,10 @@ def finetune(
     that part. Ctrl+C loses nothing: --resume goes on, and the best weights so far are kept.
     """
     with reporting(debug), needs_training_packages():
-        from napari_denoise.cli.options import parse_noise
+        from napari_denoise.cli.options import assumed_offset, parse_noise
         from napari_denoise.core.finetune_settings import FineTuneSettings
 
+        model = parse_noise(noise)
         settings = FineTuneSettings.parse(
             {
                 "base": base,
@@ -200,7 +201,7 @@ def finetune(
                 "batch": batch,
                 "patch": patch,
                 "learning_rate": learning_rate,
-                "noise": parse_noise(noise),
+                "noise": model,
                 "match": match,
                 "align": align,
                 "seed": seed,
@@ -234,6 +235,8 @@ def finetune(
         tuning = _shown(parts)
         if resume and not folder.is_dir():
             warn(f"{folder}: there is no run to go on with; this one is new")
+        if assumed := assumed_offset(noise, model):
+            warn(assumed)
         for note in tuning.notes:
             warn(note)
         if dry_run:

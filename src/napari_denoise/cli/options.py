@@ -43,11 +43,22 @@ def parse_noise(text: str) -> Any:
     return values[0] if len(values) == 1 else values
 
 
-def assumed_offset(noise: Any) -> bool:
-    """Tell whether a model has a gain but leaves the offset to be taken as 0."""
+def assumed_offset(text: str, noise: Any) -> str:
+    """Say that a model has a gain but leaves the offset to be taken as 0; else nothing.
+
+    Parameters
+    ----------
+    text, noise
+        The option, and what `parse_noise` made of it.
+    """
     entries = noise if isinstance(noise, tuple) else (noise,)
     models = [entry for entry in entries if isinstance(entry, dict)]
-    return any(model.get("gain") and "offset" not in model for model in models)
+    if not any(model.get("gain") and "offset" not in model for model in models):
+        return ""
+    return (
+        f"--noise {text}: no offset is given, so 0 is assumed; where the camera adds a constant "
+        "(the mean of a dark image), give it: gain=2,offset=100"
+    )
 
 
 def parse_tile(text: str) -> Any:

@@ -107,7 +107,11 @@ def check_pair(
     layout = pair.layout
     window = window or (slice(None), slice(None))
     frames = range(len(layout.frames)) if frames is None else frames
-    shown = _planes(pair, layout, window, frames)
+    seen = _planes(pair, layout, window, frames)
+    if not any(np.isfinite(noisy + target).any() for noisy, target in seen):
+        text = "no pixel has a value, neither NaN nor infinite, in both images"
+        return Verdict(pair.name, (Finding("error", "empty", text, "leave the pair out"),))
+    shown = [_filled(*planes) for planes in seen]
     same = all(np.array_equal(one, other) for one, other in shown)
     constant = [
         name
@@ -158,14 +162,13 @@ def _unusable(pair: Pair) -> Finding | None:
 def _planes(
     pair: Pair, layout: Layout, window: Window, frames: Sequence[int]
 ) -> list[tuple[Plane, Plane]]:
-    """Read some frames of both, colour averaged, bad pixels replaced."""
-    chosen = _spread(frames)
+    """Read some frames of both, colour averaged."""
     return [
-        _filled(
+        (
             _gray(pair.noisy, layout.frames[n], layout, window),
             _gray(pair.target, layout.frames[n], layout, window),
         )
-        for n in chosen
+        for n in _spread(frames)
     ]
 
 

@@ -168,6 +168,12 @@ def test_a_pair_is_added_once_and_says_what_belongs_to_it(tuning: TuningBench):
     tuning.add()
     assert "in the table already; it is not added again" in pairs.status.text
     assert [entry.pair.name for entry in pairs.entries] == ["cells"]
+    pairs.noisy.value.metadata["napari_denoise"] = {"weights": "microscopy"}
+    tuning.add()
+    assert [entry.verdict.usable for entry in pairs.entries] == [True, False]
+    assert "denoised already" in pairs.table.item(1, 1).text()
+    del pairs.noisy.value.metadata["napari_denoise"]
+    pairs.remove.native.click()
     pairs.kind.value = "second"  # another thing to learn from the same images
     tuning.add()
     assert len(pairs.entries) == 2

@@ -190,8 +190,8 @@ def _alone(make: Callable[..., Pair], *args: Any, **options: Any) -> list[Pair]:
 
 
 def _is_same(one: Pair, other: Pair) -> bool:
-    """Whether two pairs hold the same pixels."""
-    if one.noisy_target is not other.noisy_target:
+    """Whether two pairs hold the same pixels, and are told the same of them."""
+    if (one.noisy_target, one.denoised) != (other.noisy_target, other.denoised):
         return False
     return _equal(one.noisy, other.noisy) and _equal(one.target, other.target)
 

@@ -9,7 +9,7 @@ import pytest
 from _real import camera_pair, chosen, drawn, tuning, validate
 
 import napari_denoise
-from napari_denoise.io.errors import FileError, FileExists
+from napari_denoise.io.errors import FileError, FileExists, NotWritten
 from napari_denoise.models.catalogue import read_info
 from napari_denoise.training.checkpoints import load_checkpoint
 from napari_denoise.training.finetune import FineTuning
@@ -105,6 +105,13 @@ def test_two_cannot_work_in_one_folder(tmp_path):
     reports.close()
     second = tuning(tmp_path, [camera_pair()], resume=True)
     assert next(second.steps()).step == 2
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path):
+    run = tuning(tmp_path, [camera_pair()])
+    (tmp_path / "run").write_text("in the way")
+    with pytest.raises(NotWritten, match="run: it could not be written .* free some space"):
+        next(run.steps())
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"\xff\xfe"])

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from napari_denoise.core.finetune_settings import FineTuneSettings
 from napari_denoise.core.recipe import TrainSettings
 from napari_denoise.io.atomic import replacing
-from napari_denoise.io.errors import FileError, FileExists
+from napari_denoise.io.errors import FileError, FileExists, NotWritten
 from napari_denoise.training.checkpoints import load_checkpoint
 
 
@@ -112,15 +112,23 @@ class Folder:
         ------
         BlockingIOError
             Another one is at work.
+        NotWritten
+            The disk is full, or the folder cannot be written.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self._lock, timeout=0, thread_local=False)
         try:
+            self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout as error:
             raise BlockingIOError(
                 f"{self.path}: another fine-tuning is at work there: wait for it, or choose "
                 "another name"
+            ) from error
+        except OSError as error:
+            raise NotWritten(
+                self.path,
+                f"it could not be written ({error})",
+                "free some space or choose another folder",
             ) from error
         try:
             yield

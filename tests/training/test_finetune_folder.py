@@ -110,8 +110,41 @@ def test_two_cannot_work_in_one_folder(tmp_path):
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):
     run = tuning(tmp_path, [camera_pair()])
     (tmp_path / "run").write_text("in the way")
-    with pytest.raises(NotWritten, match="run: it could not be written .* free some space"):
+    with pytest.raises(NotWritten, match=r"run: it could not be written .* free some space"):
         next(run.steps())
+
+
+def test_only_the_run_is_deleted_where_one_is_replaced(tmp_path):
+    folder, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    begun(tmp_path)
+    (folder / "raw.tif").write_text("mine")
+    (folder / "notes").mkdir()
+    elsewhere.mkdir()
+    (folder / "tensorboard").symlink_to(elsewhere)
+    anew = FineTuning([camera_pair()], chosen(tmp_path, steps=2), folder, overwrite=True)
+    deque(anew.steps(), maxlen=0)
+    assert (folder / "raw.tif").read_text() == "mine" and (folder / "notes").is_dir()
+    assert elsewhere.is_dir() and not (folder / "tensorboard").is_symlink()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_run_that_is_left_and_iterated_again_goes_on(tmp_path, overwrite):
+    folder = tmp_path / "run"
+    run = FineTuning([camera_pair()], chosen(tmp_path), folder, overwrite=overwrite)
+    reports = run.steps()
+    assert [next(reports).step for _ in range(3)] == [1, 2, 3]
+    reports.close()
+    assert [report.step for report in run.steps()] == [4, 5, 6, 6]
+
+
+@pytest.mark.parametrize("kept", [0.01, 0.1, 0.3, 0.5, 0.9])
+def test_a_checkpoint_that_was_cut_off_is_named(tmp_path, kept):
+    begun(tmp_path)
+    path = tmp_path / "run" / "checkpoint.pt"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(kept * len(whole))])
+    with pytest.raises(FileError, match=r"checkpoint\.pt: it is not a whole checkpoint"):
+        load_checkpoint(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"\xff\xfe"])

@@ -418,15 +418,34 @@ def test_of_a_run_that_was_saved_only_the_weights_stay(tuning: TuningBench, leav
     assert not folder.exists() and tuning.weights() == ["mine"]
 
 
-def test_a_run_that_nobody_can_go_on_with_is_not_kept(
+def test_weights_that_were_not_saved_stay_on_the_disk(
     tuning: TuningBench, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(finetune_kept, "_MOST_BYTES", 0)
+    def broken(_self):
+        yield "measuring"
+        raise RuntimeError("the device is gone")
+
+    monkeypatch.setattr(finetune_kept, "_MOST_BYTES", 0)  # nobody is offered to go on
+    monkeypatch.setattr("napari_denoise.training.finetune.FineTuning.measuring", broken)
     tuning.layers()
     tuning.add()
     tuning.start(steps=4)
     tuning.end()
     folder = tuning.widget.asked.folder
-    assert folder.exists()
+    assert "the device is gone" in tuning.widget.status.text
     tuning.widget.watch.again.native.click()
-    assert not folder.exists() and tuning.widget.offer.isHidden()
+    assert (folder / "checkpoint.pt").is_file() and tuning.widget.offer.isHidden()
+
+
+def test_a_run_that_came_to_nothing_leaves_nothing(tuning: TuningBench):
+    for names, stays in (
+        (("finetune.json",), False),
+        (("best.pt",), True),
+        (("best.pt", "saved"), False),
+    ):
+        folder = finetune_kept.home() / "widget"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            (folder / name).touch()
+        finetune_kept.put_away(folder)
+        assert folder.exists() == stays

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 from napari_denoise.io.atomic import replacing
 from napari_denoise.io.errors import FileError
+from napari_denoise.models.device import is_out_of_memory
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -36,9 +36,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     FileError
         It is not whole, or something else.
     """
+    buffer = BytesIO(path.read_bytes())
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, KeyError, ValueError, UnpicklingError):
+        state = torch.load(buffer, map_location="cpu", weights_only=True)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
         state = None
     if not isinstance(state, dict):
         raise FileError(

@@ -139,6 +139,7 @@ class FineTuning(Prepared):
                 self._kept.clear()
             elif not self.resume:
                 self._kept.check_empty()
+            self.resume = True  # left and iterated again, it goes on
             self._note_progress()
             yield from self._attempts(settings)
 

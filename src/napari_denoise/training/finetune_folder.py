@@ -18,6 +18,9 @@ from napari_denoise.io.atomic import replacing
 from napari_denoise.io.errors import FileError, FileExists, NotWritten
 from napari_denoise.training.checkpoints import load_checkpoint
 
+_WRITTEN = ("log.csv", "curve.png", "validation", "tensorboard")
+"""What a run tells of itself on its way."""
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -136,12 +139,13 @@ class Folder:
             lock.release()
 
     def clear(self) -> None:
-        """Delete all that it holds; to be called `in_use`."""
-        for entry in self.path.iterdir():
-            if entry.is_dir():
+        """Delete the run that it holds, nothing else; to be called `in_use`."""
+        own = (self._note, self._recipe, self.checkpoint, self.best)
+        for entry in (*own, *(self.path / name for name in _WRITTEN)):
+            if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
-            elif entry != self._lock:
-                entry.unlink()
+            else:
+                entry.unlink(missing_ok=True)
 
     def plan(self) -> TrainSettings | None:
         """Return the plan it goes by; None if it was not begun."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -265,7 +264,7 @@ def distinct(pairs: Iterable[Pair]) -> list[Pair]:
 
 def _printable(name: str) -> str:
     """Replace what is not text in the name of a file, which JSON cannot hold."""
-    return os.fsencode(name).decode(errors="replace")
+    return name.encode(errors="replace").decode()
 
 
 def _is_denoised(meta: ImageMeta) -> bool:

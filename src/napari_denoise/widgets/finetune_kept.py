@@ -26,7 +26,7 @@ UNREADABLE = (AttributeError, LookupError, OSError, OverflowError, TypeError, Va
 """What reading a note raises that is of another version, half deleted, or not by this program."""
 at_work: set[Path] = set()
 """Folders that a thread of this process works in."""
-NOTE, REGIONS, _PAIRS = "widget.json", "regions.json", "pairs"
+NOTE, REGIONS, _PAIRS, _SAVED = "widget.json", "regions.json", "pairs", "saved"
 _MOST_BYTES = 8 << 30
 """Pairs larger than this together are not copied; the run cannot be gone on with."""
 
@@ -128,14 +128,16 @@ def unfinished() -> list[Kept]:
 
 
 def close(folder: Path) -> None:
-    """Offer it no more; the weights, which the result still shows, stay until it is put away."""
+    """Offer what was saved no more; until it is put away the result still shows its weights."""
+    (folder / _SAVED).touch()
     (folder / NOTE).unlink(missing_ok=True)
     shutil.rmtree(folder / _PAIRS, ignore_errors=True)
 
 
 def put_away(folder: Path) -> None:
-    """Delete what nobody can go on with: it was saved, or its pairs were too large to keep."""
-    if not (folder / NOTE).is_file():
+    """Delete what was saved, or came to nothing that could be gone on with."""
+    unsaved = any(folder.glob("*.pt"))
+    if (folder / _SAVED).is_file() or not (unsaved or (folder / NOTE).is_file()):
         discard(folder)
 
 

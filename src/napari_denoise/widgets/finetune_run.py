@@ -171,8 +171,8 @@ def _finetuning(asked: Asked, control: Control) -> Iterator[Happening]:
         yield from _advance(tuning, control)
     except Exception as problem:  # noqa: BLE001 - shown, with what was reached until then
         error = problem
-    result = yield from _measured(tuning)
-    yield Ended(tuning, result, error, _extent_of_curves(tuning.views))
+    result, failed = yield from _measured(tuning)
+    yield Ended(tuning, result, error or failed, _extent_of_curves(tuning.views))
 
 
 def save(tuning: FineTuning, name: str, result: Result | None) -> Iterator[Saved]:
@@ -302,9 +302,13 @@ def _logged(tuning: FineTuning, last: int) -> tuple[Point, ...]:
     return tuple(points)
 
 
-def _measured(tuning: FineTuning) -> Generator[Happening, None, Result | None]:
-    """Measure what came out; None where there are no weights yet."""
+def _measured(
+    tuning: FineTuning,
+) -> Generator[Happening, None, tuple[Result | None, Exception | None]]:
+    """Measure what came out; neither result nor error where there are no weights yet."""
     try:
-        return (yield from _phases(tuning.measuring()))
-    except (ValueError, OSError):
-        return None
+        return (yield from _phases(tuning.measuring())), None
+    except ValueError:
+        return None, None
+    except Exception as problem:  # noqa: BLE001 - shown; the weights are on the disk
+        return None, problem

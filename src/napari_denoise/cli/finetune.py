@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from fnmatch import fnmatch
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -439,7 +438,5 @@ def _print_table(result: Result) -> None:
     for column in ("", "PSNR", "SSIM", "mean intensity error"):
         table.add_column(column, justify="left" if not column else "right")
     for name, row in result.rows.items():
-        ssim = f"{row.ssim:.4f}" if isfinite(row.ssim) else "-"
-        mean = f"{row.mean_error:+.2f} %" if isfinite(row.mean_error) else "-"
-        table.add_row(name, f"{row.psnr:.2f} dB", ssim, mean)
+        table.add_row(name, *row.texts(missing="-"))
     out().print(table)

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from napari_denoise.core.recipe import (
+    LEAST_PATCH,
     AdversarialStage,
     Decay,
     DistortionStage,
@@ -77,7 +78,7 @@ class FineTuneSettings(Settings):
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     batch: Annotated[int, Field(gt=0, le=4096)] | None = None
     """Patches per step; None takes the recipe's, as with the next three."""
-    patch: Annotated[int, Field(ge=16, multiple_of=4)] | None = None
+    patch: Annotated[int, Field(ge=LEAST_PATCH, multiple_of=4)] | None = None
     """Their side, pixels."""
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Of the first stage; a second one is changed in proportion."""

@@ -15,6 +15,8 @@ Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Range = tuple[float, float]
+LEAST_PATCH = 16
+"""Side of the smallest patches to fine-tune on, pixels."""
 SSIM_WINDOW = 11
 """Side of the windows that SSIM looks at, pixels."""
 PixelLoss = Literal["l1", "l2", "relative"]

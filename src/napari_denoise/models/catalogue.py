@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from napari_denoise.core.axes import Layout
 from napari_denoise.core.samples import Samples, is_radiance
-from napari_denoise.io.atomic import replacing
+from napari_denoise.io.atomic import check_absent, replacing
 from napari_denoise.io.errors import FileExists
 from napari_denoise.models.card import WeightsCard
 
@@ -109,12 +109,10 @@ def check_free(path: Path) -> None:
     FileExists
         Something is there.
     """
-    if not path.exists():
-        return
-    if path.parent == user_folder():
+    if path.exists() and path.parent == user_folder():
         remedy = f"choose another name, such as {free_name(path.stem)!r}"
         raise FileExists(f"weights {path.stem!r}", "they exist already", remedy)
-    raise FileExists.of(path)
+    check_absent([path])
 
 
 def import_weights(file: Path, name: str | None = None, *, overwrite: bool = False) -> WeightsInfo:
@@ -208,15 +206,15 @@ def list_weights() -> list[WeightsInfo]:
     return found
 
 
-def check_there(info: WeightsInfo) -> None:
-    """Refuse weights of an earlier list whose file is no longer there.
+def check_there(info: WeightsInfo | None) -> None:
+    """Refuse weights of an earlier list whose file is no longer there; None names none.
 
     Raises
     ------
     WeightsError
         It is gone.
     """
-    if not info.path.is_file():
+    if info is not None and not info.path.is_file():
         raise WeightsError(gone(info.name))
 
 

@@ -16,7 +16,6 @@ from napari_denoise.core.finetune_settings import FineTuneSettings
 from napari_denoise.core.recipe import TrainSettings
 from napari_denoise.io.atomic import replacing
 from napari_denoise.io.errors import FileError, FileExists, NotWritten
-from napari_denoise.training.checkpoints import load_checkpoint
 
 _WRITTEN = ("log.csv", "curve.png", "validation", "tensorboard")
 """What a run tells of itself on its way."""
@@ -174,11 +173,11 @@ class Folder:
 
     def state(self) -> dict[str, Any]:
         """Read the checkpoint; nothing if there is none."""
-        return load_checkpoint(self.checkpoint) if self.checkpoint.is_file() else {}
+        return _loaded(self.checkpoint) or {}
 
     def best_kept(self) -> dict[str, Any] | None:
         """Read the best weights, their step and PSNR; None if there are none."""
-        return load_checkpoint(self.best) if self.best.is_file() else None
+        return _loaded(self.best)
 
     @property
     def _note(self) -> Path:
@@ -212,3 +211,11 @@ class Folder:
                 f"it is not what a fine-tuning wrote there ({error})",
                 "bring back a copy of it, or begin the run anew",
             ) from error
+
+
+def _loaded(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    from napari_denoise.training.checkpoints import load_checkpoint  # PyTorch; notes need none
+
+    return load_checkpoint(path)

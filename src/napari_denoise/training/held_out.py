@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from skimage.metrics import structural_similarity
 
 from napari_denoise.core.finetune_settings import FineTuneSettings
 from napari_denoise.core.intensity import LogMapping
+from napari_denoise.core.recipe import SSIM_WINDOW
 from napari_denoise.core.samples import color_samples
 from napari_denoise.core.settings import DenoiseSettings
 from napari_denoise.inference.channels import Channel, prepare_channels
@@ -34,7 +36,6 @@ _MOST_SHOWN, _SIDE = 3, 256
 MOST_MEASURED, _MOST_WINDOWS = 2**20, 16
 """Pixels that the figures at the end are of, and windows. More can take longer than the training
 does, and changes the figures little."""
-_SSIM_WINDOW = 11
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,15 @@ class Figures:
     ssim: float
     mean_error: float
     """Of the mean intensity, in percent of it."""
+
+    def texts(self, missing: str) -> tuple[str, str, str]:
+        """Write each of them, and something else for what is no number."""
+        forms = (("psnr", "{:.2f} dB"), ("ssim", "{:.4f}"), ("mean_error", "{:+.2f} %"))
+        psnr, ssim, mean = (
+            form.format(value) if isfinite(value := getattr(self, name)) else missing
+            for name, form in forms
+        )
+        return psnr, ssim, mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -338,9 +348,9 @@ def _similarity(clean: Planes, image: Planes, mask: NDArray[np.bool_], peak: flo
     """Mean SSIM over the windows that lie inside; None where none does."""
     from scipy.ndimage import binary_erosion
 
-    if min(mask.shape) < _SSIM_WINDOW:
+    if min(mask.shape) < SSIM_WINDOW:
         return None
-    inside = binary_erosion(mask, np.ones((_SSIM_WINDOW, _SSIM_WINDOW)))
+    inside = binary_erosion(mask, np.ones((SSIM_WINDOW, SSIM_WINDOW)))
     if not inside.any():
         return None
     values = []

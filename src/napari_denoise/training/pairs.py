@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_denoise.core.intensity import LogMapping, Mapping
-from napari_denoise.core.recipe import TrainSettings
+from napari_denoise.core.recipe import LEAST_PATCH, TrainSettings
 from napari_denoise.training.degrade import Patch, degrade
 
 Number = TypeVar("Number", bound=np.generic)
 COLOURS = 3
 _HALF = np.float32(0.5)
-_LEAST_PATCH = 16
-"""Pixels; smaller ones show too little."""
 _TINT = 0.5
 """How far each colour of radiance varies by itself, of what all vary together."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -332,7 +330,7 @@ def _corner_shares(
     counts = np.array([entry.count for entry in corners], np.float64)
     if counts.sum():
         return np.asarray(counts / counts.sum())
-    smaller = range(patch - patch % 4, _LEAST_PATCH - 1, -4)
+    smaller = range(patch - patch % 4, LEAST_PATCH - 1, -4)
     fits = (size for size in smaller if any(Corners(mask, size).count for mask in masks))
     largest = next(fits, None)
     lower = f"lower patch to {largest}" if largest else "give larger images"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
-from itertools import chain
-from itertools import count as counting
 from pathlib import Path
 from typing import Any
 
@@ -255,11 +253,17 @@ def distinct(pairs: Iterable[Pair]) -> list[Pair]:
     """Give pairs of one name different ones, so that regions can tell them apart."""
     done: list[Pair] = []
     for pair in pairs:
-        taken = {other.name for other in done}
-        numbered = (f"{pair.name} ({number})" for number in counting(2))
-        name = next(name for name in chain([pair.name], numbered) if name not in taken)
-        done.append(replace(pair, name=name))
+        done.append(replace(pair, name=unlike(pair.name, [other.name for other in done])))
     return done
+
+
+def unlike(name: str, taken: Collection[str]) -> str:
+    """Make a name unlike those that are taken: "cells (2)"."""
+    number, wanted = 1, name
+    while wanted in taken:
+        number += 1
+        wanted = f"{name} ({number})"
+    return wanted
 
 
 def _printable(name: str) -> str:

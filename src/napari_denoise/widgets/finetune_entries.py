@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from napari_denoise.training.real_pairs import (
     open_repeats,
     pair_of,
     pair_of_repeats,
+    unlike,
 )
 from napari_denoise.widgets.guides import Guiding
 from napari_denoise.widgets.layers import Source, bare, group_of, is_helper, levels_of, provenance
@@ -168,7 +169,7 @@ def checked(
             text = f"this pair is in the table already{called}; it is not added again"
             yield Unreadable(pair.name, text)
             continue
-        single = replace(pair, name=_unlike(pair.name, {old.name for old in known}))
+        single = replace(pair, name=unlike(pair.name, [old.name for old in known]))
         known.append(single)
         # Of many repeats some are taken: the layer's frames are not the pair's then.
         same = layer is not None and tuple(levels_of(layer)[0].shape) == tuple(pair.noisy.shape)
@@ -203,12 +204,3 @@ def _equal(one: Any, other: Any) -> bool:
         return False
     # Plane by plane: most differ in the first, and stacks may lie on the disk.
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-def _unlike(name: str, taken: Iterable[str]) -> str:
-    """Make a name unlike those that are taken, so that regions can tell pairs apart."""
-    number, wanted = 1, name
-    while wanted in taken:
-        number += 1
-        wanted = f"{name} ({number})"
-    return wanted

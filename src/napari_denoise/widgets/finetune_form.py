@@ -182,10 +182,8 @@ class FineTuneForm:
 
     def _check_base(self) -> None:
         """Look whether the weights to start from are there; list what is, where they are not."""
-        info = self._bases.get(self.base.value)
         try:
-            if info is not None:
-                check_there(info)
+            check_there(self._bases.get(self.base.value))
         except WeightsError:
             self.fill_base(list_weights())
             raise

@@ -15,9 +15,9 @@ import numpy as np
 import psutil
 
 from napari_denoise.core.finetune_settings import FineTuneSettings
-from napari_denoise.core.recipe import TrainSettings
 from napari_denoise.io.atomic import replacing
 from napari_denoise.models import catalogue
+from napari_denoise.training.finetune_folder import Folder
 from napari_denoise.training.finetune_parts import InParts
 from napari_denoise.training.real_pairs import Pair
 from napari_denoise.training.regions import Regions, read_regions, write_regions
@@ -136,8 +136,9 @@ def close(folder: Path) -> None:
 
 def put_away(folder: Path) -> None:
     """Delete what was saved, or came to nothing that could be gone on with."""
-    unsaved = any(folder.glob("*.pt"))
-    if (folder / _SAVED).is_file() or not (unsaved or (folder / NOTE).is_file()):
+    run = Folder(folder)
+    needed = any(path.is_file() for path in (run.checkpoint, run.best, folder / NOTE))
+    if (folder / _SAVED).is_file() or not needed:
         discard(folder)
 
 
@@ -149,13 +150,10 @@ def discard(folder: Path) -> None:
 
 def _reached(folder: Path) -> str:
     """Say which step the checkpoint holds, of how many."""
+    run = Folder(folder)
     try:
-        note, recipe = (
-            json.loads((folder / name).read_text(encoding="utf-8"))
-            for name in ("finetune.json", "recipe.json")
-        )
-        steps = TrainSettings.parse(recipe["settings"]).steps
-        return f"step {int(note['progress']['step'])} of {steps}"
+        plan, progress = run.plan(), run.progress()
+        return f"step {int(progress['step'])} of {plan.steps}" if plan is not None else ""
     except UNREADABLE:
         return ""
 

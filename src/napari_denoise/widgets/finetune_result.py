@@ -13,6 +13,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
+from napari_denoise.core.recipe import SSIM_WINDOW
 from napari_denoise.widgets.finetune_looks import Look
 from napari_denoise.widgets.layers import HELPER
 from napari_denoise.widgets.parts import STRIPES, Status, button, column, row, small_print
@@ -22,16 +23,15 @@ if TYPE_CHECKING:
 
 _HEADINGS = ("PSNR", "SSIM", "Mean intensity error")
 _COLUMNS = (
-    ("psnr", "{:.2f} dB", "There are values that are no numbers in what was held out."),
+    ("psnr", "There are values that are no numbers in what was held out."),
     (
         "ssim",
-        "{:.4f}",
-        "SSIM compares windows of 11 by 11 px, and no such window lies inside of what was held "
-        "out: hold out a larger part.",
+        f"SSIM compares windows of {SSIM_WINDOW} by {SSIM_WINDOW} px, and no such window lies "
+        "inside of what was held out: hold out a larger part.",
     ),
-    ("mean_error", "{:+.2f} %", "Relative to a mean intensity of 0 there is no such figure."),
+    ("mean_error", "Relative to a mean intensity of 0 there is no such figure."),
 )
-"""What `Figures` calls it, how it is written, and why there may be none."""
+"""What `Figures` calls it, and why there may be none."""
 _ROW, _COLUMN = 26, 64
 _LINKED = ("contrast_limits", "gamma", "colormap")
 _GAP, _CAPTION = 0.03, 0.1
@@ -115,9 +115,10 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
         self.table.setVerticalHeaderLabels([name.capitalize() for name in result.rows])
         base = result.rows.get("base")
         for number, (name, found) in enumerate(result.rows.items()):
-            for place, (kind, form, why) in enumerate(_COLUMNS):
+            texts = found.texts(missing="–")  # noqa: RUF001
+            for place, (text, (kind, why)) in enumerate(zip(texts, _COLUMNS, strict=True)):
                 value = getattr(found, kind)
-                item = QTableWidgetItem(form.format(value) if isfinite(value) else "–")  # noqa: RUF001
+                item = QTableWidgetItem(text)
                 item.setToolTip("" if isfinite(value) else why)
                 item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 compared = kind != "mean_error" and name in ("fine-tuned", "realistic")

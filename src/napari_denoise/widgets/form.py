@@ -202,10 +202,8 @@ class SettingsForm:
         WeightsError
             They were renamed or removed.
         """
-        info = self._catalogue.get(self.weights.value)
         try:
-            if info is not None:
-                check_there(info)
+            check_there(self._catalogue.get(self.weights.value))
         except WeightsError:
             self.fill_weights(list_weights())
             self._tell()  # other weights are chosen now

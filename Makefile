@@ -46,7 +46,7 @@ test-pyqt6:
 	scripts/environment.sh .venv-pyqt6
 	.venv-pyqt6/bin/python -m pip install -q -c constraints.txt --upgrade pip
 	.venv-pyqt6/bin/python -m pip install -q -c constraints.txt -e . "napari[pyqt6]" pytest pytest-qt hypothesis
-	$(XVFB) .venv-pyqt6/bin/python -m pytest tests/widgets/test_run.py $(PYTEST)
+	$(XVFB) .venv-pyqt6/bin/python -m pytest tests/plugin/denoise/test_run.py $(PYTEST)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -20,8 +20,9 @@ from skimage import data
 from benchmarks.protocol import Image, add_noise, channel_errors, to_bytes
 from benchmarks.tables import Table, environment, show
 from napari_denoise import NoiseModel, read
-from napari_denoise.core.intensity import fit_mapping, robust_range
-from napari_denoise.core.metrics import psnr
+from napari_denoise.image.metrics import psnr
+from napari_denoise.measure.mappings import fit_mapping
+from napari_denoise.measure.sampled import robust_range
 
 Bytes = NDArray[np.uint8]
 Picture = tuple[str, Bytes]

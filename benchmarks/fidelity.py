@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from benchmarks.protocol import BINS, bias, bin_edges, channel_errors, relative_mean_error
 from benchmarks.tables import Table, limit_verdict
-from napari_denoise.core.noise import NoiseModel
+from napari_denoise.settings.noise import NoiseModel
 
 PHOTO_LIMIT = 0.5
 """Largest |mean(out) - mean(clean)| per channel, in levels of 255."""

@@ -23,8 +23,8 @@ from benchmarks import references
 from benchmarks.protocol import display_psnr, match
 from benchmarks.tables import Table, add_options, environment, pick, show, verdict
 from napari_denoise import Denoiser, finetune, read
-from napari_denoise.core.metrics import psnr
-from napari_denoise.training.real_pairs import Pair, pair_of
+from napari_denoise.image.metrics import psnr
+from napari_denoise.training.data.real_pairs import Pair, pair_of
 
 Array = NDArray[Any]
 

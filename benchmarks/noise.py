@@ -19,9 +19,9 @@ from scipy.ndimage import convolve1d, gaussian_filter
 from skimage import data
 from skimage.color import rgb2gray
 
-from napari_denoise.core.jensen import amplifier_shape
-from napari_denoise.core.noise import NoiseModel
-from napari_denoise.core.noise_estimation import estimate_noise
+from napari_denoise.measure.jensen import amplifier_shape
+from napari_denoise.measure.noise_estimation import estimate_noise
+from napari_denoise.settings.noise import NoiseModel
 
 Image = NDArray[np.float64]
 

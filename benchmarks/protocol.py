@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_denoise.core.metrics import psnr
-from napari_denoise.core.noise import NoiseModel
+from napari_denoise.image.metrics import psnr
+from napari_denoise.settings.noise import NoiseModel
 
 Image = NDArray[np.float64]
 

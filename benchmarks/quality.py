@@ -36,7 +36,7 @@ from benchmarks.protocol import (
 from benchmarks.realism import SLIDER, look, realism_table
 from benchmarks.tables import Table, add_options, environment, pick, show, verdict
 from napari_denoise import Denoiser, NoiseModel, read
-from napari_denoise.core.metrics import psnr
+from napari_denoise.image.metrics import psnr
 from napari_denoise.inference.stack import StackJob
 
 Array = NDArray[Any]

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from benchmarks.protocol import channel_errors
 from benchmarks.tables import Table
-from napari_denoise.core.metrics import psnr
+from napari_denoise.image.metrics import psnr
 
 Array = NDArray[Any]
 

@@ -27,7 +27,7 @@ from benchmarks.tables import Table, add_options, environment, pick, show
 from benchmarks.tiling import NOISE, run, simulate
 from benchmarks.timing import Timing, alternate
 from napari_denoise import Denoiser
-from napari_denoise.core.noise_estimation import estimate_noise
+from napari_denoise.measure.noise_estimation import estimate_noise
 from napari_denoise.models.registry import build
 
 RECIPES = Path(__file__).parents[1] / "recipes"

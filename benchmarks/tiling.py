@@ -22,8 +22,8 @@ from benchmarks.protocol import expose
 from benchmarks.tables import Table, add_options, environment, limit_verdict, pick, show
 from benchmarks.timing import Timing, alternate
 from napari_denoise import Denoiser, NoiseModel
-from napari_denoise.core.intensity import AnscombeMapping
 from napari_denoise.inference.stack import StackJob
+from napari_denoise.measure.mappings import AnscombeMapping
 
 Array = NDArray[Any]
 

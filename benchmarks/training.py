@@ -19,14 +19,14 @@ from torch import Tensor
 
 from benchmarks.tables import Table, environment, show
 from benchmarks.timing import Timing, alternate
-from napari_denoise.core.recipe import AdversarialStage, DistortionStage, TrainSettings
 from napari_denoise.models.registry import build, build_discriminator
-from napari_denoise.training import losses
-from napari_denoise.training.features import vgg16_features
-from napari_denoise.training.objectives import OBJECTIVES
-from napari_denoise.training.pairs import Batch, SyntheticPairs
-from napari_denoise.training.stages import adversarial_step, distortion_step
-from napari_denoise.training.state import TrainingState
+from napari_denoise.settings.recipe import AdversarialStage, DistortionStage, TrainSettings
+from napari_denoise.training.data.pairs import Batch, SyntheticPairs
+from napari_denoise.training.loop import losses
+from napari_denoise.training.loop.objectives import OBJECTIVES
+from napari_denoise.training.loop.stages import adversarial_step, distortion_step
+from napari_denoise.training.loop.state import TrainingState
+from napari_denoise.training.loop.vgg import vgg16_features
 
 CONFIG = {"channels": 3, "widths": (48, 96), "blocks": (1, 4, 1)}
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from skimage import data
 
 from napari_denoise import Denoiser
-from napari_denoise.core.metrics import psnr
+from napari_denoise.image.metrics import psnr
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"

@@ -115,7 +115,7 @@ def walk(studio: Walk) -> None:
 
 def denoise_of(studio: Walk) -> Any:
     """Return the Denoise widget."""
-    from napari_denoise.widgets.denoise import DenoiseWidget
+    from napari_denoise.plugin.denoise.denoise_widget import DenoiseWidget
 
     docks = studio.viewer.window.dock_widgets.values()
     return next(widget for widget in docks if isinstance(widget, DenoiseWidget))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from napari_denoise import Denoiser
 from napari_denoise.io.atomic import replacing
-from napari_denoise.training.pairs import files_below
+from napari_denoise.training.data.pairs import files_below
 
 Arrays = dict[str, NDArray[Any]]
 

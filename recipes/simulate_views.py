@@ -27,7 +27,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates, zoom
 from scipy.stats import qmc
 
-from napari_denoise.training.pairs import files_below
+from napari_denoise.training.data.pairs import files_below
 
 Plane = NDArray[np.float32]
 SIZE, FINE = 128, 4

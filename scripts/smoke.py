@@ -11,7 +11,7 @@ import napari_denoise
 HOME = Path(napari_denoise.__file__).parent
 LIGHT = """
 import sys
-import napari_denoise, napari_denoise.contributions, napari_denoise.samples
+import napari_denoise, napari_denoise.plugin.contributions, napari_denoise.plugin.samples
 heavy = {"torch", "napari", "qtpy", "PySide6", "PyQt6"} & set(sys.modules)
 assert not heavy, heavy
 """
@@ -29,8 +29,8 @@ def main() -> None:
     from npe2 import PluginManifest
 
     from napari_denoise import read
-    from napari_denoise.models.catalogue import list_weights
-    from napari_denoise.samples import SAMPLES, sample_path
+    from napari_denoise.plugin.samples import SAMPLES, sample_path
+    from napari_denoise.weights.catalogue import list_weights
 
     assert HOME.is_relative_to(sys.prefix), f"{HOME} is not the installed package"
     manifest = PluginManifest.from_distribution("napari-denoise")

@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
-from napari_denoise.models.card import WeightsCard
 from napari_denoise.models.registry import build
-from napari_denoise.models.weights import save_weights
+from napari_denoise.weights.card import WeightsCard
+from napari_denoise.weights.files import save_weights
 
 
 def write_tiny_weights(

@@ -6,4 +6,4 @@ import multiprocessing
 import sys
 
 CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-CONTEXT.set_forkserver_preload(["dask.array", "napari_denoise.io.writers"])
+CONTEXT.set_forkserver_preload(["dask.array", "napari_denoise.io.write"])

@@ -17,7 +17,7 @@ from benchmarks.timing import Timing
 
 from _networks import write_tiny_weights
 from napari_denoise import NoiseModel
-from napari_denoise.core.metrics import psnr
+from napari_denoise.image.metrics import psnr
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_denoise.core.noise import NoiseModel
-    from napari_denoise.core.settings import DenoiseSettings
     from napari_denoise.inference.denoiser import Denoiser
-    from napari_denoise.io.metadata import ImageMeta
-    from napari_denoise.io.readers import read
-    from napari_denoise.io.writers import write
-    from napari_denoise.training.finetune import finetune
+    from napari_denoise.io.meta import ImageMeta
+    from napari_denoise.io.read import read
+    from napari_denoise.io.write import write
+    from napari_denoise.settings.denoise import DenoiseSettings
+    from napari_denoise.settings.noise import NoiseModel
+    from napari_denoise.training.finetune.fine_tuning import finetune
 
 try:
     __version__ = version("napari-denoise")
@@ -26,12 +26,12 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 _HOMES = {
     "Denoiser": "napari_denoise.inference.denoiser",
-    "DenoiseSettings": "napari_denoise.core.settings",
-    "ImageMeta": "napari_denoise.io.metadata",
-    "NoiseModel": "napari_denoise.core.noise",
-    "finetune": "napari_denoise.training.finetune",
-    "read": "napari_denoise.io.readers",
-    "write": "napari_denoise.io.writers",
+    "DenoiseSettings": "napari_denoise.settings.denoise",
+    "ImageMeta": "napari_denoise.io.meta",
+    "NoiseModel": "napari_denoise.settings.noise",
+    "finetune": "napari_denoise.training.finetune.fine_tuning",
+    "read": "napari_denoise.io.read",
+    "write": "napari_denoise.io.write",
 }
 
 __all__ = ["DenoiseSettings", "Denoiser", "ImageMeta", "NoiseModel", "finetune", "read", "write"]

@@ -8,13 +8,13 @@ import torch
 
 from _networks import write_tiny_weights
 from napari_denoise import Denoiser
-from napari_denoise.core.axes import Layout
-from napari_denoise.core.intensity import LogMapping
-from napari_denoise.inference.features import SPARED, Features
+from napari_denoise.image.axes import Layout
+from napari_denoise.inference.guides import SPARED, Features
 from napari_denoise.inference.stack import guide_steps
-from napari_denoise.models.card import WeightsCard
+from napari_denoise.measure.mappings import LogMapping
 from napari_denoise.models.registry import build
-from napari_denoise.models.weights import save_weights
+from napari_denoise.weights.card import WeightsCard
+from napari_denoise.weights.files import save_weights
 
 CONFIG = {"channels": 3, "widths": (8, 8), "blocks": (1, 1, 1), "features": 8}
 

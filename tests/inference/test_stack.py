@@ -6,11 +6,11 @@ import zarr
 
 from _networks import write_tiny_weights
 from napari_denoise import Denoiser, NoiseModel
-from napari_denoise.core import samples as samples_module
-from napari_denoise.core.axes import Layout
+from napari_denoise.engines.torch import TorchEngine
+from napari_denoise.image.axes import Layout
 from napari_denoise.inference import stack as stack_module
-from napari_denoise.inference.engine import TorchEngine
-from napari_denoise.models.catalogue import choose_weights, find_weights
+from napari_denoise.measure import sampled as samples_module
+from napari_denoise.weights.catalogue import choose_weights, find_weights
 
 NOISE = NoiseModel(gain=0.5, offset=10, read_noise=2)
 

@@ -12,8 +12,8 @@ import dask.array as da
 import numpy as np
 
 from napari_denoise.io.errors import FileExists
-from napari_denoise.io.metadata import ImageMeta
-from napari_denoise.io.writers import write
+from napari_denoise.io.meta import ImageMeta
+from napari_denoise.io.write import write
 
 
 def stuck(path: Path, test: Connection) -> None:

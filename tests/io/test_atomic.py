@@ -17,9 +17,9 @@ from _writers import cut_off, held, stuck
 from _processes import CONTEXT
 from napari_denoise.io.atomic import replacing
 from napari_denoise.io.errors import FileError, FileExists
-from napari_denoise.io.metadata import ImageMeta
-from napari_denoise.io.readers import read
-from napari_denoise.io.writers import write
+from napari_denoise.io.meta import ImageMeta
+from napari_denoise.io.read import read
+from napari_denoise.io.write import write
 
 
 @contextmanager

@@ -9,11 +9,11 @@ import pytest
 import tifffile
 import zarr
 
-from napari_denoise.io import tiff_writer
 from napari_denoise.io.errors import FileError, FileExists, ReadWarning, WriteWarning
-from napari_denoise.io.metadata import ImageMeta
-from napari_denoise.io.readers import read
-from napari_denoise.io.writers import write
+from napari_denoise.io.formats import tiff_writer
+from napari_denoise.io.meta import ImageMeta
+from napari_denoise.io.read import read
+from napari_denoise.io.write import write
 
 PROVENANCE = {"napari_denoise": {"weights": "microscopy", "noise": [0.5, 1.0], "note": "ä"}}
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from _networks import write_tiny_weights
-from napari_denoise.core.finetune_settings import FineTuneSettings
-from napari_denoise.training.finetune import FineTuning
-from napari_denoise.training.real_pairs import Pair, pair_of
-from napari_denoise.training.regions import Region, Regions
+from napari_denoise.settings.finetune import FineTuneSettings
+from napari_denoise.training.data.real_pairs import Pair, pair_of
+from napari_denoise.training.data.regions import Region, Regions
+from napari_denoise.training.finetune.fine_tuning import FineTuning
 
 
 def clean_image(size: tuple[int, int] = (64, 96), frames: int = 1) -> np.ndarray:

@@ -12,12 +12,12 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
-from napari_denoise.core.recipe import AdversarialStage, DistortionStage, TrainSettings
 from napari_denoise.models import registry
-from napari_denoise.models.discriminator import DiscriminatorConfig
-from napari_denoise.training.loop import StepReport, train
-from napari_denoise.training.pairs import Batch, Pairs, SyntheticPairs
-from napari_denoise.training.state import TrainingState
+from napari_denoise.models.architectures.discriminator import DiscriminatorConfig
+from napari_denoise.settings.recipe import AdversarialStage, DistortionStage, TrainSettings
+from napari_denoise.training.data.pairs import Batch, Pairs, SyntheticPairs
+from napari_denoise.training.loop.state import TrainingState
+from napari_denoise.training.loop.train import StepReport, train
 
 TINY = TrainSettings(
     name="tiny",

@@ -10,9 +10,9 @@ import pytest
 from _tiny import pictures, trained
 
 from napari_denoise.models.registry import build, build_discriminator
-from napari_denoise.training.pairs import SyntheticPairs
-from napari_denoise.training.renders import RenderPairs, View
-from napari_denoise.training.run import log_columns, make_card, read_recipe
+from napari_denoise.training.data.pairs import SyntheticPairs
+from napari_denoise.training.data.renders import RenderPairs, View
+from napari_denoise.training.loop.run import log_columns, make_card, read_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 each_recipe = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

@@ -13,7 +13,7 @@ from natsort import natsorted
 
 from napari_denoise.io.atomic import check_absent
 from napari_denoise.io.errors import FileError
-from napari_denoise.io.sequences import (
+from napari_denoise.io.inputs import (
     TIFF_SUFFIXES,
     PathLike,
     Sequence,
@@ -24,7 +24,7 @@ from napari_denoise.io.sequences import (
     siblings,
     suffix_of,
 )
-from napari_denoise.io.writers import FRAME_FORMATS, WRITABLE, frame_paths, frame_pattern
+from napari_denoise.io.write import FRAME_FORMATS, WRITABLE, frame_paths, frame_pattern
 
 
 @dataclass(frozen=True)

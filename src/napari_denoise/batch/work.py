@@ -15,13 +15,13 @@ import numpy as np
 
 from napari_denoise.batch.plan import Task
 from napari_denoise.batch.stream import DenoisedArray
-from napari_denoise.core.axes import Layout
-from napari_denoise.core.settings import DenoiseSettings
+from napari_denoise.image.axes import Layout
 from napari_denoise.io.errors import FileError, ReadWarning, WriteWarning
-from napari_denoise.io.metadata import ImageMeta
-from napari_denoise.io.readers import read
-from napari_denoise.io.writers import check_output, write
-from napari_denoise.models.catalogue import choose_weights, find_weights
+from napari_denoise.io.meta import ImageMeta
+from napari_denoise.io.read import read
+from napari_denoise.io.write import check_output, write
+from napari_denoise.settings.denoise import DenoiseSettings
+from napari_denoise.weights.catalogue import choose_weights, find_weights
 
 if TYPE_CHECKING:
     from napari_denoise.inference.denoiser import Denoiser

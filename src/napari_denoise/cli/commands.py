@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from napari_denoise.cli import weights
-from napari_denoise.cli.demo import demo
-from napari_denoise.cli.denoise import denoise
-from napari_denoise.cli.finetune import finetune
-from napari_denoise.cli.info import info
-from napari_denoise.cli.metrics import metrics
-from napari_denoise.cli.train import train
+from napari_denoise.cli import weights_command
+from napari_denoise.cli.demo_command import demo
+from napari_denoise.cli.denoise_command import denoise
+from napari_denoise.cli.finetune_command import finetune
+from napari_denoise.cli.info_command import info
+from napari_denoise.cli.metrics_command import metrics
+from napari_denoise.cli.train_command import train
 
 app = typer.Typer(
     name="napari-denoise",
@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 app.command("denoise")(denoise)
 app.command("info")(info)
-app.add_typer(weights.app, name="weights")
+app.add_typer(weights_command.app, name="weights")
 app.command("metrics")(metrics)
 app.command("demo")(demo)
 app.command("finetune")(finetune)

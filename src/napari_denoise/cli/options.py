@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from napari_denoise.core.noise import NoiseModel
+from napari_denoise.settings.noise import NoiseModel
 
 _FIELDS = [field.name for field in fields(NoiseModel)]
 NOISE_HELP = (

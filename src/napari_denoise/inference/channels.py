@@ -9,19 +9,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_denoise.core.axes import Layout
-from napari_denoise.core.intensity import (
-    AffineMapping,
-    LogMapping,
-    Mapping,
-    fit_mapping,
-)
-from napari_denoise.core.noise import LARGEST, NoiseModel
-from napari_denoise.core.noise_estimation import roughness
-from napari_denoise.core.samples import Samples, is_radiance
-from napari_denoise.core.settings import ChannelNoise, DenoiseSettings
-from napari_denoise.inference.engine import NetworkScale
-from napari_denoise.models.card import WeightsCard
+from napari_denoise.engines.torch import NetworkScale
+from napari_denoise.image.axes import Layout
+from napari_denoise.measure.kind import is_radiance
+from napari_denoise.measure.mappings import AffineMapping, LogMapping, Mapping, fit_mapping
+from napari_denoise.measure.noise_estimation import roughness
+from napari_denoise.measure.sampled import Samples
+from napari_denoise.settings.denoise import ChannelNoise, DenoiseSettings
+from napari_denoise.settings.noise import LARGEST, NoiseModel
+from napari_denoise.weights.card import WeightsCard
 
 HEAVY_TAILS = 1.75
 """Path-traced noise has fireflies; a denoiser made for Gaussian noise must be told more than

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_denoise.core.axes import Index, Layout, guess_axes, looks_like_color
-from napari_denoise.core.settings import DenoiseSettings
+from napari_denoise.engines.device import FINEST_SIGMA, choose_device, choose_precision
+from napari_denoise.engines.torch import load_engine
+from napari_denoise.image.axes import Index, Layout, guess_axes, looks_like_color
 from napari_denoise.inference.channels import Channel, prepare_channels
-from napari_denoise.inference.engine import load_engine
-from napari_denoise.inference.features import Features
+from napari_denoise.inference.guides import Features
 from napari_denoise.inference.stack import StackJob, Step, albedo_channels, albedo_job
-from napari_denoise.models.catalogue import WeightsInfo, choose_weights, find_weights
-from napari_denoise.models.device import FINEST_SIGMA, choose_device, choose_precision
+from napari_denoise.settings.denoise import DenoiseSettings
+from napari_denoise.weights.catalogue import WeightsInfo, choose_weights, find_weights
 
 
 @dataclass(frozen=True)

@@ -11,23 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 import napari_denoise
-from napari_denoise.core.axes import Index, Layout
-from napari_denoise.core.intensity import (
-    Float32Array,
-    inverse_mean,
-    replace_nonfinite,
-    restore_dtype,
-)
-from napari_denoise.core.noise import NoiseModel
-from napari_denoise.core.samples import color_samples, frame_order
-from napari_denoise.core.settings import REALISM_NOTE, DenoiseSettings
-from napari_denoise.core.tiles import Tile, Window, plan_tiles, recompute_factor
+from napari_denoise.engines.device import free_memory, is_out_of_memory, release_memory
+from napari_denoise.engines.torch import TorchEngine
+from napari_denoise.image.axes import Index, Layout
+from napari_denoise.image.planes import color_samples, frame_order
+from napari_denoise.image.tiles import Tile, Window, plan_tiles, recompute_factor
+from napari_denoise.image.values import Float32Array, replace_nonfinite, restore_dtype
 from napari_denoise.inference.channels import Channel, prepare_channels
-from napari_denoise.inference.engine import TorchEngine
-from napari_denoise.inference.features import Features
-from napari_denoise.models.card import WeightsCard
-from napari_denoise.models.catalogue import WeightsInfo
-from napari_denoise.models.device import free_memory, is_out_of_memory, release_memory
+from napari_denoise.inference.guides import Features
+from napari_denoise.measure.mappings import inverse_mean
+from napari_denoise.settings.denoise import REALISM_NOTE, DenoiseSettings
+from napari_denoise.settings.noise import NoiseModel
+from napari_denoise.weights.card import WeightsCard
+from napari_denoise.weights.catalogue import WeightsInfo
 
 SMALLEST_TILE = 64
 LARGEST_AUTO_TILE = {"cpu": 768, "cuda": 1024, "mps": 1024}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from napari_denoise.io.errors import FileError, ReadWarning
-from napari_denoise.io.metadata import ImageMeta
+from napari_denoise.io.meta import ImageMeta
 
 _MARK = "napari_denoise_sidecar"
 _VERSION = 1

@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 from torch import Tensor, nn
 
-from napari_denoise.core.tiles import Window
+from napari_denoise.image.tiles import Window
 
 VARIANCE_FLOOR = (2 / 255) ** 2
 """The variance of an error is told in units of that of the noise plus this."""

@@ -7,11 +7,14 @@ from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
-from napari_denoise.models.discriminator import DiscriminatorConfig, PatchDiscriminator
-from napari_denoise.models.generator import Generator, GeneratorConfig
-from napari_denoise.models.iteapoy2018 import Iteapoy2018, Iteapoy2018Config
+from napari_denoise.models.architectures.discriminator import (
+    DiscriminatorConfig,
+    PatchDiscriminator,
+)
+from napari_denoise.models.architectures.iteapoy2018 import Iteapoy2018, Iteapoy2018Config
+from napari_denoise.models.architectures.thomas2017 import Thomas2017, Thomas2017Config
+from napari_denoise.models.architectures.two_scale import Generator, GeneratorConfig
 from napari_denoise.models.network import Network
-from napari_denoise.models.thomas2017 import Thomas2017, Thomas2017Config
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,183 @@
+"""`napari-denoise info`: what a file is, and what denoising it would do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_denoise.cli.console import Debug, Json, facts, print_json, reporting, warn
+
+if TYPE_CHECKING:
+    from napari_denoise.image.axes import Layout
+    from napari_denoise.io.inputs import Sequence
+
+
+_NOTHING = "not measured: only NaN or infinity"
+_WITHOUT = "none was found: denoising returns it as it is"
+
+
+def info(
+    file: Annotated[
+        str, typer.Argument(help='A file, a folder or a wildcard such as "shot_####.exr".')
+    ],
+    axes: Annotated[
+        str | None, typer.Option(help="A letter per dimension, of T Z C Y X S (RGB).")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show shape, axes, scale and noise of a file, and the weights it would get.
+
+    A folder or wildcard with several inputs shows each. JSON is always a list of objects that
+    all have the same keys; what is unknown is null.
+    """
+    with reporting(debug):
+        from napari_denoise.batch import find_inputs
+
+        values = [describe(source, axes) for source in find_inputs([file])]
+        if as_json:
+            print_json(values)
+            return
+        for entry in values:
+            facts(entry["name"], _readable(entry))
+
+
+def describe(source: Sequence, axes: str | None = None) -> dict[str, Any]:
+    """Read one input and return what there is to know, as JSON values.
+
+    Raises
+    ------
+    FileError
+        It cannot be read.
+    """
+    from napari_denoise.batch.work import collected_warnings, is_linear_colour
+    from napari_denoise.image.axes import Layout
+    from napari_denoise.io.read import read
+    from napari_denoise.weights.catalogue import choose_weights
+
+    with collected_warnings() as messages:
+        array, meta = read(source.files, axes=axes, sequence=source.is_stack)
+    layout = Layout(meta.axes, tuple(array.shape))
+    noise = _noise(array, layout)
+    for text in messages:
+        warn(text)
+    _warn_of_nothing(source, noise)
+    return {
+        "name": source.pattern.name,
+        "path": str(source.pattern),
+        "files": len(source.files),
+        "shape": list(array.shape),
+        "axes": meta.axes,
+        "dtype": str(array.dtype),
+        "bytes": int(array.nbytes),
+        "format": meta.extra.get("format"),
+        "scale": {a: [s, u] for a, s, u in zip(meta.axes, meta.scale, meta.units, strict=True)},
+        "channels": list(meta.channel_names),
+        "layers": sorted(meta.features),
+        "sequence": _sequence(source),
+        "linear_light": is_linear_colour(array, meta),
+        "noise": noise,
+        "weights": choose_weights(array, layout, linear=is_linear_colour(array, meta)),
+        "denoised": meta.extra.get("napari_denoise"),
+    }
+
+
+def _sequence(source: Sequence) -> dict[str, Any] | None:
+    """Return the stack these files are, or the one a numbered file alone belongs to."""
+    from napari_denoise.io.inputs import siblings
+
+    stack = source if source.is_stack else siblings(source.files[0])
+    if not stack.is_stack:
+        return None
+    return {
+        "pattern": str(stack.pattern),
+        "frames": len(stack.files),
+        "first": stack.numbers[0] if stack.numbers else 0,
+        "last": stack.numbers[-1] if stack.numbers else len(stack.files) - 1,
+        "missing": list(stack.gaps),
+    }
+
+
+def _noise(array: Any, layout: Layout) -> list[dict[str, Any]]:
+    """Estimate each channel's noise from the frames that the engine would look at."""
+    from dataclasses import fields
+
+    from napari_denoise.measure.sampled import Samples
+    from napari_denoise.settings.noise import NoiseModel
+
+    channels = []
+    for channel in range(layout.size("C")):
+        samples = Samples(array, layout, channel)
+        if samples.extent is None:
+            none = dict.fromkeys(field.name for field in fields(NoiseModel))
+            channels.append({"text": _NOTHING, "finite": False, **none})
+        else:
+            model = samples.noise()
+            text = _WITHOUT if model == NoiseModel() else model.describe()
+            channels.append({"text": text, "finite": True, **vars(model)})
+    return channels
+
+
+def _warn_of_nothing(source: Sequence, noise: list[dict[str, Any]]) -> None:
+    empty = sum(not channel["finite"] for channel in noise)
+    if empty:
+        which = f"in {empty} of {len(noise)} channels " if len(noise) > 1 else ""
+        warn(
+            f"{source.pattern}: {which}the frames looked at hold only NaN or infinity: it cannot "
+            "be denoised; look at where it comes from, or leave those channels out"
+        )
+
+
+def _readable(entry: dict[str, Any]) -> dict[str, Any]:
+    measured = any(model["finite"] for model in entry["noise"])
+    names = entry["channels"] or [f"channel {i}" for i in range(len(entry["noise"]))]
+    noise = [model["text"] for model in entry["noise"]]
+    if len(noise) > 1:
+        noise = [f"{name}: {text}" for name, text in zip(names, noise, strict=False)]
+    if entry["linear_light"] and measured:
+        noise.append("(grows with brightness in path-traced light: measured anew when denoising)")
+    sizes = ", ".join(f"{a} {n}" for a, n in zip(entry["axes"], entry["shape"], strict=True))
+    return {
+        "path": entry["path"],
+        "size": f"{sizes}  ({entry['bytes'] / 1e6:.1f} MB)",
+        "type": entry["dtype"] + (", linear light" if entry["linear_light"] else ""),
+        "scale": _scale(entry["scale"]),
+        "channels": ", ".join(entry["channels"]) or None,
+        "layers": ", ".join(entry["layers"]) or None,
+        "sequence": _sequence_text(entry),
+        "noise": "\n".join(noise),
+        "weights": _weights_text(entry["weights"]) if measured else "none: it has no values",
+        "denoised": _denoised_text(entry["denoised"]),
+    }
+
+
+def _scale(scale: dict[str, list[Any]]) -> str | None:
+    known = [f"{a} {s:g} {u or ''}".strip() for a, (s, u) in scale.items() if u or s != 1]
+    return ", ".join(known) or "not stated"
+
+
+def _sequence_text(entry: dict[str, Any]) -> str | None:
+    stack = entry["sequence"]
+    if stack is None:
+        return None
+    text = f"{stack['pattern']}: {stack['frames']} frames, {stack['first']} to {stack['last']}"
+    if stack["missing"]:
+        text += f", missing {', '.join(str(n) for n in stack['missing'][:8])}"
+    if entry["files"] == 1:
+        text += "\nthis file is one of them; name the pattern, the folder or --sequence for all"
+    return text
+
+
+def _weights_text(name: str) -> str:
+    from napari_denoise.weights.catalogue import list_weights
+
+    titles = {info.name: info.card.title for info in list_weights()}
+    return f"{name}: {titles[name]}" if name in titles else f"{name} (not installed)"
+
+
+def _denoised_text(provenance: Any) -> str | None:
+    if not isinstance(provenance, dict):
+        return None
+    made = [str(provenance[k]) for k in ("weights", "version", "time") if k in provenance]
+    return f"already: {', '.join(made)}"

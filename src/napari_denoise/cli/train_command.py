@@ -1,0 +1,142 @@
+"""`napari-denoise train`: a recipe and clean images in, weights out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_denoise.cli.console import Debug, Device, err, reporting, warn
+
+if TYPE_CHECKING:
+    from napari_denoise.training.loop.run import Run
+    from napari_denoise.training.loop.train import StepReport
+
+
+def train(
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE", help="A TOML file such as recipes/photo.toml.")
+    ],
+    folder: Annotated[
+        Path, typer.Option("--run", help="Where checkpoint, log and weights are kept.")
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            help="Folder of clean images, or of real pairs in noisy/ and clean/ (or noisy2/).",
+        ),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option("--base", help="Weights to start from: a name or a .safetensors file."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The weights file; RUN/NAME.safetensors by default."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint in the run folder.")
+    ] = False,
+    export: Annotated[
+        bool, typer.Option("--export", help="Only write weights from the checkpoint there is.")
+    ] = False,
+    device: Device = "auto",
+    processes: Annotated[
+        int, typer.Option(min=1, help="GPUs, or processes on a CPU, that share a step.")
+    ] = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads; one trains reproducibly.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Train weights from clean images or real pairs, as a recipe says.
+
+    `napari-denoise train recipes/photo.toml --data photos --run runs/photo`
+
+    The run folder holds checkpoint.pt, log.csv, recipe.json and, where the recipe keeps
+    pictures to validate on, validation/STEP.png. Ctrl+C loses the steps since the last
+    checkpoint; --resume goes on from there.
+    """
+    with reporting(debug):
+        with err().status("Loading PyTorch ..."):
+            import torch
+
+            from napari_denoise.engines.device import choose_device
+            from napari_denoise.weights.catalogue import find_weights
+
+            with needs_training_packages():
+                run_module = import_module("napari_denoise.training.loop.run")
+        run = run_module.Run(run_module.read_recipe(recipe), folder)
+        target = output or folder / f"{run.settings.name}.safetensors"
+        if threads is not None:
+            torch.set_num_threads(threads)
+        if not export:
+            if data is None:
+                raise ValueError("--data is missing: name the folder of clean images")
+            start = None if base is None else find_weights(base)
+            _train(
+                run,
+                data,
+                resume=resume,
+                device=choose_device(device),
+                processes=processes,
+                base=start,
+            )
+        info = run.export(target)
+        typer.echo(f"{info.path}: {info.path.stat().st_size / 1e6:.1f} MB, sha256 {info.sha256}")
+
+
+@contextmanager
+def needs_training_packages() -> Iterator[None]:
+    """Name the remedy where an installation is for denoising alone."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "lightning_fabric":
+            raise
+        raise ValueError(
+            "training needs the package lightning-fabric: pip install 'napari-denoise[train]'"
+        ) from error
+
+
+def _train(run: Run, data: Path, **options: Any) -> None:
+    from napari_denoise.cli.progress import training_bars
+
+    done, console = 0, err()
+    try:
+        with training_bars() as bars:
+            total = run.settings.steps
+            bar = bars.add_task(run.settings.name, total=total, loss=float("nan"), speed=0.0)
+            for report in run.train(data, **options):
+                last = report.last
+                done, speed = last.step, last.steps_per_second
+                bars.update(bar, completed=done, loss=report.mean_loss, speed=speed)
+                if last.validation is not None:
+                    console.print(_describe(last))
+    except KeyboardInterrupt:
+        warn(_kept(run, done), console)
+        raise
+
+
+def _kept(run: Run, done: int) -> str:
+    """Say what an interrupted run leaves behind."""
+    total = run.settings.steps
+    if saved := run.saved_step:
+        return f"the checkpoint holds step {saved} of {total}; --resume goes on there"
+    return (
+        f"stopped after {done} of {total} steps, before the first checkpoint (there is one every "
+        f"{run.settings.save_every} steps): nothing was kept; a smaller save_every in the recipe "
+        "keeps more"
+    )
+
+
+def _describe(report: StepReport) -> str:
+    figures = report.validation.figures if report.validation else {}
+    values = (f"{name.removeprefix('psnr_')} {figures[name]:.2f}" for name in figures)
+    shown = [text for text, name in zip(values, figures, strict=True) if name.startswith("psnr")]
+    return f"step {report.step}: PSNR {', '.join(shown)} dB"

@@ -1,1 +1,0 @@
-"""Numpy-only foundations: settings, axes, intensity, noise, tiles, metrics."""

@@ -1,0 +1,1 @@
+"""What runs a network on the windows of a frame."""

@@ -1,0 +1,1 @@
+"""Arrays as images: axes, frames, planes, tiles and metrics. Numpy alone."""

@@ -1,0 +1,188 @@
+"""OpenEXR frames in linear light: one or many parts, layers and views."""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import OpenEXR
+from numpy.typing import NDArray
+
+from napari_denoise.io.errors import FileError, ReadWarning
+from napari_denoise.io.formats.exr_layers import (
+    ALBEDO,
+    COLOR,
+    NORMAL,
+    Layer,
+    choose_color,
+    choose_feature,
+    find_layers,
+)
+
+
+class LibraryOutput:
+    """Stands in for `sys.stdout` and keeps what the threads in `collected` print.
+
+    All other threads print as ever.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._said: dict[int, list[str]] = {}
+        self._plain: Any = None
+
+    @contextmanager
+    def collected(self) -> Iterator[list[str]]:
+        """Collect what this thread prints in the block."""
+        thread, said = threading.get_ident(), list[str]()
+        with self._lock:
+            if not self._said:
+                self._plain, sys.stdout = sys.stdout, self
+            self._said[thread] = said
+        try:
+            yield said
+        finally:
+            with self._lock:
+                del self._said[thread]
+                if not self._said and sys.stdout is self:
+                    sys.stdout = self._plain
+
+    def write(self, text: str) -> int:
+        """Keep the text, or pass it on where its thread is not listened to."""
+        said = self._said.get(threading.get_ident())
+        if said is None:
+            return int(self._plain.write(text))
+        said.append(text)
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._plain, name)
+
+
+_PRINTED = LibraryOutput()
+"""OpenEXR prints a warning of pixels it cannot read, and leaves out their part of the file."""
+GAMMA = 1 / 2.2
+"""For display: linear light looks much too dark on a monitor."""
+
+
+@dataclass(frozen=True)
+class ExrFrame:
+    """One frame: "color", and "albedo" and "normal" where the file has them, float32."""
+
+    images: dict[str, NDArray[np.float32]]
+    extra: dict[str, Any]
+    """JSON values: part, name and channels of the colour, and names of all layers."""
+
+
+def open_exr(path: Path) -> Any:
+    """Read a file with every channel by itself.
+
+    Raises
+    ------
+    FileError
+        Not an EXR, truncated, or deep data.
+    """
+    try:
+        with _PRINTED.collected() as said, path.open("rb") as stream:
+            file = OpenEXR.File(stream, separate_channels=True)
+    except OSError as error:
+        raise FileError(path, f"it cannot be read ({error})", "check its permissions") from error
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise FileError(
+            path,
+            f"it is not a whole OpenEXR file ({error})",
+            "it may be truncated or another format: render or copy it again",
+        ) from error
+    unread = re.search(r"reading pixel data for (part.*)", "".join(said))
+    if unread or not any(part.channels for part in file.parts):
+        detail = unread.group(1) if unread else "no channel"
+        raise FileError(path, f"it is damaged or truncated ({detail})", "render or copy it again")
+    deep = (OpenEXR.deepscanline, OpenEXR.deeptile)
+    if any(part.type() in deep for part in file.parts):
+        raise FileError(path, "it holds deep data", "flatten it to a plain image first")
+    return file
+
+
+def read_exr(path: Path) -> ExrFrame:
+    """Read colour and features of one frame.
+
+    Returns
+    -------
+    Images of (Y, X, 3), (Y, X, 4) with alpha, or (Y, X) of a luminance file; the data
+    window only.
+
+    Raises
+    ------
+    FileError
+        Damaged, or without colour.
+    """
+    file = open_exr(path)
+    layers = find_layers([(part.name(), list(part.channels)) for part in file.parts])
+    color = choose_color(layers)
+    if color is None:
+        raise _colorless(path, file)
+    _mention_choice(path, color, layers)
+    images = {"color": _pixels(path, file, color)}
+    size = images["color"].shape[:2]
+    for role, names in (("albedo", ALBEDO), ("normal", NORMAL)):
+        layer = choose_feature(layers, names, color)
+        if layer is None:
+            continue
+        image = _pixels(path, file, layer)[..., :3]
+        if image.shape[:2] == size:
+            images[role] = image
+        else:
+            text = f"{path}: {role} {image.shape} does not fit the colour {size}: left out"
+            warnings.warn(text, ReadWarning, stacklevel=2)
+    return ExrFrame(images, asdict(color) | {"layers": [layer.name for layer in layers]})
+
+
+def display_range(frames: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
+    """Contrast limits for linear light: 0 to the brightest 99th percentile of the frames."""
+    tops = [1e-6]
+    for frame in frames:
+        values = frame[..., :3] if frame.ndim == 3 else frame
+        values = values[::4, ::4] if min(values.shape[:2]) > 256 else values
+        finite = values[np.isfinite(values)]
+        if finite.size:
+            tops.append(float(np.percentile(finite, 99)))
+    top = max(tops)
+    return (0.0, top if top > 1e-6 else 1.0)
+
+
+def _pixels(path: Path, file: Any, layer: Layer) -> NDArray[np.float32]:
+    channels = [file.parts[layer.part].channels[name] for name in layer.channels]
+    for channel in channels:
+        if (channel.xSampling, channel.ySampling) != (1, 1):
+            raise FileError(
+                path,
+                f"channel {channel.name!r} is stored at reduced resolution",
+                "save it with full-resolution RGB channels",
+            )
+    images = [np.asarray(channel.pixels, np.float32) for channel in channels]
+    return np.stack(images, axis=-1) if len(images) > 1 else np.ascontiguousarray(images[0])
+
+
+def _colorless(path: Path, file: Any) -> FileError:
+    names = [name for part in file.parts for name in part.channels]
+    listed = ", ".join(names[:12]) + (" ..." if len(names) > 12 else "")
+    return FileError(
+        path,
+        f"it has no colour, only the channels {listed}",
+        "render it with R, G, B channels at the root or in a layer such as 'Combined'",
+    )
+
+
+def _mention_choice(path: Path, color: Layer, layers: Sequence[Layer]) -> None:
+    if color.key not in COLOR and len(layers) > 1:
+        names = ", ".join(repr(layer.name) for layer in layers)
+        text = f"{path}: no layer has a usual name for the image; took {color.name!r} of {names}"
+        warnings.warn(text, ReadWarning, stacklevel=3)

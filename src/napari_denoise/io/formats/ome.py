@@ -1,0 +1,149 @@
+"""Pixel size, channels and colours in OME-XML and in ImageJ's header."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from napari_denoise.io.meta import ImageMeta
+from napari_denoise.io.units import ome_symbol, unit_name
+
+OME_DTYPES = "int8 int16 int32 uint8 uint16 uint32 float32 float64".split()
+
+
+def ome_fields(xml: str, index: int, axes: str) -> dict[str, Any]:
+    """Fields of `ImageMeta` that image number `index` of OME-XML states.
+
+    Parameters
+    ----------
+    axes
+        Letters of the array, in its order.
+    """
+    images = _list(tifffile.xml2dict(xml).get("OME", {}).get("Image"))
+    pixels = images[index].get("Pixels", {}) if index < len(images) else {}
+    sizes = {a: _size(pixels, f"PhysicalSize{a}", "µm") for a in "XYZ"}
+    sizes["T"] = _size(pixels, "TimeIncrement", "s")
+    known = [sizes.get(axis) or (1.0, None) for axis in axes]
+    fields: dict[str, Any] = {"scale": tuple(s for s, _ in known)}
+    fields["units"] = tuple(unit for _, unit in known)
+    channels = _list(pixels.get("Channel"))
+    names = [channel.get("Name") for channel in channels]
+    colors = [channel.get("Color") for channel in channels]
+    if names and None not in names:
+        fields["channel_names"] = tuple(str(name) for name in names)
+    if colors and None not in colors and "S" not in axes:
+        fields["channel_colors"] = tuple(_hex(int(color)) for color in colors)
+    return fields
+
+
+def ome_metadata(meta: ImageMeta, axes: str) -> dict[str, Any]:
+    """Say what tifffile writes into OME-XML: axes, pixel size, time step, channels.
+
+    Parameters
+    ----------
+    axes
+        Letters in the order of writing.
+    """
+    values: dict[str, Any] = {"axes": axes}
+    for axis, scale, unit in zip(meta.axes, meta.scale, meta.units, strict=False):
+        symbol = ome_symbol(unit)
+        if axis not in "TZYX" or not symbol or scale <= 0:
+            continue
+        key = "TimeIncrement" if axis == "T" else f"PhysicalSize{axis}"
+        values |= {key: float(scale), f"{key}Unit": symbol}
+    channel: dict[str, Any] = {}
+    if meta.channel_names:
+        channel["Name"] = list(meta.channel_names)
+    if meta.channel_colors and "S" not in axes:
+        channel["Color"] = [_rgba(color) for color in meta.channel_colors]
+    return values | ({"Channel": channel} if channel else {})
+
+
+def imagej_fields(tif: tifffile.TiffFile, axes: str) -> dict[str, Any]:
+    """Fields of `ImageMeta` in an ImageJ file: calibration, LUT colours, display ranges."""
+    header: dict[str, Any] = tif.imagej_metadata or {}
+    unit = unit_name(header.get("unit"))
+    unit = None if unit == "pixel" else unit
+    page = tif.pages.first
+    sizes: dict[str, tuple[Any, str | None]] = {
+        "X": (_pixel_size(page, "XResolution"), unit),
+        "Y": (_pixel_size(page, "YResolution"), unit_name(header.get("yunit")) or unit),
+        "Z": (header.get("spacing"), unit_name(header.get("zunit")) or unit),
+        "T": (header.get("finterval"), unit_name(header.get("tunit")) or "second"),
+    }
+    # Without a unit ImageJ's resolution is that of a printer.
+    known = [sizes.get(axis, (None, None)) for axis in axes]
+    good = [bool(size and size > 0 and name) for size, name in known]
+    fields: dict[str, Any] = {
+        "scale": tuple(float(s) if ok else 1.0 for (s, _), ok in zip(known, good, strict=True)),
+        "units": tuple(u if ok else None for (_, u), ok in zip(known, good, strict=True)),
+    }
+    return fields | _imagej_display(header, axes, tif)
+
+
+def resolution_fields(tif: tifffile.TiffFile, axes: str) -> dict[str, Any]:
+    """Pixel size of a plain TIFF; only in centimetres, as inches come from printing."""
+    page = tif.pages.first
+    tag = page.tags.get("ResolutionUnit")
+    if tag is None or int(tag.value) != 3:
+        return {}
+    sizes = {a: _pixel_size(page, f"{a}Resolution") for a in "XY"}
+    if not all(sizes.values()):
+        return {}
+    scale = tuple(1e4 * (sizes.get(a) or 1e-4) for a in axes)
+    return {
+        "scale": scale,
+        "units": tuple("micrometer" if a in "XY" else None for a in axes),
+    }
+
+
+def _imagej_display(header: Mapping[str, Any], axes: str, tif: tifffile.TiffFile) -> dict[str, Any]:
+    count = tif.series[0].shape[axes.index("C")] if "C" in axes else 1
+    fields: dict[str, Any] = {}
+    luts = header.get("LUTs")
+    if "C" in axes and isinstance(luts, list) and len(luts) >= count:
+        # The colour a channel has at its brightest.
+        tops = [np.asarray(lut).reshape(3, -1)[:, -1] for lut in luts[:count]]
+        fields["channel_colors"] = tuple("#" + bytes(top.tolist()).hex() for top in tops)
+    ranges = header.get("Ranges")
+    if ranges and len(ranges) >= 2 * count:
+        limits = [(float(ranges[2 * i]), float(ranges[2 * i + 1])) for i in range(count)]
+        if all(low < high for low, high in limits):
+            fields["contrast_limits"] = tuple(limits)
+    labels = header.get("Labels")
+    if "C" in axes and isinstance(labels, list) and len(labels) == count:
+        fields["channel_names"] = tuple(str(label) for label in labels)
+    return fields
+
+
+def _pixel_size(page: Any, tag: str) -> float | None:
+    found = page.tags.get(tag)
+    if found is None or not isinstance(found.value, Sequence) or not all(found.value):
+        return None
+    pixels, units = found.value
+    return float(units / pixels)
+
+
+def _size(pixels: Mapping[str, Any], key: str, default: str) -> tuple[float, str | None] | None:
+    value = pixels.get(key)
+    if value is None or float(value) <= 0:
+        return None
+    return float(value), unit_name(pixels.get(f"{key}Unit", default))
+
+
+def _list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _hex(color: int) -> str:
+    return f"#{(color & 0xFFFFFFFF) >> 8:06x}"  # OME: red green blue alpha, signed
+
+
+def _rgba(color: str) -> int:
+    value = (int(color.removeprefix("#"), 16) << 8) | 0xFF
+    return value - 2**32 if value >= 2**31 else value

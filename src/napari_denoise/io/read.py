@@ -1,0 +1,240 @@
+"""Read images: path -> array, small in memory and large on demand, with its metadata."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_denoise.image.axes import Layout, guess_axes, looks_like_color
+from napari_denoise.io import sidecar
+from napari_denoise.io.errors import FileError, ReadWarning
+from napari_denoise.io.formats import loaded
+from napari_denoise.io.formats.exr_reader import GAMMA, display_range, read_exr
+from napari_denoise.io.formats.loaded import Frame, Loaded, check_dtype, join
+from napari_denoise.io.formats.raster import read_jpeg, read_png
+from napari_denoise.io.formats.tiff_reader import read_tiff, read_tiff_plane
+from napari_denoise.io.inputs import (
+    SUFFIXES,
+    TIFF_SUFFIXES,
+    PathLike,
+    Sequence,
+    as_sequence,
+    expand,
+    find_sequences,
+    siblings,
+    suffix_of,
+)
+from napari_denoise.io.meta import ImageMeta
+
+
+def read(
+    path: PathLike | Iterable[PathLike],
+    *,
+    axes: str | None = None,
+    sequence: bool | None = None,
+    series: int | None = None,
+) -> tuple[Any, ImageMeta]:
+    """Read an image, a stack, or the numbered frames of a sequence.
+
+    Parameters
+    ----------
+    path
+        A file, a folder, a wildcard, a pattern such as ``frame_####.exr``, or a list.
+    axes
+        One letter per dimension, of T Z C Y X S, where the file is wrong or silent.
+    sequence
+        None: single-plane files with equal stem and running number are one stack.
+        True: everything `path` names is one stack, and one file brings its numbered
+        neighbours. False: exactly one file.
+    series
+        Number of the image in a file that holds several; None takes the first and warns.
+
+    Returns
+    -------
+    array
+        In the file's own data type and units; EXR as float32 in linear light. An array,
+        a read-only memory map, or (compressed or many files) a dask array with one
+        chunk per frame where it is larger than `napari_denoise.io.formats.loaded.LAZY_BYTES`.
+    meta
+        Axes, scale, units, names, colours, features.
+
+    Raises
+    ------
+    FileError
+        Nothing is there, it is damaged, its parts do not fit each other, or `axes` do
+        not fit it. The message names the file, the rule and the remedy.
+    """
+    source = _one_input(path, sequence)
+    if source.is_stack:
+        array, meta = _read_stack(source)
+    else:
+        array, meta = _read_file(source.files[0], series)
+    described = sidecar.load(source.pattern)
+    array, meta = sidecar.restore(array, meta, described)
+    if axes is not None:
+        meta = replace(meta, axes=axes.upper())
+    meta = replace(
+        meta,
+        scale=meta.scale or (1.0,) * array.ndim,
+        units=meta.units or (None,) * array.ndim,
+    )
+    try:
+        Layout(meta.axes, tuple(array.shape))
+    except ValueError as error:
+        remedy = "or open it without axes" if axes else "look at how it was saved"
+        raise FileError(source.files[0], str(error), remedy) from error
+    if axes is None and not described:
+        _mention_narrow_frames(array, meta)
+    return array, meta
+
+
+def _mention_narrow_frames(array: Any, meta: ImageMeta) -> None:
+    """Channels that a file does not call so look like frames of 2 to 4 pixels in width."""
+    shape = tuple(array.shape)
+    guessed = meta.extra.get("format") in ("tiff", "imagej", "npy")
+    narrow = len(shape) >= 3 and shape[-1] in (2, 3, 4) and min(shape[-3:-1]) >= 16
+    if guessed and narrow and meta.axes.endswith("YX"):
+        text = (
+            f"{meta.source[0]}: each frame is {shape[-2]} x {shape[-1]} pixels; if the last axis "
+            f"holds channels, open it with axes='{guess_axes(shape[:-1])}C'"
+        )
+        warnings.warn(text, ReadWarning, stacklevel=3)
+
+
+def _one_input(path: PathLike | Iterable[PathLike], sequence: bool | None) -> Sequence:
+    files = expand(path)
+    single = isinstance(path, (str, Path)) and files == [Path(path).expanduser()]
+    if sequence is False or (single and sequence is None):
+        if len(files) > 1:
+            raise FileError(files[1], f"it is one of {len(files)} files", "name only one")
+        return Sequence((files[0],))
+    if sequence:
+        return siblings(files[0]) if single else as_sequence(files)
+    found = find_sequences(files)
+    if len(found) > 1:
+        names = " and ".join(repr(entry.pattern.name) for entry in found[:2])
+        raise FileError(
+            files[0].parent,
+            f"it holds {len(found)} separate inputs, for example {names}",
+            "name one of them, or pass sequence=True to read all files as one stack",
+        )
+    return found[0]
+
+
+def _read_file(path: Path, series: int | None) -> tuple[Any, ImageMeta]:
+    suffix = suffix_of(path).lower()
+    if suffix in TIFF_SUFFIXES:
+        result = read_tiff(path, series or 0)
+    elif suffix == ".npy":
+        result = _read_npy(path)
+    else:
+        return _read_single(path)
+    if result.images > 1 and series is None:
+        text = f"{path}: it holds {result.images} images; the first was read: pass series=1 ..."
+        warnings.warn(text, ReadWarning, stacklevel=3)
+    extra = dict(result.fields.get("extra", {}))
+    if result.images > 1:
+        extra["series"] = {"count": result.images, "number": series or 0}
+    fields = {**result.fields, "extra": extra}
+    name = Sequence((path,)).name
+    return result.array, ImageMeta(axes=result.axes, name=name, source=(path,), **fields)
+
+
+def _read_single(path: Path) -> tuple[Any, ImageMeta]:
+    load = _frame_reader(path)
+    extra: dict[str, Any] = {"format": suffix_of(path).lower().removeprefix(".")}
+    if extra["format"] == "exr":
+        frame = read_exr(path)
+        images, extra["exr"] = dict(frame.images), frame.extra
+    else:
+        images = dict(load(path))
+    return _assemble(Sequence((path,)), images, extra, "", [images["color"]])
+
+
+def _read_stack(source: Sequence) -> tuple[Any, ImageMeta]:
+    load = _frame_reader(source.files[0])
+    suffixes = {suffix_of(file).lower() for file in source.files}
+    if len(suffixes) > 1:
+        raise FileError(
+            source.files[0],
+            f"the frames are of different formats: {', '.join(sorted(suffixes))}",
+            "name the files of one format",
+        )
+    images = join(source.files, load)
+    shown = sorted({0, len(source.files) // 2, len(source.files) - 1})
+    extra: dict[str, Any] = {"format": suffixes.pop().removeprefix(".")}
+    extra["numbers"] = list(source.numbers)
+    samples = []
+    if _is_exr(source):
+        samples = [np.asarray(images["color"][i]) for i in shown]
+        extra["exr"] = read_exr(source.files[0]).extra
+    if source.gaps:
+        extra["gaps"] = list(source.gaps)
+    return _assemble(source, images, extra, "T", samples)
+
+
+def _assemble(
+    source: Sequence,
+    images: dict[str, Any],
+    extra: dict[str, Any],
+    axes: str,
+    shown: list[Any],
+) -> tuple[Any, ImageMeta]:
+    color = images.pop("color")
+    axes += "YXS"[: color.ndim - len(axes)]
+    display: dict[str, Any] = {}
+    if _is_exr(source):
+        display = {"contrast_limits": (display_range(shown),), "gamma": GAMMA}
+    meta = ImageMeta(axes, source.name, source.files, features=images, extra=extra, **display)
+    return color, meta
+
+
+def _is_exr(source: Sequence) -> bool:
+    return suffix_of(source.files[0]).lower() == ".exr"
+
+
+def _frame_reader(path: Path) -> Callable[[Path], Frame]:
+    suffix = suffix_of(path).lower()
+    if suffix not in _FRAMES:
+        raise FileError(
+            path,
+            f"files that end in {path.suffix or 'nothing'!r} are not read"
+            + (" as frames of a sequence" if suffix else ""),
+            f"expected one of {', '.join(SUFFIXES)}",
+        )
+    return _FRAMES[suffix]
+
+
+def _read_npy(path: Path) -> Loaded:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if array.nbytes <= loaded.LAZY_BYTES:
+            array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise FileError(
+            path,
+            f"it is not a whole NPY file of numbers ({error})",
+            "save it again with numpy.save(path, array)",
+        ) from error
+    check_dtype(path, array.dtype)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    try:
+        axes = guess_axes(array.shape, rgb=looks_like_color(array.shape))
+    except ValueError as error:
+        raise FileError(path, str(error), "or save a part of it") from error
+    return Loaded(array, axes, {"extra": {"format": "npy"}})
+
+
+_FRAMES: dict[str, Callable[[Path], Frame]] = {
+    ".png": lambda path: {"color": read_png(path)},
+    ".jpg": lambda path: {"color": read_jpeg(path)},
+    ".jpeg": lambda path: {"color": read_jpeg(path)},
+    ".exr": lambda path: read_exr(path).images,
+    **dict.fromkeys(TIFF_SUFFIXES, lambda path: {"color": read_tiff_plane(path)}),
+}

@@ -1,0 +1,320 @@
+"""Write images: array -> file, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from napari_denoise.image.axes import Layout
+from napari_denoise.image.frames import iterate, planes_last
+from napari_denoise.io import sidecar
+from napari_denoise.io.atomic import check_absent, replacing
+from napari_denoise.io.errors import FileError, FileExists, WriteWarning
+from napari_denoise.io.formats.exr_writer import HALF_MAX, encode_exr, encode_through
+from napari_denoise.io.formats.loaded import check_dtype
+from napari_denoise.io.formats.raster import encode_png
+from napari_denoise.io.formats.tiff_writer import write_tiff
+from napari_denoise.io.inputs import TIFF_SUFFIXES, expand, split_number, suffix_of
+from napari_denoise.io.meta import ImageMeta
+
+FRAME_FORMATS = (".exr", ".png")
+"""Formats that hold one frame per file."""
+WRITABLE = (".ome.tif", ".ome.tiff", ".tif", ".tiff", *FRAME_FORMATS, ".npy")
+_AXIS = {"T": "time points", "Z": "planes", "C": "channels"}
+
+
+def write(path: str | Path, array: Any, meta: ImageMeta, *, overwrite: bool = False) -> list[Path]:
+    """Write an image, a stack, or a sequence of numbered frames.
+
+    Parameters
+    ----------
+    path
+        The suffix chooses the format: ``.ome.tif`` and ``.tif`` OME-TIFF, ``.exr``,
+        ``.png``, ``.npy``. EXR and PNG hold one frame per file: the ``####`` of
+        ``clean_####.exr`` become the frame numbers (those of the source where there are
+        any, else from 0), and are added to a name without them.
+    array
+        Numpy, memory map, dask or zarr; read plane by plane, never written to.
+    meta
+        As `read` gave it. What the format cannot hold, and JSON values in `meta.extra`
+        such as "napari_denoise", go to ``<path>.json``, from where `read` takes them.
+    overwrite
+        Replace existing files.
+
+    Returns
+    -------
+    The files written, the sidecar last.
+
+    Raises
+    ------
+    FileExists
+        A file is there and `overwrite` is false.
+    FileError
+        The format cannot hold the data, or the disk is full. The older files are whole.
+    """
+    path = Path(path).expanduser()
+    meta = _complete(path, array, meta)
+    check_output(path, array, meta, overwrite=overwrite)
+    suffix = suffix_of(path).lower()
+    if suffix in FRAME_FORMATS:
+        return _write_frames(path, array, meta, overwrite)
+    return _write_whole(
+        path, array, meta, overwrite, _write_npy if suffix == ".npy" else write_tiff
+    )
+
+
+def check_output(path: str | Path, array: Any, meta: ImageMeta, *, overwrite: bool = False) -> None:
+    """Refuse what `write` would refuse of these arguments; reads no pixel, writes nothing.
+
+    Raises
+    ------
+    FileExists
+        A file is there and `overwrite` is false; the first one is named.
+    FileError
+        The format cannot hold the data.
+    """
+    path = Path(path).expanduser()
+    meta = _complete(path, array, meta)
+    suffix = suffix_of(path).lower()
+    targets, pattern = [path], path
+    if suffix in FRAME_FORMATS:
+        ordered, axes = planes_last(array, meta.axes)
+        _check_frames(path, ordered, axes)
+        targets, pattern = _frames_of(path, ordered.shape[0] if axes[0] not in "YXS" else 1, meta)
+    elif suffix not in (*TIFF_SUFFIXES, ".npy"):
+        raise FileError(
+            path,
+            "it is a folder" if path.is_dir() else f"the format {path.suffix!r} is not written",
+            f"use one of {', '.join(WRITABLE)}, for frames a name such as clean_####.png",
+        )
+    if not overwrite:
+        check_absent(targets)
+    _check_leftovers(pattern, targets, overwrite)
+    _check_sidecar(pattern, overwrite)
+
+
+def frame_paths(path: Path, count: int, numbers: tuple[int, ...] = ()) -> list[Path]:
+    """Names of numbered frames: ``clean_####.png`` -> clean_0000.png, clean_0001.png.
+
+    Parameters
+    ----------
+    path
+        With a run of ``#``, or without: then ``_####`` is added, except for one frame.
+    count
+        Of frames.
+    numbers
+        Of the frames, else from 0.
+    """
+    if "#" not in path.name:
+        if count == 1:
+            return [path]
+        path = frame_pattern(path)
+    numbers = numbers if len(numbers) == count else tuple(range(count))
+    *_, run = re.finditer("#+", path.name)
+    width = len(run.group())
+    head, tail = path.name[: run.start()], path.name[run.end() :]
+    return [path.with_name(f"{head}{number:0{width}d}{tail}") for number in numbers]
+
+
+def frame_pattern(path: Path) -> Path:
+    """Name of several frames that are to be saved as `path`, with its run of ``#``."""
+    if "#" in path.name:
+        return path
+    suffix = suffix_of(path)
+    return path.with_name(f"{path.name.removesuffix(suffix)}_####{suffix}")
+
+
+def _complete(path: Path, array: Any, meta: ImageMeta) -> ImageMeta:
+    """Check the array and its axes; fill scale and units where they are empty."""
+    check_dtype(path, np.dtype(array.dtype))
+    try:
+        Layout(meta.axes, tuple(array.shape))
+    except ValueError as error:
+        raise FileError(path, str(error), "it was not written") from error
+    for name in ("scale", "units"):
+        given = getattr(meta, name)
+        if given and len(given) != len(meta.axes):
+            raise FileError(
+                path, f"{name} {given} has {len(given)} entries", f"{meta.axes!r} needs one each"
+            )
+    return replace(
+        meta,
+        scale=meta.scale or (1.0,) * len(meta.axes),
+        units=meta.units or (None,) * len(meta.axes),
+    )
+
+
+def _write_whole(
+    path: Path,
+    array: Any,
+    meta: ImageMeta,
+    overwrite: bool,
+    writer: Callable[[Path, Path, Any, ImageMeta], set[str]],
+) -> list[Path]:
+    place = sidecar.sidecar_path(path)
+    with replacing([path], overwrite=overwrite, sidecar=place) as (temporary, beside):
+        held = writer(temporary, path, array, meta)
+        values = sidecar.sidecar_values(meta, tuple(array.shape), held)
+        if values:
+            beside.write_bytes(sidecar.encode(values, path))
+    return [path, place] if values else [path]
+
+
+def _write_npy(temporary: Path, target: Path, array: Any, meta: ImageMeta) -> set[str]:
+    """Write plane by plane, whatever the order of the axes."""
+    shape, dtype = tuple(array.shape), np.dtype(array.dtype)
+    header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    ordered, axes = planes_last(array, meta.axes)
+    with temporary.open("wb") as file:
+        npy.write_array_header_2_0(file, header)
+        start = file.tell()
+        # A memory map of what the disk has no room for would end the process.
+        in_order = axes == meta.axes
+        for plane in iterate(ordered, axes) if in_order else _zeros(ordered, axes):
+            file.write(np.ascontiguousarray(plane, dtype).data)
+    if not in_order:
+        stored = np.memmap(temporary, dtype, "r+", start, shape)
+        moved, _ = planes_last(stored, meta.axes)
+        for number, plane in enumerate(iterate(ordered, axes)):
+            moved[np.unravel_index(number, moved.shape[: -plane.ndim])] = plane
+        stored.flush()
+    return set()
+
+
+def _zeros(ordered: Any, axes: str) -> Iterator[NDArray[Any]]:
+    """As many planes as `iterate` gives, without computing any."""
+    leading = len(axes) - 2 - ("S" in axes)
+    plane = np.zeros(ordered.shape[leading:], ordered.dtype)
+    return repeat(plane, math.prod(ordered.shape[:leading]))
+
+
+def _write_frames(path: Path, array: Any, meta: ImageMeta, overwrite: bool) -> list[Path]:
+    ordered, axes = planes_last(array, meta.axes)
+    count = ordered.shape[0] if axes[0] not in "YXS" else 1
+    targets, pattern = _frames_of(path, count, meta)
+    place = sidecar.sidecar_path(pattern)
+    encoder = _exr_encoder if suffix_of(path).lower() == ".exr" else _png_encoder
+    held = {"axes"} if meta.axes == ("T" + axes[-2:] if axes[-1] != "S" else "TYXS") else set()
+    if count == 1 and meta.axes in ("YX", "YXS"):
+        held = {"axes"}
+    values = sidecar.sidecar_values(meta, tuple(array.shape), held)
+    with replacing(targets, overwrite=overwrite, sidecar=place) as temporary:
+        encode = encoder(path, meta, count)
+        for number, image in enumerate(iterate(ordered, axes)):
+            temporary[number].write_bytes(encode(number, image))
+        if values:
+            temporary[-1].write_bytes(sidecar.encode(values, pattern))
+    return [*targets, place] if values else targets
+
+
+def _frames_of(path: Path, count: int, meta: ImageMeta) -> tuple[list[Path], Path]:
+    """Files of the frames, and the name that stands for all of them."""
+    targets = frame_paths(path, count, tuple(meta.extra.get("numbers", ())))
+    return targets, path if count == 1 else frame_pattern(path)
+
+
+def _check_frames(path: Path, array: Any, axes: str) -> None:
+    suffix, dtype = suffix_of(path).lower(), np.dtype(array.dtype)
+    leading = [a for a in axes if a not in "YXS"]
+    if len(leading) > 1 or "C" in leading:
+        kinds = " and ".join(f"{array.shape[axes.index(a)]} {_AXIS[a]}" for a in leading)
+        raise FileError(
+            path, f"one series of {suffix} frames cannot hold {kinds}", "save as .ome.tif"
+        )
+    if suffix == ".png" and dtype not in (np.uint8, np.uint16):
+        remedy = "save as .exr or .ome.tif" if dtype.kind == "f" else "save as .ome.tif"
+        raise FileError(
+            path,
+            f"PNG holds 8 or 16 bit integers, not {dtype}",
+            f"{remedy}, or convert to uint16 with a scale of your choice",
+        )
+    if suffix == ".exr" and (dtype.kind != "f" or dtype.itemsize > 4):
+        raise FileError(
+            path,
+            f"EXR holds linear light as float16 or float32, not {dtype}",
+            "save as .ome.tif, or convert to float32",
+        )
+    if suffix == ".exr" and "S" in axes and array.shape[-1] == 2:
+        raise FileError(path, "EXR needs gray, RGB or RGBA, not 2 samples", "save as .ome.tif")
+
+
+def _check_leftovers(pattern: Path, targets: list[Path], overwrite: bool) -> None:
+    """Frames of an older, longer sequence would be read as part of the new one."""
+    if "#" not in pattern.name:
+        return
+    try:
+        there = expand(pattern)
+    except FileError:
+        return
+    left = [file for file in there if file not in targets]
+    if left:
+        numbers = ", ".join(str(split_number(file)[1]) for file in left[:5])
+        kind = FileError if overwrite else FileExists
+        raise kind(
+            pattern,
+            f"{len(left)} other frames of that name are there (numbers {numbers} ...)",
+            "delete them or choose another name, or they would mix with the new ones",
+        )
+
+
+def _check_sidecar(path: Path, overwrite: bool) -> None:
+    """Refuse to replace a JSON file of somebody else, and our own without `overwrite`."""
+    place = sidecar.sidecar_path(path)
+    if not place.exists():
+        return
+    try:
+        ours = sidecar.is_ours(json.loads(place.read_bytes()))
+    except (ValueError, OSError):
+        ours = False
+    if not ours:
+        raise FileExists(
+            place, "a file of another program has the sidecar's name", "choose another name"
+        )
+    if not overwrite:
+        raise FileExists.of(place)
+
+
+def _png_encoder(path: Path, meta: ImageMeta, count: int) -> Callable[[int, Any], bytes]:
+    return lambda number, image: encode_png(image)
+
+
+def _exr_encoder(path: Path, meta: ImageMeta, count: int) -> Callable[[int, Any], bytes]:
+    """Pass the source's other layers through where it is still there and fits."""
+    origin = meta.extra.get("exr")
+    sources = meta.source if origin and len(meta.source) == count else ()
+    if origin and not all(file.is_file() for file in sources or (Path(),)):
+        text = f"{path}: the source is gone: its other layers and header are not written"
+        warnings.warn(text, WriteWarning, stacklevel=5)
+        sources = ()
+
+    def encode(number: int, image: NDArray[Any]) -> bytes:
+        if sources and origin:
+            names = tuple(origin["channels"])
+            data, clipped = encode_through(image, sources[number], origin["part"], names)
+        else:
+            several = count > 1
+            features = {
+                role: np.asarray(stack[number] if several else stack)
+                for role, stack in meta.features.items()
+            }
+            data, clipped = encode_exr(image, features)
+        if clipped:
+            text = (
+                f"{path}: {clipped} values of frame {number} are beyond half precision "
+                f"and were clipped to {HALF_MAX:.0f}"
+            )
+            warnings.warn(text, WriteWarning, stacklevel=4)
+        return data
+
+    return encode

@@ -1,0 +1,119 @@
+"""Some frames of a stack, to measure its range and noise from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_denoise.image.axes import Layout
+from napari_denoise.image.planes import block_means, color_samples
+from napari_denoise.image.values import replace_nonfinite
+from napari_denoise.measure.noise_estimation import estimate_noise
+from napari_denoise.settings.noise import NoiseModel
+
+MEASURED_FRAMES = 16
+"""At most this many frames of a channel are looked at."""
+
+
+class Samples:
+    """Some frames of one channel, read once; those without any finite value are left out.
+
+    Parameters
+    ----------
+    array, layout
+        The stack.
+    channel
+        Position along C.
+    """
+
+    def __init__(self, array: Any, layout: Layout, channel: int) -> None:
+        series = layout.series(channel)
+        starts = [(i, layout.neighbour(i)) for i in series]
+        with_next = [(i, j) for i, j in starts if j is not None]
+        if with_next:
+            chosen = _spread(with_next, MEASURED_FRAMES // 2)
+            numbers = sorted({n for pair in chosen for n in pair})
+        else:
+            chosen, numbers = [], _spread(list(series), MEASURED_FRAMES)
+        colors = {n: color_samples(np.asarray(array[layout.frames[n]]), layout)[0] for n in numbers}
+        self.extent = _extent(colors.values())
+        """Lowest and highest finite value; None without any."""
+        planes = {n: [_finite(plane) for plane in frame] for n, frame in colors.items()}
+        self.frames = [plane for n in numbers for plane in planes[n] if plane is not None]
+        both = [pair for i, j in chosen for pair in zip(planes[i], planes[j], strict=True)]
+        self.pairs = [(a, b) for a, b in both if a is not None and b is not None]
+        """Adjacent frames of the stack; samples of a colour frame one by one."""
+
+    def range(self) -> tuple[float, float]:
+        """Measure darkest and brightest intensity, on means of 4x4 so that noise adds little."""
+        return robust_range([block_means(frame) for frame in self.frames])
+
+    def mean(self) -> float:
+        """Mean intensity."""
+        return float(np.mean([frame.mean(dtype=np.float64) for frame in self.frames]))
+
+    def noise(self) -> NoiseModel:
+        """Estimate the noise in the units of the frames."""
+        return estimate_noise(self.frames, self.pairs)
+
+
+def _extent(frames: Iterable[NDArray[Any]]) -> tuple[float, float] | None:
+    """Lowest and highest finite value of some frames; None without any."""
+    low, high = math.inf, -math.inf
+    for frame in frames:
+        values = frame[np.isfinite(frame)] if frame.dtype.kind == "f" else frame
+        if values.size:
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
+    return (low, high) if low <= high else None
+
+
+def _finite(plane: NDArray[Any]) -> NDArray[Any] | None:
+    """Fill the bad pixels of (Y, X); None where there is nothing to fill them from."""
+    has_values = plane.dtype.kind != "f" or np.isfinite(plane).any()
+    return replace_nonfinite(plane)[0] if has_values else None
+
+
+def _spread(items: list[Any], count: int) -> list[Any]:
+    """Pick at most `count` items, evenly from first to last."""
+    if len(items) <= count:
+        return items
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, count).round().astype(int))]
+
+
+_SAMPLES_PER_FRAME = 1 << 16
+
+
+_MAX_FRAMES = 16
+
+
+def robust_range(frames: Sequence[Any]) -> tuple[float, float]:
+    """Return the 0.1 and 99.9 percentiles of a stack, in data units.
+
+    Looks at no more than 16 frames spread over the stack, on a grid of at most 65 536
+    pixels each; frames may be lazy. NaN and infinities are left out; (0, 1) if none
+    remains.
+
+    Raises
+    ------
+    ValueError
+        If there is no frame.
+    """
+    if not len(frames):
+        raise ValueError("robust_range got 0 frames: pass at least one (Y, X) frame")
+    chosen = np.unique(np.linspace(0, len(frames) - 1, _MAX_FRAMES).round().astype(int))
+    values = np.concatenate([_thin(frames[i]) for i in chosen])
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return 0.0, 1.0
+    low, high = np.percentile(values, [0.1, 99.9])
+    return float(low), float(high)
+
+
+def _thin(frame: Any) -> NDArray[np.float64]:
+    """Take an even grid of at most `_SAMPLES_PER_FRAME` pixels."""
+    step = int(np.ceil(np.sqrt(frame.shape[0] * frame.shape[1] / _SAMPLES_PER_FRAME)))
+    return np.asarray(frame[:: max(step, 1), :: max(step, 1)], np.float64).ravel()

@@ -1,0 +1,1 @@
+"""The networks that a weights file may name."""

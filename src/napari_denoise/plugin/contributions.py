@@ -1,0 +1,351 @@
+"""What napari calls: reader, writer, and the commands to open and save.
+
+Importing this loads neither PyTorch nor napari nor Qt, so that napari starts fast.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from napari_denoise.plugin.kit.workers import Task
+    from napari_denoise.plugin.layers.data import LayerData
+
+PathOrPaths = str | Sequence[str]
+
+
+# --- reader and writer ----------------------------------------------------------------
+
+
+def get_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerData]] | None:
+    """Offer to read files that this package knows; never a folder.
+
+    Parameters
+    ----------
+    path
+        A file, or the frames of one stack.
+
+    Returns
+    -------
+    `read_layers`, or None for other files.
+    """
+    from napari_denoise.io.inputs import suffix_of
+
+    paths = [path] if isinstance(path, str) else list(path)
+    known = all(suffix_of(Path(p)) and not Path(p).is_dir() for p in paths)
+    return read_layers if paths and known else None
+
+
+def read_layers(path: PathOrPaths) -> list[LayerData]:
+    """Read a file, or a list of frames, as layers; every image of a file with several.
+
+    Raises
+    ------
+    FileError
+        As for `napari_denoise.read`.
+    """
+    from napari_denoise.io.errors import ReadWarning
+    from napari_denoise.io.read import read
+    from napari_denoise.plugin.layers.data import to_layers
+
+    several = isinstance(path, (list, tuple))
+    array, meta = read(path, sequence=True if several else None, series=None if several else 0)
+    layers = to_layers(array, meta)
+    images = meta.extra.get("series", {"count": 1})["count"]
+    for number in range(1, images):
+        try:
+            array, meta = read(path, series=number)
+        except ValueError as error:  # a label or map of another kind beside the image
+            warnings.warn(str(error), ReadWarning, stacklevel=2)
+            continue
+        for data, attrs, kind in to_layers(array, meta):
+            layers.append((data, {**attrs, "name": f"{attrs['name']} [{number}]"}, kind))
+    return layers
+
+
+def write_layers(path: str, layers: Sequence[LayerData], *, overwrite: bool = True) -> list[str]:
+    """Write image layers to one file, several of equal shape as its channels.
+
+    Parameters
+    ----------
+    path
+        As for `napari_denoise.write`.
+    layers
+        As napari hands them over.
+    overwrite
+        True by default, as napari has asked already.
+
+    Returns
+    -------
+    The files written.
+
+    Raises
+    ------
+    FileError
+        The layers do not fit into one file, or the format cannot hold them.
+    """
+    from napari_denoise.io.write import write
+    from napari_denoise.plugin.layers.data import from_layers
+
+    array, meta = from_layers(path, layers)
+    return [str(file) for file in write(path, array, meta, overwrite=overwrite)]
+
+
+# --- commands -------------------------------------------------------------------------
+
+
+def open_stack(viewer: napari.viewer.Viewer) -> None:
+    """Ask for files and open them: numbered frames together, anything else by itself."""
+    from qtpy.QtWidgets import QFileDialog
+
+    names, _ = QFileDialog.getOpenFileNames(
+        _window(viewer), "Open noisy stack", str(_folder(viewer)), _open_filter()
+    )
+    if names:
+        inputs = _inputs(viewer, [Path(name) for name in names])
+        if inputs:
+            load(viewer, inputs)
+
+
+def save_denoised(viewer: napari.viewer.Viewer) -> None:
+    """Ask for a name and save the selected image layers, channels into one file."""
+    from napari.utils.notifications import show_error
+    from qtpy.QtWidgets import QFileDialog
+
+    layers = _to_save(viewer)
+    if not layers:
+        show_error("There is no image to save: select an image layer in the list.")
+        return
+    name, _ = QFileDialog.getSaveFileName(
+        _window(viewer),
+        "Save denoised",
+        str(suggest_name(layers[0])),
+        "OME-TIFF (*.ome.tif *.tif);;OpenEXR (*.exr);;PNG (*.png);;NumPy (*.npy)",
+        options=QFileDialog.Option.DontConfirmOverwrite,  # asked below, for sequences too
+    )
+    if name:
+        save(viewer, with_suffix(name), layers)
+
+
+def load(viewer: napari.viewer.Viewer, inputs: Sequence[str | list[str]]) -> Task:
+    """Read inputs off the GUI thread and add their layers.
+
+    Parameters
+    ----------
+    viewer
+        Gets the layers.
+    inputs
+        A file name each, or the list of the frames of a stack.
+
+    Returns
+    -------
+    The task, whose `running` tells whether it is still at work.
+    """
+    from napari import current_viewer
+    from napari.layers import Layer
+    from napari.utils.notifications import show_error, show_warning
+
+    from napari_denoise.plugin.kit.workers import Task
+
+    def add(event: tuple[list[LayerData], list[str]]) -> None:
+        layers, messages = event
+        if current_viewer() is None:
+            return  # the window was closed meanwhile
+        for message in messages:
+            show_warning(message)
+        for data in layers:
+            viewer.add_layer(Layer.create(*data))
+
+    return _kept(Task(_reading, inputs, on_event=add, on_error=lambda e: show_error(str(e))))
+
+
+def save(
+    viewer: napari.viewer.Viewer,
+    path: str,
+    layers: Sequence[LayerData],
+    *,
+    overwrite: bool = False,
+) -> Task:
+    """Write layers off the GUI thread; ask before replacing a file.
+
+    Returns
+    -------
+    The task.
+    """
+    from napari.utils.notifications import show_error, show_info, show_warning
+
+    from napari_denoise.io.errors import FileExists
+    from napari_denoise.plugin.kit.workers import Task
+
+    def done(event: tuple[list[str], list[str]]) -> None:
+        files, messages = event
+        for message in messages:
+            show_warning(message)
+        show_info(saved_text(files))
+
+    def failed(error: Exception) -> None:
+        if isinstance(error, FileExists) and _may_replace(viewer, error):
+            save(viewer, path, layers, overwrite=True)
+        elif not isinstance(error, FileExists):
+            show_error(str(error))
+
+    return _kept(Task(_writing, path, layers, overwrite, on_event=done, on_error=failed))
+
+
+def saved_text(files: list[str]) -> str:
+    """Name the image that was written, how many more, and the file of what it cannot hold."""
+    images = [file for file in files if not file.endswith(".json")]
+    notes = [Path(file).name for file in files if file.endswith(".json")]
+    more = f" and {len(images) - 1} more" if images[1:] else ""
+    beside = f"; what it cannot hold is beside it, in {notes[0]}" if notes else ""
+    return f"Saved {images[0]}{more}{beside}"
+
+
+def suggest_name(layer: LayerData) -> Path:
+    """Suggest where to save a layer: beside its file, as ``<name>_denoised.ome.tif``."""
+    from napari_denoise.plugin.layers.data import FILE
+
+    file = layer[1].get("metadata", {}).get(FILE, {})
+    sources = [Path(p) for p in file.get("source", ())]
+    name = str(layer[1].get("name", "image"))
+    names = file.get("channel_names") or ()
+    number = file.get("channel")
+    if isinstance(number, int):  # the name of the image, not of one of its channels
+        name = name.removesuffix(
+            f" {names[number]}" if number < len(names) else f" channel {number}"
+        )
+    name = "".join("_" if c in '/\\:*?"<>|#' else c for c in name).strip() or "image"
+    suffix = ".ome.tif"
+    if file.get("extra", {}).get("format") == "exr":
+        suffix = "_####.exr" if len(sources) > 1 else ".exr"
+    folder = sources[0].parent if sources else Path.home()
+    return folder / f"{name}_denoised{suffix}"
+
+
+def with_suffix(name: str) -> str:
+    """Add ``.ome.tif`` to a name without a suffix."""
+    return name if Path(name).suffix else f"{name}.ome.tif"
+
+
+_tasks: list[Task] = []
+"""At work now: no widget holds these, and Qt's signals alone do not keep them alive."""
+
+
+def _kept(task: Task) -> Task:
+    _tasks[:] = [other for other in _tasks if other.running]
+    _tasks.append(task)
+    return task
+
+
+# --- helpers --------------------------------------------------------------------------
+
+
+def _reading(inputs: Sequence[str | list[str]]) -> Iterator[tuple[list[LayerData], list[str]]]:
+    for entry in inputs:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            layers = read_layers(entry)
+        yield layers, _messages(caught)
+
+
+def _writing(
+    path: str, layers: Sequence[LayerData], overwrite: bool
+) -> Iterator[tuple[list[str], list[str]]]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        files = write_layers(path, layers, overwrite=overwrite)
+    yield files, _messages(caught)
+
+
+def _messages(caught: Sequence[warnings.WarningMessage]) -> list[str]:
+    from napari_denoise.io.errors import ReadWarning, WriteWarning
+
+    return [str(w.message) for w in caught if issubclass(w.category, (ReadWarning, WriteWarning))]
+
+
+def _inputs(viewer: napari.viewer.Viewer, paths: list[Path]) -> list[str | list[str]]:
+    """Group the chosen files; a single frame of a sequence may bring its neighbours."""
+    from napari.utils.notifications import show_error
+
+    from napari_denoise.io.inputs import find_sequences, siblings
+
+    try:
+        found = find_sequences(paths)
+        if len(paths) == 1:
+            stack = siblings(paths[0])
+            if stack.is_stack and _wants_stack(viewer, paths[0], len(stack.files)):
+                found = [stack]
+    except ValueError as error:
+        show_error(str(error))
+        return []
+    files = [[str(file) for file in entry.files] for entry in found]
+    return [names if len(names) > 1 else names[0] for names in files]
+
+
+def _wants_stack(viewer: napari.viewer.Viewer, path: Path, count: int) -> bool:
+    return _ask(
+        viewer,
+        "Open noisy stack",
+        f"{path.name} is one of {count} numbered frames.\nOpen all of them as one stack?",
+    )
+
+
+def _may_replace(viewer: napari.viewer.Viewer, error: Exception) -> bool:
+    found = str(error).replace("; choose another name or pass overwrite=True", "")
+    return _ask(viewer, "Save denoised", f"{found}.\n\nReplace what is there?")
+
+
+def _ask(viewer: napari.viewer.Viewer, title: str, text: str) -> bool:
+    from qtpy.QtWidgets import QMessageBox
+
+    answer = QMessageBox.question(_window(viewer), title, text)
+    return bool(answer == QMessageBox.StandardButton.Yes)
+
+
+def _to_save(viewer: napari.viewer.Viewer) -> list[LayerData]:
+    """Take the selected image layers, else the only one; with the guides of one render."""
+    from napari.layers import Image
+
+    from napari_denoise.plugin.layers.data import GROUP
+    from napari_denoise.plugin.layers.source import is_helper
+
+    images = [x for x in viewer.layers if isinstance(x, Image) and not is_helper(x)]
+    chosen = [x for x in images if x in viewer.layers.selection]
+    if not chosen and len(images) == 1:
+        chosen = images
+    ids = {x.metadata[GROUP]["id"] for x in chosen if GROUP in x.metadata}
+    if len(chosen) == 1 and ids and chosen[0].metadata[GROUP]["role"] == "color":
+        chosen += [
+            x for x in images if x not in chosen and x.metadata.get(GROUP, {}).get("id") in ids
+        ]
+    return [x.as_layer_data_tuple() for x in chosen]
+
+
+def _folder(viewer: napari.viewer.Viewer) -> Path:
+    """Folder of the last opened file, else the user's."""
+    from napari_denoise.plugin.layers.data import FILE
+
+    for layer in reversed(viewer.layers):
+        sources = layer.metadata.get(FILE, {}).get("source", ())
+        if sources:
+            return Path(sources[0]).parent
+    return Path.home()
+
+
+def _open_filter() -> str:
+    from napari_denoise.io.inputs import SUFFIXES
+
+    patterns = " ".join(f"*{suffix}" for suffix in SUFFIXES)
+    return f"Images ({patterns});;All files (*)"
+
+
+def _window(viewer: napari.viewer.Viewer) -> Any:
+    """Parent of a dialog: the main window, or the one in front where it is hidden."""
+    from qtpy.QtWidgets import QApplication
+
+    return QApplication.activeWindow()

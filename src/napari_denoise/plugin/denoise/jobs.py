@@ -1,0 +1,337 @@
+"""What runs in worker threads: generators over the engine, and the jobs it prepared.
+
+PyTorch is imported here, inside the functions, so that the GUI thread never waits for it.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_denoise.image.axes import Layout
+from napari_denoise.io.meta import ImageMeta
+from napari_denoise.plugin.denoise.preview import Piece
+from napari_denoise.plugin.layers.apply import rebuild_levels
+from napari_denoise.plugin.layers.data import FILE
+from napari_denoise.plugin.layers.history import Entry
+from napari_denoise.plugin.layers.source import Box, Source
+from napari_denoise.plugin.layers.storage import allocate, copy_frames, temporary_store
+from napari_denoise.settings.denoise import DenoiseSettings
+
+if TYPE_CHECKING:
+    from napari_denoise.inference.stack import StackJob
+
+
+class Jobs:
+    """Prepared jobs, one per layer, kept while its data and the settings stay the same."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[int, tuple[Source, DenoiseSettings, tuple[int, ...], StackJob]] = {}
+
+    def prepare(self, source: Source, settings: DenoiseSettings) -> StackJob:
+        """Load the weights and measure the noise, unless that was done (worker threads)."""
+        with self._lock:
+            samples = source.samples
+            kept = self._find(source, settings, samples)
+            if kept is None:
+                kept = _prepare(source, settings)
+                self._kept[id(source.layer)] = (source, settings, samples, kept)
+            return kept
+
+    def _find(
+        self, source: Source, settings: DenoiseSettings, samples: tuple[int, ...]
+    ) -> StackJob | None:
+        old = self._kept.get(id(source.layer))
+        if old is None or not old[0].same_as(source):
+            return None
+        _, asked, measured, job = old
+        alike = replace(asked, strength=settings.strength, tile=settings.tile) == settings
+        if not alike or measured != samples:
+            return None
+        return (
+            job
+            if asked == settings
+            else job.adjusted(strength=settings.strength, tile=settings.tile)
+        )
+
+    def forget(self, layer: Any) -> None:
+        """Let go of a layer's data."""
+        for key, (source, *_) in list(self._kept.items()):
+            if layer is source.layer or any(layer is guide.layer for guide in source.guides):
+                self._kept.pop(key, None)
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        self._kept.clear()
+
+
+def _prepare(source: Source, settings: DenoiseSettings) -> StackJob:
+    from napari_denoise.batch.work import prepare
+    from napari_denoise.inference.denoiser import Denoiser
+
+    denoiser = Denoiser.load(settings.weights, settings.device, settings.precision)
+    extra = source.layer.metadata.get(FILE, {}).get("extra", {})
+    meta = ImageMeta(source.axes, features=source.features, extra=extra)
+    job = prepare(denoiser, source.array, meta, settings)
+    if not job.engine.features:
+        job.features = None  # the form says that they are of no use to these weights
+    _ = job.info.sha256  # reads the file once, here rather than where the card is shown
+    return job
+
+
+# --- discovering what there is ----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Found:
+    """Devices to choose from."""
+
+    devices: tuple[str, ...]
+
+
+def discover() -> Iterator[Found]:
+    """List devices; the first import of PyTorch happens here."""
+    from napari_denoise.engines.device import available_devices
+
+    yield Found(tuple(available_devices()))
+
+
+# --- measuring --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A layer's job is ready: noise, weights and cost are known."""
+
+    source: Source
+    job: StackJob
+
+
+def measure(jobs: Jobs, sources: Sequence[Source], settings: DenoiseSettings) -> Iterator[Measured]:
+    """Prepare one job after the other."""
+    for source in sources:
+        yield Measured(source, jobs.prepare(source, settings))
+
+
+# --- preview ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The noisy pixels that an overlay starts with."""
+
+    source: Source
+    box: Box
+    pixels: Any
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A denoised piece of a preview."""
+
+    source: Source
+    piece: Piece
+    pixels: Any
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class PreviewOrder:
+    """What to preview of one layer; no box where its overlay stands already."""
+
+    source: Source
+    pieces: Sequence[Piece]
+    box: Box | None
+
+
+def preview(
+    jobs: Jobs, orders: Sequence[PreviewOrder], settings: DenoiseSettings
+) -> Iterator[Plane | Measured | Shown]:
+    """Denoise windows of frames: the centre of every layer, then the rest."""
+    for order in orders:
+        if order.box is not None:
+            yield Plane(order.source, order.box, np.array(order.source.array[order.box]))
+    ready = []
+    for order in orders:
+        job = jobs.prepare(order.source, settings)
+        yield Measured(order.source, job)
+        ready.append((order, job))
+    total = sum(len(o.pieces) for o in orders)
+    done = 0
+    for rank in range(max((len(o.pieces) for o in orders), default=0)):
+        for order, job in ready:
+            if rank < len(order.pieces):
+                piece = order.pieces[rank]
+                pixels = job.region(piece.frame, piece.y, piece.x)
+                done += 1
+                yield Shown(order.source, piece, pixels, done, total)
+
+
+# --- run --------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Work:
+    """One layer to denoise.
+
+    Parameters
+    ----------
+    source
+        Its pixels, as they were when Run was pressed.
+    frame
+        Number of the only frame to denoise; None for all.
+    alone
+        Return that frame by itself, not inside a copy of the stack.
+    dropped
+        Set where nobody wants the result any more.
+    """
+
+    source: Source
+    frame: int | None = None
+    alone: bool = False
+    dropped: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """A tile is done."""
+
+    work: Work
+    done: int
+    total: int
+    fraction: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A layer is done: all its levels, or the one frame."""
+
+    work: Work
+    levels: tuple[Any, ...]
+    note: dict[str, Any]
+    """Provenance."""
+    warnings: tuple[str, ...]
+    edited: bool
+    """The pixels of the layer were changed in place meanwhile."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What is going on before the first tile."""
+
+    work: Work
+    text: str
+
+
+def run(
+    jobs: Jobs, works: Sequence[Work], settings: DenoiseSettings
+) -> Iterator[Phase | Measured | Advanced | Finished | None]:
+    """Denoise layer after layer; nothing in them is touched."""
+    for work in works:
+        yield Phase(work, "measuring the noise")
+        if not work.dropped:
+            yield from _run_one(jobs, work, settings)
+
+
+def _run_one(
+    jobs: Jobs, work: Work, settings: DenoiseSettings
+) -> Iterator[Measured | Advanced | Finished | None]:
+    source = work.source
+    before = yield from _fingerprint(source)
+    job = jobs.prepare(source, settings)
+    yield Measured(source, job)
+    result = yield from _target(work)
+    which = None if work.frame is None else [work.frame]
+    total = len(source.layout.frames) if which is None else 1
+    done = 0
+    for step in job.steps(which):
+        if step.result is not None:
+            result[_place(work, step.index)] = step.result
+            done += 1
+        yield Advanced(work, done, total, step.fraction)
+        if work.dropped:
+            return
+    levels: tuple[Any, ...] = (result,)
+    if not work.alone and source.layer.multiscale:
+        for made in rebuild_levels(result, source.levels, source.axes):
+            yield None
+            levels = made or levels
+    after = yield from _fingerprint(source)
+    yield Finished(work, levels, _note(source, job), job.warnings, before != after)
+
+
+def _note(source: Source, job: StackJob) -> dict[str, Any]:
+    """Provenance, with the names of the layers that albedo and normal came from."""
+    note = job.provenance()
+    if job.features is not None:
+        note["feature_layers"] = {guide.role: guide.layer.name for guide in source.guides}
+    return note
+
+
+def _place(work: Work, index: Any) -> Any:
+    if not work.alone:
+        return index
+    return tuple(0 if isinstance(i, int) else i for i in index)
+
+
+def _target(work: Work) -> Generator[None, None, Any]:
+    """Room for the result; a stack of which one frame changes starts as a copy."""
+    source = work.source
+    shape = tuple(source.array.shape)
+    if work.alone:
+        shape = tuple(n if a in "YXS" else 1 for a, n in zip(source.axes, shape, strict=True))
+    result = allocate(shape, source.array.dtype, source.axes)
+    if work.frame is not None and not work.alone:
+        yield from copy_frames(source.array, result, source.layout)
+    return result
+
+
+def _fingerprint(source: Source) -> Generator[None, None, int]:
+    """Checksum every pixel of data in memory, to notice edits in place.
+
+    Data on disk or computed on demand are not read twice: there only a new data object
+    counts as a change.
+    """
+    value = 0
+    if source.in_memory:
+        for index in source.layout.frames:
+            frame = np.ascontiguousarray(source.array[index])
+            value = zlib.crc32(frame.view(np.uint8).data, value)
+            yield None
+    return value
+
+
+# --- undo on disk -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A copy of an array now stands elsewhere."""
+
+    old: Any
+    new: Any
+
+
+def spill(entry: Entry) -> Iterator[Moved | None]:
+    """Copy an entry's arrays to temporary stores on disk."""
+    for array in entry.before:
+        if isinstance(array, np.ndarray):
+            store = temporary_store(array.shape, array.dtype, entry.axes)
+            yield from copy_frames(array, store, Layout(entry.axes, array.shape))
+            yield Moved(array, store)
+
+
+def restore(entry: Entry) -> Iterator[Moved | None]:
+    """Read an entry's arrays back into memory, where that has room for them."""
+    for store in entry.stored:
+        if any(store is array for array in entry.before):
+            array = allocate(tuple(store.shape), store.dtype, entry.axes)
+            yield from copy_frames(store, array, Layout(entry.axes, tuple(store.shape)))
+            yield Moved(store, array)

@@ -1,0 +1,209 @@
+"""The preview at work: overlays that follow the view, filled from a worker thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from napari.layers import Image
+from psygnal import Signal
+
+from napari_denoise.plugin.denoise.jobs import Jobs, Measured, Plane, PreviewOrder, Shown, preview
+from napari_denoise.plugin.denoise.preview import Overlay, plan, wanted_plane
+from napari_denoise.plugin.kit.workers import Task
+from napari_denoise.plugin.layers.source import (
+    Box,
+    Source,
+    current_plane,
+    current_point,
+    visible_part,
+)
+from napari_denoise.settings.denoise import DenoiseSettings
+
+NEEDS_2D = (
+    "The preview shows one plane, and the 3-D view shows many: switch to the 2-D view "
+    "(cube button at the lower left)."
+)
+_BESIDE = "The sliders point beside “{}”: move them to where it has data."
+
+
+class Sight(NamedTuple):
+    """What is to be seen of a layer: its current plane, and the visible part of that."""
+
+    source: Source
+    plane: Box
+    view: Box
+
+
+def _covered(wanted: Sequence[Sight], under_way: Sequence[Sight]) -> bool:
+    """Whether what is being computed shows what is wanted, and little else."""
+    return len(wanted) == len(under_way) and all(
+        new.source.same_as(old.source)
+        and new.plane == old.plane
+        and all(_fills(n, o) for n, o in zip(new.view, old.view, strict=True))
+        for new, old in zip(wanted, under_way, strict=True)
+    )
+
+
+def _fills(part: slice, whole: slice) -> bool:
+    nearly_all: bool = 4 * (part.stop - part.start) >= 3 * (whole.stop - whole.start)
+    return nearly_all and whole.start <= part.start and part.stop <= whole.stop
+
+
+class Preview:
+    """Temporary layers over what is visible of some layers.
+
+    Signals
+    -------
+    said : (kind, text)
+        Something for the status line; kind is "info", "warning" or "error".
+    measured : (Measured,)
+        A job became ready on the way.
+    failed : (Exception,)
+        The worker ended in an error.
+    changed : ()
+        It went on or off.
+    """
+
+    said = Signal(str, str)
+    measured = Signal(object)
+    failed = Signal(object)
+    changed = Signal()
+
+    def __init__(self, viewer: Any, jobs: Jobs) -> None:
+        self._viewer, self._jobs = viewer, jobs
+        self._overlays: dict[int, Overlay] = {}
+        self._settings: DenoiseSettings | None = None
+        self._sights: list[Sight] = []
+        self._task: Task | None = None
+        self.active = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether pieces are still missing."""
+        return self._task is not None and self._task.running and not self._task.cancelled
+
+    @property
+    def overlays(self) -> tuple[Overlay, ...]:
+        """What stands in the viewer now."""
+        return tuple(self._overlays.values())
+
+    def show(self, sources: Sequence[Source], settings: DenoiseSettings) -> bool:
+        """Preview what is visible now, keeping the pieces that are still right.
+
+        Returns False, having said why, where there is nothing that could be shown.
+        """
+        if self._viewer.dims.ndisplay == 3:
+            self.stop()
+            self.said.emit("warning", NEEDS_2D)
+            return False
+        sights = [sight for s in sources if (sight := self._sight(s)) is not None]
+        if self.busy and settings == self._settings and _covered(sights, self._sights):
+            return True  # adding the overlay lays the window out anew, and so asks again
+        self._cancel()
+        if settings != self._settings:
+            for overlay in self._overlays.values():
+                overlay.known[:] = False
+        self._settings, self._sights = settings, sights
+        orders = [self._order(sight) for sight in sights]
+        self._drop_others([o.source for o in orders])
+        if not orders:
+            return False
+        self._start(orders, settings)
+        return True
+
+    def _start(self, orders: Sequence[PreviewOrder], settings: DenoiseSettings) -> None:
+        was, self.active = self.active, True
+        if any(order.pieces for order in orders):
+            self._task = Task(
+                preview,
+                self._jobs,
+                orders,
+                settings,
+                on_event=self._on_event,
+                on_error=self._on_error,
+            )
+        if not was:
+            self.changed.emit()
+
+    def _sight(self, source: Source) -> Sight | None:
+        point = current_point(self._viewer, source.layer)
+        if point is None:
+            self.said.emit("info", _BESIDE.format(source.layer.name))
+            return None
+        plane = current_plane(self._viewer, source, point)
+        return Sight(source, plane, visible_part(self._viewer, source, plane))
+
+    def _order(self, sight: Sight) -> PreviewOrder:
+        source = sight.source
+        span = wanted_plane(source, sight.plane, sight.view)
+        pieces = plan(source.layout, sight.view)
+        overlay = self._overlays.get(id(source.layer))
+        if overlay is None or overlay.plane != span or not overlay.source.same_as(source):
+            return PreviewOrder(source, pieces, span)
+        return PreviewOrder(source, [p for p in pieces if not overlay.has(p)], None)
+
+    def _on_event(self, event: Plane | Measured | Shown) -> None:
+        if isinstance(event, Measured):
+            self.measured.emit(event)
+        elif event.source.layer not in self._viewer.layers:
+            return
+        elif isinstance(event, Plane):
+            self._drop(event.source.layer)
+            self._overlays[id(event.source.layer)] = Overlay(
+                self._viewer, event.source, event.box, event.pixels
+            )
+        elif overlay := self._overlays.get(id(event.source.layer)):
+            overlay.show(event.piece, event.pixels)
+            share = 100 * event.done // event.total
+            text = "Preview ready." if share == 100 else f"Preview: {share} % of the view."
+            self.said.emit("info", text)
+
+    def _on_error(self, error: Exception) -> None:
+        self.stop()
+        self.failed.emit(error)
+
+    def stop(self) -> None:
+        """Remove every overlay."""
+        self._cancel()
+        self._drop_others([])
+        self._settings = None
+        was, self.active = self.active, False
+        if was:
+            self.changed.emit()
+
+    def close(self) -> None:
+        """Remove every overlay and call nobody any more."""
+        if self._task is not None:
+            self._task.detach()
+        self.active = False
+        self._drop_others([])
+
+    def hide(self, hidden: bool) -> None:
+        """Show what is under the overlays, or the overlays again."""
+        for overlay in self._overlays.values():
+            overlay.lift(hidden)
+
+    def forget(self, layer: Image) -> None:
+        """Follow the removal of a layer from the viewer."""
+        self._drop(layer)
+        mine = [k for k, o in self._overlays.items() if o.layer is layer]
+        for key in mine:  # the user removed the overlay itself
+            self._drop(self._overlays[key].source.layer)
+        if self.active and not self._overlays and not self.busy:
+            self.stop()
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    def _drop(self, layer: Image) -> None:
+        overlay = self._overlays.pop(id(layer), None)
+        if overlay is not None:
+            overlay.remove()
+
+    def _drop_others(self, sources: Sequence[Source]) -> None:
+        wanted = {id(s.layer) for s in sources}
+        for key in [k for k in self._overlays if k not in wanted]:
+            self._overlays.pop(key).remove()

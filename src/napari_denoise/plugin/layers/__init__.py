@@ -1,0 +1,1 @@
+"""napari layers as stacks of frames: read, replaced, stored and undone."""

@@ -1,0 +1,1 @@
+"""What a person may ask for, as frozen values that go to JSON and back."""

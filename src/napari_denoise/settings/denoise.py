@@ -1,0 +1,50 @@
+"""What the user chose for denoising."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from napari_denoise.settings.base import STRICT, Settings
+from napari_denoise.settings.noise import LARGEST, NoiseModel
+
+ChannelNoise = Literal["auto"] | Annotated[float, Field(ge=0, le=LARGEST)] | NoiseModel
+"""Estimate it, a Gaussian sigma in the data's own units, or a full model."""
+
+
+REALISM_NOTE = "Part of the fine texture is made up: measure on the faithful result (realism 0)."
+"""What more realism means for measurements."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class DenoiseSettings(Settings):
+    """How to denoise; the widget, the command line and Python all build this."""
+
+    weights: str = "auto"
+    """A name in the catalogue, a path to a .safetensors file, or "auto"."""
+    noise: ChannelNoise | tuple[ChannelNoise, ...] = "auto"
+    """For every channel, or one per channel."""
+    strength: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """out = noisy + strength * (denoised - noisy), in data space."""
+    realism: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """0 is faithful. More needs weights that carry a second, realistic end."""
+    tile: Literal["auto"] | Annotated[int, Field(ge=16)] = "auto"
+    """Pixels written per window; the result does not depend on it."""
+    mapping: Literal["auto", "affine", "anscombe", "log"] = "auto"
+    intensity_range: tuple[float, float] | None = None
+    """Lowest and highest intensity in the data's units; None measures them."""
+    engine: Literal["torch"] = "torch"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+    """"auto", "cpu", "cuda", "cuda:1", "mps"."""
+
+    @model_validator(mode="after")
+    def _range_is_ordered(self) -> Self:
+        if self.intensity_range is not None:
+            low, high = self.intensity_range
+            if not (np.isfinite([low, high]).all() and low < high):
+                raise ValueError(f"intensity_range {low, high}: expected finite low < high")
+        return self

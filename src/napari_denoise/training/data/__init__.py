@@ -1,0 +1,1 @@
+"""What is learnt from: clean images made noisy, real pairs, renders."""

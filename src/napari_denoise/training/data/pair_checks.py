@@ -1,0 +1,382 @@
+"""What is said of a pair when it is added: whether it can be learnt from, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_denoise.image.axes import Index, Layout
+from napari_denoise.image.planes import color_samples
+from napari_denoise.image.values import replace_nonfinite
+from napari_denoise.measure.noise_estimation import roughness
+from napari_denoise.training.data.real_pairs import Pair
+
+Severity = Literal["info", "warning", "error"]
+Window = tuple[slice, slice]
+Plane = NDArray[np.float64]
+
+LARGEST_SHIFT = 0.3
+"""Pixels; a clean image further off teaches a blur."""
+_SEEN = 0.05
+"""A factor this far from 1, or an offset of this share of the span, is worth a word."""
+_CLEAR = 0.25
+"""So far, the images cannot be in the same units."""
+_SURE = 4.0
+"""Standard errors that noise does not reach."""
+_CLIPPED_TOP, _CLIPPED_BOTTOM = 0.005, 0.2
+_ALIKE = 0.5
+"""Least correlation of block means; less is not the same scene."""
+_MOVED = 0.1
+"""Share of the variance of block means by which repeated frames may differ."""
+_BLOCK, _FRAMES, _SIDE, _FINE = 8, 4, 512, 50
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to say of a pair."""
+
+    severity: Severity
+    code: str
+    text: str
+    """What was found, with its value."""
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text}; {self.remedy}" if self.remedy else self.text
+
+
+class Match(NamedTuple):
+    """``clean * factor + offset`` is nearest to the noisy image in squares."""
+
+    factor: float = 1.0
+    offset: float = 0.0
+    certain: bool = False
+    """Whether it differs from no change by more than the noise explains."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All that is said of a pair, and what brings its target onto the noisy image.
+
+    Parameters
+    ----------
+    pair
+        Its name.
+    findings
+        The worst first.
+    matches
+        One per channel.
+    differs
+        Whether the intensities clearly differ, so that they were stretched separately.
+    shift
+        Rows and columns by which the target must be moved.
+    """
+
+    pair: str
+    findings: tuple[Finding, ...]
+    matches: tuple[Match, ...] = (Match(),)
+    differs: bool = False
+    shift: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def usable(self) -> bool:
+        """Whether nothing forbids training on it."""
+        return all(finding.severity != "error" for finding in self.findings)
+
+
+def check_pair(
+    pair: Pair, window: Window | None = None, frames: Sequence[int] | None = None
+) -> Verdict:
+    """Look at shapes, intensities, alignment, clipping and provenance.
+
+    Parameters
+    ----------
+    pair
+        As it is given.
+    window, frames
+        Rows and columns, and numbers of frames, to look at where others are held out; None for
+        all.
+    """
+    failed = _unusable(pair)
+    if failed is not None:
+        return Verdict(pair.name, (failed,))
+    layout = pair.layout
+    window = window or (slice(None), slice(None))
+    frames = range(len(layout.frames)) if frames is None else frames
+    seen = _planes(pair, layout, window, frames)
+    if not any(np.isfinite(noisy + target).any() for noisy, target in seen):
+        text = "no pixel has a value, neither NaN nor infinite, in both images"
+        return Verdict(pair.name, (Finding("error", "empty", text, "leave the pair out"),))
+    shown = [_filled(*planes) for planes in seen]
+    same = all(np.array_equal(one, other) for one, other in shown)
+    constant = [
+        name
+        for name, side in (("noisy", 0), ("target", 1))
+        if all(np.ptp(planes[side]) == 0 for planes in shown)
+    ]
+    if constant:
+        text = f"the {constant[0]} image is constant"
+        return Verdict(pair.name, (Finding("error", "constant", text, "leave the pair out"),))
+    if same:
+        text = "the noisy and the other image are identical"
+        remedy = "nothing can be learnt from it: choose the other image"
+        return Verdict(pair.name, (Finding("error", "identical", text, remedy),))
+    shift = _shift(shown)
+    matches, span = _matches(pair, layout, window, frames, shift)
+    off = 0.0 if pair.noisy_target else max(_distance(match, span) for match in matches)
+    differs = off > _CLEAR or (off > _SEEN and _fills_its_type(pair, window, frames[0]))
+    findings = [
+        *_clipping(pair, window, frames[0]),
+        *_without_value(pair, layout, window, frames),
+        *_scene(shown),
+        *(_motion(shown) if pair.one_scene else ()),
+        *(_intensity(matches[0], differs) if off > _SEEN else ()),
+        *_alignment(shift),
+        *(() if pair.noisy_target else _swapped(shown, matches[0])),
+    ]
+    order = ("error", "warning", "info")
+    findings.sort(key=lambda finding: order.index(finding.severity))
+    return Verdict(pair.name, tuple(findings), matches, differs, shift)
+
+
+def _unusable(pair: Pair) -> Finding | None:
+    """Name what forbids a pair before its pixels are looked at."""
+    noisy, target = (tuple(array.shape) for array in (pair.noisy, pair.target))
+    if pair.denoised:
+        remedy = "open the image as the instrument gave it"
+        return Finding("error", "denoised", "the noisy image is denoised already", remedy)
+    if noisy != target:
+        text = f"noisy {noisy} and its partner {target} differ in shape"
+        return Finding("error", "shapes", text, "crop both to the same field, or choose another")
+    for name, array in (("noisy", pair.noisy), ("other", pair.target)):
+        if np.dtype(array.dtype).kind not in "iuf":
+            text = f"the {name} image is of type {array.dtype}"
+            return Finding("error", "dtype", text, "expected integers or floating point")
+    return None
+
+
+def _planes(
+    pair: Pair, layout: Layout, window: Window, frames: Sequence[int]
+) -> list[tuple[Plane, Plane]]:
+    """Read some frames of both, colour averaged."""
+    return [
+        (
+            _gray(pair.noisy, layout.frames[n], layout, window),
+            _gray(pair.target, layout.frames[n], layout, window),
+        )
+        for n in _spread(frames)
+    ]
+
+
+def _gray(array: Any, index: Index, layout: Layout, window: Window) -> Plane:
+    colors = color_samples(np.asarray(array[index]), layout)[0][:, *window]
+    return np.asarray(colors.astype(np.float64).mean(axis=0))
+
+
+def _filled(noisy: Plane, target: Plane) -> tuple[Plane, Plane]:
+    """Replace bad pixels of either in both: a hole in one alone would look like a shift."""
+    bad = ~(np.isfinite(noisy) & np.isfinite(target))
+    one, other = (replace_nonfinite(np.where(bad, np.nan, plane))[0] for plane in (noisy, target))
+    return one, other
+
+
+def _without_value(
+    pair: Pair, layout: Layout, window: Window, frames: Sequence[int]
+) -> Iterator[Finding]:
+    """Count what is not a number, in the frames looked at; no patch to train on holds it."""
+    for name, array in (("noisy", pair.noisy), ("other", pair.target)):
+        if np.dtype(array.dtype).kind != "f":
+            continue
+        count = 0
+        for number in _spread(frames):
+            colors = color_samples(np.asarray(array[layout.frames[number]]), layout)[0]
+            count += int((~np.isfinite(colors[:, *window]).all(axis=0)).sum())
+        if count:
+            text = f"{count} pixel{'s' * (count > 1)} of the {name} image NaN or infinite"
+            yield Finding("warning", "nonfinite", text, "nothing is learnt around them")
+
+
+def _spread(frames: Sequence[int]) -> list[int]:
+    places = np.unique(np.linspace(0, len(frames) - 1, _FRAMES).round().astype(int))
+    return [frames[place] for place in places]
+
+
+def _matches(
+    pair: Pair,
+    layout: Layout,
+    window: Window,
+    frames: Sequence[int],
+    shift: tuple[float, float],
+) -> tuple[tuple[Match, ...], float]:
+    """Fit every channel by least squares; also the span of the noisy image.
+
+    A target that is clearly off is moved first: what does not overlap lowers the factor.
+    """
+    moved = shift if np.hypot(*shift) > LARGEST_SHIFT else None
+    matches, spans = [], []
+    for channel in range(layout.size("C")):
+        numbers = [n for n in frames if layout.channel_of(n) == channel]
+        if not numbers:
+            matches.append(Match())
+            continue
+        chosen = _spread(numbers)
+        noisy, clean = (
+            np.concatenate([_values(a, layout.frames[n], layout, window, by) for n in chosen])
+            for a, by in ((pair.noisy, None), (pair.target, moved))
+        )
+        good = np.isfinite(noisy) & np.isfinite(clean)
+        matches.append(least_squares(noisy[good], clean[good]))
+        low, high = np.percentile(noisy[good], [0.5, 99.5]) if good.any() else (0.0, 0.0)
+        spans.append(float(high - low))
+    return tuple(matches), max(spans)
+
+
+def _values(
+    array: Any, index: Index, layout: Layout, window: Window, by: tuple[float, float] | None
+) -> Plane:
+    planes = color_samples(np.asarray(array[index]), layout)[0][:, *window].astype(float)
+    if by is not None:
+        from scipy.ndimage import shift
+
+        planes = shift(planes, (0, *by), order=1, mode="nearest")
+    return np.ravel(planes)
+
+
+def least_squares(noisy: Plane, clean: Plane) -> Match:
+    """Scale a clean image to a noisy one; the noise stands in the fitted values alone."""
+    if clean.size < 3 or np.ptp(clean) == 0:
+        return Match()
+    mean_noisy, mean_clean = noisy.mean(), clean.mean()
+    centred = clean - mean_clean
+    squares = float(np.square(centred).sum())
+    factor = float((centred * (noisy - mean_noisy)).sum() / squares)
+    rest = float(np.std(noisy - mean_noisy - factor * centred))
+    errors = rest / np.sqrt(squares), rest / np.sqrt(clean.size)
+    differences = abs(factor - 1), abs(mean_noisy - mean_clean)
+    certain = any(d > _SURE * e for d, e in zip(differences, errors, strict=True))
+    return Match(factor, float(mean_noisy - factor * mean_clean), certain)
+
+
+def _distance(match: Match, span: float) -> float:
+    return max(abs(match.factor - 1), abs(match.offset) / max(span, 1e-30))
+
+
+def _fills_its_type(pair: Pair, window: Window, number: int) -> bool:
+    """Whether both images reach from 0 to the largest integer: each was stretched to it."""
+    layout = pair.layout
+    for array in (pair.noisy, pair.target):
+        if np.dtype(array.dtype).kind not in "iu":
+            return False
+        frame = color_samples(np.asarray(array[layout.frames[number]]), layout)[0][:, *window]
+        if frame.min() > 0 or frame.max() < np.iinfo(array.dtype).max:
+            return False
+    return True
+
+
+def _intensity(match: Match, differs: bool) -> Iterator[Finding]:
+    factor, offset, _ = match
+    if factor <= 0.05:
+        text = f"the clean image hardly follows the noisy one (factor {factor:.3g})"
+        yield Finding("warning", "intensity", text, "check that both show the same scene")
+        return
+    sign = "-" if offset < 0 else "+"
+    text = f"intensities differ: noisy is about {factor:.3g} x clean {sign} {abs(offset):.4g}"
+    if differs:
+        yield Finding("info", "intensity", text, "the clean image is scaled to the noisy one")
+    else:
+        remedy = "scaled for training; match = 'always' (Scale clean images) also for the figures"
+        yield Finding("info", "intensity", text, remedy)
+
+
+def _shift(shown: Sequence[tuple[Plane, Plane]]) -> tuple[float, float]:
+    """Return rows and columns by which the second image must move, the median over frames."""
+    from skimage.registration import phase_cross_correlation
+
+    found = []
+    for noisy, clean in shown:
+        one, other = (_windowed(_tamed(_centre(plane))) for plane in (noisy, clean))
+        # Plain correlation: a phase alone weighs noise as much as structure.
+        shift, *_ = phase_cross_correlation(one, other, upsample_factor=_FINE, normalization=None)
+        found.append(shift)
+    rows, columns = np.median(np.array(found), axis=0)
+    return float(rows), float(columns)
+
+
+def _centre(plane: Plane) -> Plane:
+    cuts = [slice((n - min(n, _SIDE)) // 2, (n + min(n, _SIDE)) // 2) for n in plane.shape]
+    return plane[tuple(cuts)]
+
+
+def _tamed(plane: Plane) -> Plane:
+    """Without fireflies, hot pixels, and the finest noise, each of which can draw the peak."""
+    from scipy.ndimage import gaussian_filter
+
+    return np.asarray(gaussian_filter(np.clip(plane, *np.percentile(plane, [1, 99])), 1.0))
+
+
+def _windowed(plane: Plane) -> Plane:
+    rows, columns = (np.hanning(length + 2)[1:-1] for length in plane.shape)
+    return np.asarray((plane - plane.mean()) * rows[:, None] * columns)
+
+
+def _alignment(shift: tuple[float, float]) -> Iterator[Finding]:
+    distance = float(np.hypot(*shift))
+    if distance > LARGEST_SHIFT:
+        by = f"{shift[0]:+.2f} rows, {shift[1]:+.2f} columns"
+        text = f"the images are {distance:.2g} px apart ({by})"
+        yield Finding("warning", "shift", text, "align them, or the network learns to blur")
+
+
+def _clipping(pair: Pair, window: Window, number: int) -> Iterator[Finding]:
+    layout = pair.layout
+    frame = color_samples(np.asarray(pair.noisy[layout.frames[number]]), layout)[0][:, *window]
+    for name, value, most in (
+        ("highest", frame.max(), _CLIPPED_TOP),
+        ("lowest", frame.min(), _CLIPPED_BOTTOM),
+    ):
+        share = float((frame == value).mean())
+        if share > most:
+            text = f"{share:.1%} of the noisy pixels have the {name} value, {value:g}: clipped"
+            yield Finding("warning", "clipped", text, "record with another exposure or offset")
+
+
+def _scene(shown: Sequence[tuple[Plane, Plane]]) -> Iterator[Finding]:
+    noisy, clean = (np.concatenate([_blocks(pair[i]) for pair in shown]) for i in (0, 1))
+    if len(noisy) < 16 or np.ptp(noisy) == 0 or np.ptp(clean) == 0:
+        return
+    found = float(np.corrcoef(noisy, clean)[0, 1])
+    if found < _ALIKE:
+        text = f"the images hardly resemble each other (correlation {found:.2f})"
+        yield Finding("warning", "scene", text, "check that both show the same scene")
+
+
+def _motion(shown: Sequence[tuple[Plane, Plane]]) -> Iterator[Finding]:
+    """Compare the first and the last of repeated frames; one may be brighter as a whole."""
+    planes = [shown[place][0] for place in (0, -1)]
+    first, last = (_blocks(plane) for plane in planes)
+    if len(first) < 16 or np.ptp(first) == 0:
+        return
+    match = least_squares(last, first)
+    rest = float(np.var(last - match.factor * first))
+    noise = [roughness([plane.astype(np.float32)]) / _BLOCK for plane in planes]
+    expected = (match.factor * noise[0]) ** 2 + noise[1] ** 2
+    if rest > max(_MOVED * float(np.var(last)), _SURE * expected):
+        text = "the repeated frames differ by more than their noise: something moves"
+        yield Finding("warning", "motion", text, "give frames of a still scene, or pairs")
+
+
+def _blocks(plane: Plane) -> Plane:
+    rows, columns = (length // _BLOCK for length in plane.shape)
+    cut = plane[: rows * _BLOCK, : columns * _BLOCK]
+    return np.ravel(cut.reshape(rows, _BLOCK, columns, _BLOCK).mean(axis=(1, 3)))
+
+
+def _swapped(shown: Sequence[tuple[Plane, Plane]], match: Match) -> Iterator[Finding]:
+    noisy, clean = (roughness([pair[i].astype(np.float32) for pair in shown]) for i in (0, 1))
+    if clean * abs(match.factor) > 1.2 * noisy > 0:
+        text = "the clean image is noisier than the noisy one"
+        yield Finding("warning", "swapped", text, "were they swapped?")

@@ -1,0 +1,275 @@
+"""Pairs of noisy images and what they should become: from arrays, files, folders, repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_denoise.image.axes import Layout, guess_axes, looks_like_color
+from napari_denoise.io.meta import ImageMeta
+from napari_denoise.io.read import read
+
+NOISY, CLEAN, SECOND = "noisy", "clean", "noisy2"
+"""Sub-folders of real pairs: files of equal names belong together."""
+PROVENANCE = "napari_denoise"
+"""Key of what was done to an image, in the `extra` of its metadata."""
+CLEAN_REPEATS = 8
+"""From so many repeated frames on their average counts as clean."""
+_MOST_REPEATS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A noisy image or stack, and a clean one or a second noisy shot of the same scene.
+
+    Parameters
+    ----------
+    name
+        For regions and reports; unlike that of other pairs.
+    noisy, target
+        Of equal shape; checked by `pair_checks.check_pair`, not here.
+    axes
+        One letter per dimension of both.
+    noisy_target
+        The target is a second noisy shot (noise2noise).
+    features
+        "albedo" and "normal" of a render.
+    denoised
+        Whether the noisy image is known to be denoised already.
+    sources
+        The files, for the card.
+    one_scene
+        All frames show the same, but for noise.
+    """
+
+    name: str
+    noisy: Any
+    target: Any
+    axes: str
+    noisy_target: bool = False
+    features: Mapping[str, Any] = field(default_factory=dict)
+    denoised: bool = False
+    sources: tuple[str, ...] = ()
+    one_scene: bool = False
+
+    @property
+    def layout(self) -> Layout:
+        """Axes of the noisy image."""
+        return Layout(self.axes, tuple(self.noisy.shape))
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of all pixels of both."""
+        done = sha256()
+        for array in (self.noisy, self.target):
+            done.update(f"{array.dtype.str}{tuple(array.shape)}".encode())
+            done.update(np.ascontiguousarray(array).data)
+        return done.hexdigest()
+
+    def scene(self, frame: int) -> str:
+        """Return what is equal for frames with one and the same content."""
+        if self.one_scene or self.noisy_target:
+            return f"pair {self.name}" if self.one_scene else f"{self.name} {frame}"
+        target = np.ascontiguousarray(self.target[self.layout.frames[frame]])
+        return sha256(f"{target.dtype.str}{target.shape}".encode() + target.tobytes()).hexdigest()
+
+
+def pair_of(
+    name: str,
+    noisy: Any,
+    target: Any,
+    axes: str | None = None,
+    *,
+    noisy_target: bool = False,
+    features: Mapping[str, Any] | None = None,
+    denoised: bool = False,
+    sources: Sequence[str] = (),
+) -> Pair:
+    """Make a pair of two arrays; one clean image serves every frame of a noisy stack.
+
+    Raises
+    ------
+    ValueError
+        The axes do not describe the noisy image.
+    """
+    shape = tuple(noisy.shape)
+    letters = axes or guess_axes(shape, rgb=looks_like_color(shape))
+    Layout(letters, shape)
+    one_scene = False
+    extra = len(shape) - len(target.shape)
+    if extra > 0 and shape[extra:] == tuple(target.shape) and set(letters[:extra]) <= set("TZ"):
+        target, one_scene = np.broadcast_to(np.asarray(target), shape), True
+    return Pair(
+        name,
+        noisy,
+        target,
+        letters,
+        noisy_target,
+        features or {},
+        denoised,
+        tuple(sources),
+        one_scene,
+    )
+
+
+def open_pair(
+    noisy: str | Path,
+    target: str | Path,
+    *,
+    axes: str | None = None,
+    noisy_target: bool = False,
+    name: str | None = None,
+) -> Pair:
+    """Read a pair from two files, each whatever `napari_denoise.read` takes.
+
+    Raises
+    ------
+    ValueError
+        A file cannot be read.
+    """
+    image, meta = read(noisy, axes=axes)
+    other, _ = read(target, axes=axes if axes and len(axes) == len(meta.axes) else None)
+    return pair_of(
+        _printable(name or meta.name or Path(noisy).stem),
+        image,
+        other,
+        meta.axes,
+        noisy_target=noisy_target,
+        features=meta.features,
+        denoised=_is_denoised(meta),
+        sources=(_printable(Path(noisy).name), _printable(Path(target).name)),
+    )
+
+
+def open_folder(folder: str | Path, *, axes: str | None = None) -> list[Pair]:
+    """Read the pairs of a folder: ``noisy/`` and ``clean/``, or ``noisy/`` and ``noisy2/``.
+
+    Raises
+    ------
+    FileNotFoundError
+        No pairs, or a file without a partner of its name.
+    ValueError
+        A file cannot be read.
+    """
+    return [
+        open_pair(one, other, axes=axes, noisy_target=second, name=one.name.split(".")[0])
+        for one, other, second in partners(Path(folder))
+    ]
+
+
+def partners(folder: Path) -> list[tuple[Path, Path, bool]]:
+    """List the files of a folder that belong together, and whether the second is noisy too.
+
+    Raises
+    ------
+    FileNotFoundError
+        See `open_folder`.
+    """
+    second = not (folder / CLEAN).is_dir()
+    targets = folder / (SECOND if second else CLEAN)
+    given = (folder / NOISY).iterdir() if (folder / NOISY).is_dir() else ()
+    files = sorted(path for path in given if not path.name.startswith("."))
+    if not files or not targets.is_dir():
+        raise FileNotFoundError(
+            f"{folder}: real pairs need files in {NOISY}/ and their partners, of equal names, in "
+            f"{CLEAN}/ or {SECOND}/"
+        )
+    for path in files:
+        if not (targets / path.name).is_file():
+            raise FileNotFoundError(
+                f"{path}: it has no partner of its name in {targets.name}/; put one there, or take "
+                "this file out"
+            )
+    return [(path, targets / path.name, second) for path in files]
+
+
+def open_repeats(path: str | Path, *, axes: str | None = None) -> Pair:
+    """Read repeated frames of one scene, see `pair_of_repeats`."""
+    stack, meta = read(path, axes=axes)
+    return pair_of_repeats(
+        _printable(meta.name or Path(path).stem),
+        stack,
+        meta.axes,
+        denoised=_is_denoised(meta),
+        sources=(_printable(Path(path).name),),
+    )
+
+
+def pair_of_repeats(
+    name: str,
+    stack: Any,
+    axes: str | None = None,
+    *,
+    denoised: bool = False,
+    sources: Sequence[str] = (),
+) -> Pair:
+    """Make the clean image from repeated frames of one scene, along the first axis.
+
+    The target of a frame is the mean of all the others: an average that held the frame itself
+    would teach the network to keep a part of its noise. Fewer than eight frames have too noisy
+    a mean, and each frame is paired with the next one instead (noise2noise).
+
+    Raises
+    ------
+    ValueError
+        Fewer than two frames, or a first axis that is not T or Z.
+    """
+    shape = tuple(stack.shape)
+    letters = axes or guess_axes(shape, rgb=looks_like_color(shape))
+    Layout(letters, shape)
+    if letters[0] not in "TZ" or shape[0] < 2:
+        raise ValueError(
+            f"{name}: repeated frames of shape {shape}, axes {letters!r}: expected two frames or "
+            "more along T, the first axis"
+        )
+    count = shape[0]
+    if count < CLEAN_REPEATS:
+        one, other = (np.asarray(stack[start : count - 1 + start]) for start in (0, 1))
+        return Pair(name, one, other, letters, True, {}, denoised, tuple(sources), True)
+    total = np.zeros(shape[1:], np.float64)
+    for number in range(count):
+        total += np.asarray(stack[number])
+    chosen = np.unique(np.linspace(0, count - 1, _MOST_REPEATS).round().astype(int))
+    noisy = np.stack([np.asarray(stack[n]) for n in chosen])
+    clean = _without(total, noisy, count)
+    return Pair(name, noisy, clean, letters, False, {}, denoised, tuple(sources), True)
+
+
+def _without(total: NDArray[np.float64], frames: NDArray[Any], count: int) -> NDArray[np.float32]:
+    clean = np.empty(frames.shape, np.float32)
+    for number, frame in enumerate(frames):
+        clean[number] = (total - frame) / (count - 1)
+    return clean
+
+
+def distinct(pairs: Iterable[Pair]) -> list[Pair]:
+    """Give pairs of one name different ones, so that regions can tell them apart."""
+    done: list[Pair] = []
+    for pair in pairs:
+        done.append(replace(pair, name=unlike(pair.name, [other.name for other in done])))
+    return done
+
+
+def unlike(name: str, taken: Collection[str]) -> str:
+    """Make a name unlike those that are taken: "cells (2)"."""
+    number, wanted = 1, name
+    while wanted in taken:
+        number += 1
+        wanted = f"{name} ({number})"
+    return wanted
+
+
+def _printable(name: str) -> str:
+    """Replace what is not text in the name of a file, which JSON cannot hold."""
+    return name.encode(errors="replace").decode()
+
+
+def _is_denoised(meta: ImageMeta) -> bool:
+    return bool(meta.extra.get(PROVENANCE))

@@ -1,0 +1,1 @@
+"""Fine-tuning: pairs and regions in, better weights and honest figures out."""

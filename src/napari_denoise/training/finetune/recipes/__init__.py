@@ -1,0 +1,1 @@
+"""The bundled recipes for fine-tuning."""

@@ -1,0 +1,1 @@
+"""One training loop: stages, losses, validation, checkpoints and logs."""

@@ -1,0 +1,278 @@
+"""A training run in a folder: recipe, checkpoint, log, and the weights it ends in."""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning_fabric import Fabric
+from lightning_fabric.utilities import rank_zero_only
+
+from napari_denoise.io.atomic import replacing
+from napari_denoise.settings.recipe import TrainSettings
+from napari_denoise.training.data.pairs import Pairs
+from napari_denoise.training.data.sources import open_pairs
+from napari_denoise.training.loop.checkpoints import load_checkpoint
+from napari_denoise.training.loop.logs import RunLog
+from napari_denoise.training.loop.state import TrainingState
+from napari_denoise.training.loop.train import StepReport, Validate, train
+from napari_denoise.weights.card import TrainingData, WeightsCard
+from napari_denoise.weights.catalogue import WeightsInfo, read_info
+from napari_denoise.weights.files import load_network, save_weights
+
+_MAPPINGS: dict[str, Literal["affine", "anscombe", "log"]] = {
+    "photo": "affine",
+    "microscopy": "anscombe",
+    "render": "log",
+}
+LIBRARIES = ("napari-denoise", "torch", "numpy")
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What one step of a run did."""
+
+    last: StepReport
+    mean_loss: float
+    """Of the pixel term, over the last steps."""
+
+
+def read_recipe(path: Path) -> TrainSettings:
+    """Read a recipe file.
+
+    Raises
+    ------
+    ValueError
+        It is not TOML, or a setting is missing, unknown or wrong.
+    FileNotFoundError
+        There is no such file.
+    """
+    try:
+        with path.open("rb") as file:
+            values = tomllib.load(file)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: there is no such recipe; see recipes/") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path}: not a TOML file ({error})") from error
+    try:
+        return TrainSettings.parse(values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+class Run:
+    """A recipe and the folder in which it is carried out.
+
+    Parameters
+    ----------
+    settings
+        The recipe.
+    folder
+        Gets ``checkpoint.pt``, ``log.csv`` and ``recipe.json``.
+    """
+
+    def __init__(self, settings: TrainSettings, folder: Path) -> None:
+        self.settings, self.folder = settings, folder
+        self.checkpoint = folder / "checkpoint.pt"
+        self.log = folder / "log.csv"
+
+    def train(
+        self,
+        data: Path,
+        *,
+        resume: bool = False,
+        device: str = "cpu",
+        processes: int = 1,
+        base: WeightsInfo | None = None,
+    ) -> Iterator[RunReport]:
+        """Train to the end of the recipe, yielding a report per step.
+
+        Parameters
+        ----------
+        data
+            Folder of training data, see `sources.open_pairs`.
+        resume
+            Go on from the checkpoint.
+        device, processes
+            See `loop.train`.
+        base
+            Weights to start from instead of random ones.
+
+        Raises
+        ------
+        ValueError
+            The folder holds another run, or the data do not fit the recipe.
+        FileNotFoundError
+            No data.
+        NotFinite
+            The loss diverged; the checkpoint holds the last good state.
+        """
+        self._first_step(resume)
+        pairs, validator = open_pairs(data, self.settings, make_card(self.settings, 0))
+        yield from self.train_on(
+            pairs, validator, resume=resume, device=device, processes=processes, base=base
+        )
+
+    def train_on(
+        self,
+        pairs: Pairs,
+        validator: Validate | None = None,
+        *,
+        resume: bool = False,
+        device: str = "cpu",
+        processes: int = 1,
+        base: WeightsInfo | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[RunReport]:
+        """Train as `train` does, on pairs that are there already.
+
+        Parameters
+        ----------
+        pairs, validator
+            See `loop.train`.
+        resume, device, processes, base
+            As for `train`.
+        columns
+            Of the log; those of `log_columns` if None.
+        """
+        first = self._first_step(resume)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        parent = self._started()["parent"] if first else base and base.sha256
+        started = {"settings": self.settings.to_json(), "parent": parent}
+        with replacing([self._recipe_file], overwrite=True) as (new,):
+            new.write_text(json.dumps(started, indent=2))
+        steps = train(
+            self.settings,
+            pairs,
+            self.checkpoint,
+            resume=resume,
+            device=device,
+            processes=processes,
+            base=dict(load_network(base).state_dict()) if base and not first else None,
+            validator=validator,
+        )
+        # The first process writes the log.
+        if processes > 1 and rank_zero_only.rank:  # type: ignore[attr-defined]
+            yield from (RunReport(report, report.terms.get("pixel", math.nan)) for report in steps)
+            return
+        names = log_columns(self.settings) if columns is None else columns
+        with RunLog(self.folder, names, first, last=self.settings.steps) as log:
+            for report in steps:
+                log.add(report)
+                yield RunReport(report, log.mean("pixel"))
+
+    def export(self, target: Path) -> WeightsInfo:
+        """Write the averaged network of the checkpoint as a weights file.
+
+        After an adversarial stage it holds both ends, the faithful and the realistic one.
+
+        Parameters
+        ----------
+        target
+            Ends in ``.safetensors``; replaced if it exists.
+
+        Raises
+        ------
+        ValueError
+            Wrong ending, no checkpoint, or one of another network.
+        """
+        if target.suffix != ".safetensors":
+            raise ValueError(f"{target}: a weights file must end in .safetensors")
+        state = TrainingState(self.settings, Fabric(accelerator="cpu"))
+        try:
+            state.load_state_dict(self._saved())
+        except (RuntimeError, KeyError) as error:
+            raise ValueError(
+                f"{self.checkpoint}: it does not hold the network of the recipe "
+                f"{self.settings.name!r} ({str(error).splitlines()[0]}); use the recipe it "
+                "was trained with"
+            ) from error
+        card = make_card(self.settings, state.step, self._started()["parent"])
+        average = state.average.state_dict()
+        if state.faithful is None:
+            save_weights(target, card, average)
+        else:
+            save_weights(target, card, state.faithful, realistic=average)
+        return read_info(target)
+
+    @property
+    def saved_step(self) -> int:
+        """The step that the checkpoint holds; 0 without one."""
+        return int(self._saved()["step"]) if self.checkpoint.is_file() else 0
+
+    @property
+    def _recipe_file(self) -> Path:
+        return self.folder / "recipe.json"
+
+    def _saved(self) -> dict[str, Any]:
+        if not self.checkpoint.is_file():
+            raise ValueError(f"{self.checkpoint}: there is no checkpoint; train first")
+        return load_checkpoint(self.checkpoint)
+
+    def _first_step(self, resume: bool) -> int:
+        """Return the step to start from, after making sure that no other run is overwritten."""
+        step = self.saved_step
+        if not self.checkpoint.is_file():
+            return 0
+        if not resume:
+            raise ValueError(
+                f"{self.folder}: it holds a run at step {step}: pass --resume to go on with "
+                "it, or name another folder"
+            )
+        started = self._started()["settings"]
+        now = self.settings.to_json()
+        changed = [key for key in ("architecture", "config") if started.get(key) != now[key]]
+        if started and changed:
+            key = changed[0]
+            raise ValueError(
+                f"{self.folder}: its run has {key} {started.get(key)}, the recipe has "
+                f"{now[key]}: a network cannot change on the way; name another folder"
+            )
+        return step
+
+    def _started(self) -> dict[str, Any]:
+        """Return what the run was started with; nothing if the folder does not say."""
+        if not self._recipe_file.is_file():
+            return {"settings": {}, "parent": None}
+        found: dict[str, Any] = json.loads(self._recipe_file.read_text())
+        return found
+
+
+def log_columns(settings: TrainSettings) -> tuple[str, ...]:
+    """Name every term and figure that a recipe can log."""
+    stage = settings.distortion
+    terms = ["pixel", "gradient_norm", *(["spread"] if stage.spread else [])]
+    second = settings.adversarial
+    terms += ["intensity"] if stage.settle or (second and second.settle) else []
+    ends = ["noisy", "faithful"]
+    if settings.adversarial is not None:
+        weights = settings.adversarial.weights
+        terms += [f.name for f in fields(weights) if f.name != "pixel" and getattr(weights, f.name)]
+        terms += ["discriminator", "penalty"]
+        ends.append("realistic")
+    figures = [f"{name}_{end}" for name in ("psnr", "ssim") for end in ends]
+    return (*terms, *(figures if settings.held_out else []))
+
+
+def make_card(settings: TrainSettings, steps: int, parent: str | None = None) -> WeightsCard:
+    """Say on a card what a recipe made after so many steps."""
+    return WeightsCard(
+        title=settings.title or settings.name,
+        description=settings.description,
+        architecture=settings.architecture,
+        config=settings.config,
+        domain=settings.domain,
+        channels=settings.channels,
+        mapping=_MAPPINGS[settings.domain],
+        noise_range=settings.noise.sigma,
+        training_data=tuple(TrainingData(d.name, d.licence) for d in settings.training_data),
+        recipe={**settings.to_json(), "steps_done": steps},
+        parent=parent,
+        libraries={name: version(name) for name in LIBRARIES},
+    )

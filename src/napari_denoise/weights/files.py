@@ -1,0 +1,136 @@
+"""Networks <-> weights files: safetensors in float16, with a card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from napari_denoise.io.atomic import replacing
+from napari_denoise.models.network import Network
+from napari_denoise.models.registry import build
+from napari_denoise.weights.card import WeightsCard
+from napari_denoise.weights.catalogue import (
+    CARD_KEY,
+    FAITHFUL,
+    REALISTIC,
+    WeightsError,
+    WeightsInfo,
+)
+
+
+def save_weights(
+    path: Path,
+    card: WeightsCard,
+    faithful: Mapping[str, Tensor],
+    realistic: Mapping[str, Tensor] | None = None,
+    *,
+    overwrite: bool = True,
+) -> None:
+    """Write a weights file under a temporary name, then rename it.
+
+    Parameters
+    ----------
+    path
+        Ends in ``.safetensors``.
+    card
+        Stored in the header.
+    faithful, realistic
+        State dicts of the two ends of the realism slider; the second is optional.
+    overwrite
+        Replace an existing file.
+
+    Raises
+    ------
+    ValueError
+        The card could not be read back.
+    FileExists
+        The file exists and was not to be replaced.
+    NotWritten
+        The disk is full or the folder cannot be written; an older file stays whole.
+    """
+    header = card.to_json()
+    WeightsCard.from_json(header)  # a file that nobody can open must not replace one
+    tensors = _prefixed(FAITHFUL, faithful) | _prefixed(REALISTIC, realistic or {})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing([path], overwrite=overwrite) as (temporary,):
+        temporary.write_bytes(save(tensors, metadata={CARD_KEY: header}))
+
+
+def load_network(info: WeightsInfo, realism: float = 0.0) -> Network:
+    """Build the network of a file, float32 on the CPU, in evaluation mode.
+
+    Parameters
+    ----------
+    info
+        From the catalogue.
+    realism
+        Interpolates the weights from the faithful (0) to the realistic end (1).
+
+    Raises
+    ------
+    WeightsError
+        Tensors are missing, have the wrong shape, or are not finite; or `realism` is asked
+        of a file without a realistic end.
+    """
+    try:
+        tensors = load_file(info.path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{info.path}: cannot be read ({error}); copy it again") from error
+    state = _end(tensors, FAITHFUL)
+    if realism:
+        state = _blend(info, state, _end(tensors, REALISTIC), realism)
+    try:
+        network = build(info.card.architecture, info.card.config)
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{info.path}: {error}") from error
+    _check(info, network, state)
+    network.load_state_dict(state)
+    return network.eval().requires_grad_(False)
+
+
+def _prefixed(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        prefix + key: value.detach().to("cpu", torch.float16).contiguous()
+        for key, value in state.items()
+    }
+
+
+def _end(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        key.removeprefix(prefix): value.float()
+        for key, value in tensors.items()
+        if key.startswith(prefix)
+    }
+
+
+def _blend(
+    info: WeightsInfo, start: dict[str, Tensor], end: dict[str, Tensor], share: float
+) -> dict[str, Tensor]:
+    if start.keys() != end.keys():
+        raise WeightsError(
+            f"realism {share}: the weights {info.name!r} have no realistic end; use realism 0 "
+            "or weights that were fine-tuned with a GAN"
+        )
+    return {key: torch.lerp(value, end[key], share) for key, value in start.items()}
+
+
+def _check(info: WeightsInfo, network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Compare names, shapes and values before anything is loaded."""
+    wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    got = {key: tuple(value.shape) for key, value in state.items()}
+    if wanted != got:
+        wrong = sorted(k for k in wanted.keys() | got.keys() if wanted.get(k) != got.get(k))
+        key = wrong[0]
+        raise WeightsError(
+            f"{info.path}: {len(wrong)} tensors do not fit architecture "
+            f"{info.card.architecture!r}; {key!r} is {got.get(key, 'missing')}, expected "
+            f"{wanted.get(key, 'no such tensor')}. The file is damaged or its card is not its own."
+        )
+    for key, value in state.items():
+        if not torch.isfinite(value).all():
+            raise WeightsError(f"{info.path}: tensor {key!r} holds NaN or infinity; train again")

@@ -1,1 +1,0 @@
-"""napari dock widgets, one file each."""

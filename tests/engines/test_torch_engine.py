@@ -1,0 +1,105 @@
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from _networks import write_tiny_weights
+from napari_denoise.engines.torch import NetworkScale, TorchEngine, load_engine
+from napari_denoise.measure.mappings import AffineMapping
+from napari_denoise.models.network import Network
+from napari_denoise.weights.catalogue import find_weights
+
+MAPPING = AffineMapping(0, 255)
+SCALE = NetworkScale(0.1)
+
+
+@pytest.fixture
+def engine(tmp_path):
+    info = find_weights(write_tiny_weights(tmp_path / "tiny.safetensors"))
+    return load_engine(info, 0.0, "cpu", "float32")
+
+
+def test_integers_and_floats_of_the_same_value_map_alike(engine):
+    codes = np.random.default_rng(0).integers(0, 255, (1, 20, 24), dtype=np.uint8)
+    expected = engine.run(codes.astype(np.float32), MAPPING, SCALE).mean
+    for dtype in (np.uint8, np.uint16, ">u2", np.int32, np.float64):
+        assert np.array_equal(engine.run(codes.astype(dtype), MAPPING, SCALE).mean, expected)
+
+
+def test_a_read_only_image_is_taken_without_a_warning(engine):
+    codes = np.random.default_rng(0).integers(0, 255, (1, 20, 24), dtype=np.uint8)
+    locked = codes.copy()
+    locked.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = engine.run(locked, MAPPING, SCALE).mean
+    assert np.array_equal(result, engine.run(codes, MAPPING, SCALE).mean)
+
+
+def test_16_bit_values_above_the_signed_range_keep_their_value(engine):
+    codes = np.array([[[0, 32767], [32768, 65535]]], np.uint16)
+    mapping = AffineMapping(0, 65535)
+    expected = engine.run(codes.astype(np.float32), mapping, SCALE).mean
+    assert np.array_equal(engine.run(codes, mapping, SCALE).mean, expected)
+
+
+def test_noise_beyond_the_range_of_training_is_squeezed_into_it():
+    seen = []
+
+    class Spy(Network):
+        radius, multiple, spread = 0, 4, True
+
+        def forward(self, noisy, sigma, features=None):
+            seen.append((noisy.std().item(), sigma.max().item()))
+            return torch.cat([noisy, sigma.square()], dim=1)
+
+    image = np.random.default_rng(0).normal(128, 50, (1, 16, 16)).astype(np.float32)
+    spy = TorchEngine(Spy(), 1, "cpu", "float32")
+    plain = spy.run(image, MAPPING, NetworkScale(0.4))
+    squeezed = spy.run(image, MAPPING, NetworkScale(0.4, 0.5))
+    assert seen[1] == pytest.approx((seen[0][0] / 2, 0.2))
+    assert squeezed.mean == pytest.approx(plain.mean, abs=1e-6)
+    assert squeezed.variance == pytest.approx(plain.variance, rel=1e-5)
+
+
+def test_the_same_file_is_loaded_once_and_a_changed_one_again(tmp_path):
+    path = write_tiny_weights(tmp_path / "w.safetensors", seed=1)
+    first = load_engine(find_weights(path), 0.0, "cpu", "float32")
+    assert load_engine(find_weights(path), 0.0, "cpu", "float32") is first
+    write_tiny_weights(path, seed=2)
+    assert load_engine(find_weights(path), 0.0, "cpu", "float32") is not first
+
+
+def test_bfloat16_stays_within_five_percent_of_the_noise(tmp_path):
+    info = find_weights(write_tiny_weights(tmp_path / "tiny.safetensors"))
+    rng = np.random.default_rng(0)
+    image = rng.normal(128, 25, (1, 64, 64)).astype(np.float32)
+    full, half = (
+        load_engine(info, 0.0, "cpu", p).run(image, MAPPING, NetworkScale(25 / 255))
+        for p in ("float32", "bfloat16")
+    )
+    error = np.sqrt(np.mean((full.mean - half.mean) ** 2))
+    assert 0 < error < 0.05 * 25 / 255
+
+
+@pytest.mark.parametrize(("weights", "samples"), [(1, 1), (1, 3), (3, 3), (3, 1)])
+def test_the_stated_variance_has_the_shape_of_the_image(tmp_path, weights, samples):
+    path = write_tiny_weights(tmp_path / "w.safetensors", channels=weights, spread=True)
+    engine = load_engine(find_weights(path), 0.0, "cpu", "float32")
+    image = np.random.default_rng(0).random((samples, 18, 22), np.float32)
+    estimate = engine.run(image, AffineMapping(0, 1), SCALE)
+    assert estimate.mean.shape == estimate.variance.shape == image.shape
+    assert estimate.variance.min() > 0
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_result_of_the_cpu(tmp_path):
+    if not torch.cuda.is_available():
+        pytest.skip("needs CUDA")
+    info = find_weights(write_tiny_weights(tmp_path / "tiny.safetensors"))
+    image = np.random.default_rng(0).integers(0, 255, (1, 64, 60), dtype=np.uint8)
+    cpu, gpu = (
+        load_engine(info, 0.0, d, "float32").run(image, MAPPING, SCALE) for d in ("cpu", "cuda:0")
+    )
+    assert gpu.mean == pytest.approx(cpu.mean, abs=1e-5)

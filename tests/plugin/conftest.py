@@ -1,0 +1,73 @@
+"""Fixtures for tests in a real viewer: tiny weights, and the widget in its dock."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from superqt.utils import WorkerBase
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from _bench import PATIENCE_MS, Bench, noisy
+from _tuning import TuningBench
+
+from _networks import write_tiny_weights
+from napari_denoise.plugin.denoise.denoise_widget import DenoiseWidget
+from napari_denoise.plugin.finetune.finetune_widget import FineTuneWidget
+from napari_denoise.weights import catalogue
+
+
+@pytest.fixture(scope="session")
+def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny networks under the names of the bundled ones."""
+    folder = tmp_path_factory.mktemp("weights")
+    write_tiny_weights(folder / "microscopy.safetensors", channels=1, realistic=True)
+    write_tiny_weights(folder / "photo.safetensors", channels=3, realistic=True)
+    write_tiny_weights(folder / "render.safetensors", channels=3, features=8)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def only_tiny_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "BUNDLED", weights_folder)
+    monkeypatch.setattr(catalogue, "user_folder", lambda: weights_folder / "none")
+
+
+@pytest.fixture
+def bench(make_napari_viewer_proxy: Any, qtbot: Any) -> Iterator[Bench]:
+    """A viewer with the widget docked; everything is stopped afterwards."""
+    viewer = make_napari_viewer_proxy()
+    widget = DenoiseWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Denoise")
+    yield Bench(viewer, widget, qtbot)
+    widget.shut_down()
+    WorkerBase.await_workers(PATIENCE_MS)
+
+
+@pytest.fixture
+def tuning(
+    make_napari_viewer_proxy: Any,
+    qtbot: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    one_thread: None,
+) -> Iterator[TuningBench]:
+    """A viewer with the Fine-tune widget docked, and a folder for its weights alone."""
+    monkeypatch.setattr(catalogue, "user_folder", lambda: tmp_path / "home" / "weights")
+    viewer = make_napari_viewer_proxy()
+    widget = FineTuneWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Fine-tune")
+    yield TuningBench(viewer, widget, qtbot)
+    widget.shut_down()
+    WorkerBase.await_workers(PATIENCE_MS)
+
+
+@pytest.fixture
+def stack() -> np.ndarray:
+    """Six frames of photon noise over a gradient, uint16."""
+    return noisy((6, 40, 56))

@@ -9,7 +9,15 @@ import pytest
 from PIL import Image
 
 from _networks import write_tiny_weights
-from napari_denoise.batch import Done, Failed, Task, check_outputs, denoise_all, denoise_file, plan
+from napari_denoise.batch import (
+    BatchTask,
+    Done,
+    Failed,
+    check_outputs,
+    denoise_all,
+    denoise_file,
+    plan,
+)
 from napari_denoise.batch.stream import DenoisedArray
 from napari_denoise.inference.denoiser import Denoiser
 from napari_denoise.inference.stack import Step
@@ -45,7 +53,7 @@ def save(path: Path, array: np.ndarray, axes: str) -> Path:
     return path
 
 
-def names(tasks: list[Task], root: Path) -> list[str]:
+def names(tasks: list[BatchTask], root: Path) -> list[str]:
     return [str(task.target.relative_to(root)) for task in tasks]
 
 

@@ -16,7 +16,7 @@ from napari_denoise.plugin.denoise.compare import residual, residual_limits
 from napari_denoise.plugin.denoise.preview import FIRST_PIXELS, cut, plan
 from napari_denoise.plugin.kit import text
 from napari_denoise.plugin.layers.apply import offset_translate, rebuild_levels, shrink, twin
-from napari_denoise.plugin.layers.history import Entry, History
+from napari_denoise.plugin.layers.history import History, UndoEntry
 from napari_denoise.plugin.layers.source import (
     HELPER,
     Source,
@@ -178,7 +178,7 @@ def test_the_history_spills_the_oldest_entry_that_frees_memory():
     arrays = [np.zeros(100, np.uint8) for _ in range(4)]
     history = History(budget=150)
     for before, after in itertools.pairwise(arrays):
-        history.push(Entry(layer, (before,), (after,), "X"))
+        history.push(UndoEntry(layer, (before,), (after,), "X"))
     assert history.next_to_spill(lambda a: False).before[0] is arrays[0]
     assert history.next_to_spill(lambda a: a is arrays[0]).before[0] is arrays[1]
     history.budget = 300
@@ -188,15 +188,15 @@ def test_the_history_spills_the_oldest_entry_that_frees_memory():
 def test_lazy_and_mapped_data_cost_the_history_nothing(tmp_path):
     mapped = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.uint8, (4, 5))
     lazy = da.zeros((1000, 1000))
-    assert Entry(None, (mapped[1:], lazy), (), "YX").nbytes == 0
+    assert UndoEntry(None, (mapped[1:], lazy), (), "YX").nbytes == 0
     assert is_mapped(mapped[1:]) and not is_mapped(np.zeros(3))
 
 
 def test_a_moved_array_is_replaced_wherever_the_history_holds_it():
     a, b, c, moved = (np.zeros(2) for _ in range(4))
     history = History()
-    history.push(Entry(None, (a,), (b,), "X"))
-    history.push(Entry(None, (b,), (c,), "X"))
+    history.push(UndoEntry(None, (a,), (b,), "X"))
+    history.push(UndoEntry(None, (b,), (c,), "X"))
     history.replace(b, moved)
     second = history.pop()
     assert second.before[0] is moved and history.pop().after[0] is moved

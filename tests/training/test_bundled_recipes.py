@@ -11,7 +11,7 @@ from _tiny import pictures, trained
 
 from napari_denoise.models.registry import build, build_discriminator
 from napari_denoise.training.data.pairs import SyntheticPairs
-from napari_denoise.training.data.renders import RenderPairs, View
+from napari_denoise.training.data.renders import RenderPairs, TrainingView
 from napari_denoise.training.loop.run import log_columns, make_card, read_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
@@ -43,7 +43,9 @@ def source(settings):
     if settings.domain != "render":
         return SyntheticPairs(pictures(channels=settings.channels), settings)
     colour = np.random.default_rng(0).random((40, 48, 3)).astype(np.float32) + 0.1
-    return RenderPairs([View((colour, colour[::-1]), colour, (colour,), (colour,))], settings)
+    return RenderPairs(
+        [TrainingView((colour, colour[::-1]), colour, (colour,), (colour,))], settings
+    )
 
 
 @each_recipe

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from napari_denoise.batch.plan import Task, check_outputs, find_inputs, plan
+from napari_denoise.batch.plan import BatchTask, check_outputs, find_inputs, plan
 from napari_denoise.batch.work import Done, Failed, denoise_all, denoise_file
 
 __all__ = [
+    "BatchTask",
     "Done",
     "Failed",
-    "Task",
     "check_outputs",
     "denoise_all",
     "denoise_file",

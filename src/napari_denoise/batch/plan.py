@@ -15,8 +15,8 @@ from napari_denoise.io.atomic import check_absent
 from napari_denoise.io.errors import FileError
 from napari_denoise.io.inputs import (
     TIFF_SUFFIXES,
+    ImageInput,
     PathLike,
-    Sequence,
     as_sequence,
     expand,
     find_sequences,
@@ -28,7 +28,7 @@ from napari_denoise.io.write import FRAME_FORMATS, WRITABLE, frame_paths, frame_
 
 
 @dataclass(frozen=True)
-class Task:
+class BatchTask:
     """One input and where its result goes.
 
     Parameters
@@ -39,7 +39,7 @@ class Task:
         A file, or a pattern such as ``clean/frame_####.exr``.
     """
 
-    source: Sequence
+    source: ImageInput
     target: Path
 
     @property
@@ -68,7 +68,7 @@ class Task:
         return there + _frames(self.target)
 
 
-def find_inputs(inputs: Iterable[PathLike], sequence: bool | None = None) -> list[Sequence]:
+def find_inputs(inputs: Iterable[PathLike], sequence: bool | None = None) -> list[ImageInput]:
     """Find the inputs that files, folders and wildcards stand for.
 
     Parameters
@@ -89,7 +89,7 @@ def find_inputs(inputs: Iterable[PathLike], sequence: bool | None = None) -> lis
     if sequence is None:
         return find_sequences(entries)
     if not sequence:
-        return [Sequence((file,)) for file in expand(entries)]
+        return [ImageInput((file,)) for file in expand(entries)]
     if not all(entry.is_file() for entry in entries):
         return [as_sequence(expand(entry)) for entry in entries]
     return [siblings(entries[0]) if len(entries) == 1 else as_sequence(entries)]
@@ -102,7 +102,7 @@ def plan(
     sequence: bool | None = None,
     suffix: str = "",
     file_format: str | None = None,
-) -> list[Task]:
+) -> list[BatchTask]:
     """Decide what is read and what is written; touches nothing.
 
     Parameters
@@ -140,7 +140,7 @@ def plan(
     return tasks
 
 
-def check_outputs(tasks: Iterable[Task], *, overwrite: bool) -> None:
+def check_outputs(tasks: Iterable[BatchTask], *, overwrite: bool) -> None:
     """Refuse results that are there already, or that would replace their own input.
 
     Raises
@@ -198,7 +198,9 @@ def _names_a_file(place: Path, text: str) -> bool:
     return False
 
 
-def _single(sources: list[Sequence], place: Path, suffix: str, file_format: str | None) -> Task:
+def _single(
+    sources: list[ImageInput], place: Path, suffix: str, file_format: str | None
+) -> BatchTask:
     if len(sources) > 1:
         names = " and ".join(repr(source.pattern.name) for source in sources[:2])
         raise ValueError(
@@ -209,7 +211,7 @@ def _single(sources: list[Sequence], place: Path, suffix: str, file_format: str 
         raise ValueError(
             f"{place}: a suffix or format is for results in a folder; put it into the name"
         )
-    return Task(sources[0], place)
+    return BatchTask(sources[0], place)
 
 
 def _ending(file_format: str | None) -> str | None:
@@ -222,7 +224,9 @@ def _ending(file_format: str | None) -> str | None:
     return ending
 
 
-def _in_folder(source: Sequence, folder: Path, root: Path, suffix: str, wanted: str | None) -> Task:
+def _in_folder(
+    source: ImageInput, folder: Path, root: Path, suffix: str, wanted: str | None
+) -> BatchTask:
     below = source.files[0].absolute().parent.relative_to(root)
     own = suffix_of(source.pattern)
     ending = wanted or (".png" if own.lower() in (".jpg", ".jpeg") else own)
@@ -230,11 +234,11 @@ def _in_folder(source: Sequence, folder: Path, root: Path, suffix: str, wanted: 
     if source.is_stack and ending.lower() not in FRAME_FORMATS:
         stem, ending = source.name, wanted or ".ome.tif"
     head, number = re.fullmatch(r"(.*?)([_.\- ]*#*)", stem, re.DOTALL).groups()  # type: ignore[union-attr]
-    return Task(source, folder / below / f"{head}{suffix}{number}{ending}")
+    return BatchTask(source, folder / below / f"{head}{suffix}{number}{ending}")
 
 
-def _check_names(tasks: list[Task]) -> None:
-    taken: dict[Path, Task] = {}
+def _check_names(tasks: list[BatchTask]) -> None:
+    taken: dict[Path, BatchTask] = {}
     for task in tasks:
         for file in task.outputs:
             other = taken.setdefault(file, task)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_denoise.batch.plan import Task
+from napari_denoise.batch.plan import BatchTask
 from napari_denoise.batch.stream import DenoisedArray
 from napari_denoise.image.axes import Layout
 from napari_denoise.io.errors import FileError, ReadWarning, WriteWarning
@@ -34,7 +34,7 @@ Progress = Callable[["Step"], object]
 class Done:
     """A file that was denoised."""
 
-    task: Task
+    task: BatchTask
     files: tuple[Path, ...]
     """Written, with the sidecar."""
     frames: int
@@ -49,20 +49,20 @@ class Done:
 class Failed:
     """A file that could not be denoised; nothing was written for it."""
 
-    task: Task
+    task: BatchTask
     error: Exception
     unusable: bool
     """True if the input, the settings or the target were refused before any computing."""
 
 
 def denoise_all(
-    tasks: Iterable[Task],
+    tasks: Iterable[BatchTask],
     denoiser: Denoiser,
     settings: DenoiseSettings,
     *,
     axes: str | None = None,
     overwrite: bool = False,
-    progress: Callable[[Task, Step], object] | None = None,
+    progress: Callable[[BatchTask, Step], object] | None = None,
 ) -> Iterator[Done | Failed]:
     """Denoise files one by one and say how each went.
 
@@ -89,7 +89,7 @@ def denoise_all(
 
 
 def denoise_file(
-    task: Task,
+    task: BatchTask,
     denoiser: Denoiser,
     settings: DenoiseSettings,
     *,
@@ -195,7 +195,9 @@ def collected_warnings() -> Iterator[list[str]]:
 class _Counted:
     """Passes progress on, and knows whether there was any."""
 
-    def __init__(self, task: Task, progress: Callable[[Task, Step], object] | None) -> None:
+    def __init__(
+        self, task: BatchTask, progress: Callable[[BatchTask, Step], object] | None
+    ) -> None:
         self.count = 0
         self._task, self._progress = task, progress
 

@@ -22,7 +22,7 @@ from napari_denoise.cli.plain import as_options
 from napari_denoise.cli.progress import FileProgress
 
 if TYPE_CHECKING:
-    from napari_denoise.batch import Done, Failed, Task
+    from napari_denoise.batch import BatchTask, Done, Failed
     from napari_denoise.io.errors import FileError
     from napari_denoise.settings.denoise import DenoiseSettings
 
@@ -199,7 +199,7 @@ def _split(inputs: list[str], whole: bool) -> tuple[list[str], list[FileError]]:
 
 
 def _run(
-    tasks: list[Task],
+    tasks: list[BatchTask],
     settings: DenoiseSettings,
     axes: str | None,
     overwrite: bool,

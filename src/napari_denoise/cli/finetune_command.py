@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_denoise.training.data.real_pairs import Pair
     from napari_denoise.training.data.regions import Regions
     from napari_denoise.training.finetune.fine_tuning import FineTuning
-    from napari_denoise.training.finetune.outcome import Result
+    from napari_denoise.training.finetune.outcome import FineTuneResult
     from napari_denoise.training.finetune.parts_of_work import InParts
 
 _PAIRS, _HOW, _RUN = "Pairs", "How to fine-tune", "The run"
@@ -327,7 +327,7 @@ def _shown(parts: InParts[_T]) -> _T:
             line.update(Text(f"{text[0].upper()}{text[1:]} ..."), spinner="dots")
 
 
-def _train(tuning: FineTuning) -> Result:
+def _train(tuning: FineTuning) -> FineTuneResult:
     """Train to the end and measure; interrupted, it keeps the steps done."""
     plan = _shown(tuning.beginning())
     if plan is None:
@@ -408,7 +408,7 @@ def _line(figures: Any) -> str:
     return "PSNR " + ", ".join(f"{n.removeprefix('psnr_')} {figures[n]:.2f}" for n in names) + " dB"
 
 
-def _finish(tuning: FineTuning, result: Result, path: Path, as_json: bool) -> None:
+def _finish(tuning: FineTuning, result: FineTuneResult, path: Path, as_json: bool) -> None:
     from napari_denoise.training.finetune.curve_picture import draw_curve
 
     log, picture = tuning.folder / "log.csv", tuning.folder / "curve.png"
@@ -428,7 +428,7 @@ def _finish(tuning: FineTuning, result: Result, path: Path, as_json: bool) -> No
     typer.echo(f"curve: {' and '.join(map(str, curve))}")
 
 
-def _print_table(result: Result) -> None:
+def _print_table(result: FineTuneResult) -> None:
     from rich.table import Table
 
     if not result.rows:

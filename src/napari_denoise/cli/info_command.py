@@ -10,7 +10,7 @@ from napari_denoise.cli.console import Debug, Json, facts, print_json, reporting
 
 if TYPE_CHECKING:
     from napari_denoise.image.axes import Layout
-    from napari_denoise.io.inputs import Sequence
+    from napari_denoise.io.inputs import ImageInput
 
 
 _NOTHING = "not measured: only NaN or infinity"
@@ -43,7 +43,7 @@ def info(
             facts(entry["name"], _readable(entry))
 
 
-def describe(source: Sequence, axes: str | None = None) -> dict[str, Any]:
+def describe(source: ImageInput, axes: str | None = None) -> dict[str, Any]:
     """Read one input and return what there is to know, as JSON values.
 
     Raises
@@ -83,7 +83,7 @@ def describe(source: Sequence, axes: str | None = None) -> dict[str, Any]:
     }
 
 
-def _sequence(source: Sequence) -> dict[str, Any] | None:
+def _sequence(source: ImageInput) -> dict[str, Any] | None:
     """Return the stack these files are, or the one a numbered file alone belongs to."""
     from napari_denoise.io.inputs import siblings
 
@@ -103,12 +103,12 @@ def _noise(array: Any, layout: Layout) -> list[dict[str, Any]]:
     """Estimate each channel's noise from the frames that the engine would look at."""
     from dataclasses import fields
 
-    from napari_denoise.measure.sampled import Samples
+    from napari_denoise.measure.sampled import SampledFrames
     from napari_denoise.settings.noise import NoiseModel
 
     channels = []
     for channel in range(layout.size("C")):
-        samples = Samples(array, layout, channel)
+        samples = SampledFrames(array, layout, channel)
         if samples.extent is None:
             none = dict.fromkeys(field.name for field in fields(NoiseModel))
             channels.append({"text": _NOTHING, "finite": False, **none})
@@ -119,7 +119,7 @@ def _noise(array: Any, layout: Layout) -> list[dict[str, Any]]:
     return channels
 
 
-def _warn_of_nothing(source: Sequence, noise: list[dict[str, Any]]) -> None:
+def _warn_of_nothing(source: ImageInput, noise: list[dict[str, Any]]) -> None:
     empty = sum(not channel["finite"] for channel in noise)
     if empty:
         which = f"in {empty} of {len(noise)} channels " if len(noise) > 1 else ""

@@ -23,7 +23,7 @@ from rich.text import Text
 from napari_denoise.cli.console import err
 
 if TYPE_CHECKING:
-    from napari_denoise.batch import Task
+    from napari_denoise.batch import BatchTask
     from napari_denoise.inference.stack import Step
 
 
@@ -73,7 +73,7 @@ class FileProgress:
     ) -> None:
         self._bars.stop()
 
-    def step(self, task: Task, step: Step) -> None:
+    def step(self, task: BatchTask, step: Step) -> None:
         """Show one tile more."""
         count = f"frame {step.frame + 1}/{step.frames}  tile {step.tile}/{step.tiles}"
         if self._current is None or self._name != task.name:

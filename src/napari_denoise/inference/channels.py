@@ -14,7 +14,7 @@ from napari_denoise.image.axes import Layout
 from napari_denoise.measure.kind import is_radiance
 from napari_denoise.measure.mappings import AffineMapping, LogMapping, Mapping, fit_mapping
 from napari_denoise.measure.noise_estimation import roughness
-from napari_denoise.measure.sampled import Samples
+from napari_denoise.measure.sampled import SampledFrames
 from napari_denoise.settings.denoise import ChannelNoise, DenoiseSettings
 from napari_denoise.settings.noise import LARGEST, NoiseModel
 from napari_denoise.weights.card import WeightsCard
@@ -71,13 +71,17 @@ def prepare_channels(
             "convert it, for example with array.astype('float32')"
         )
     return tuple(
-        _prepare_channel(Samples(array, layout, c), layout, c, card, settings)
+        _prepare_channel(SampledFrames(array, layout, c), layout, c, card, settings)
         for c in range(layout.size("C"))
     )
 
 
 def _prepare_channel(
-    samples: Samples, layout: Layout, channel: int, card: WeightsCard, settings: DenoiseSettings
+    samples: SampledFrames,
+    layout: Layout,
+    channel: int,
+    card: WeightsCard,
+    settings: DenoiseSettings,
 ) -> Channel:
     _check_values(samples.extent, settings.intensity_range)
     low, high = settings.intensity_range or samples.range()
@@ -117,7 +121,7 @@ def _check_values(extent: tuple[float, float] | None, wanted: tuple[float, float
 
 
 def _prepare_log(
-    samples: Samples, wanted: ChannelNoise, low: float, high: float, card: WeightsCard
+    samples: SampledFrames, wanted: ChannelNoise, low: float, high: float, card: WeightsCard
 ) -> Channel:
     """Path-traced noise grows with the signal: it is measured after the logarithm."""
     noise = NoiseModel() if wanted == "auto" else _resolve(wanted, samples)
@@ -152,7 +156,7 @@ def _noise_of(settings: DenoiseSettings, channel: int, channels: int) -> Channel
     return settings.noise[channel]
 
 
-def _resolve(wanted: ChannelNoise, samples: Samples) -> NoiseModel:
+def _resolve(wanted: ChannelNoise, samples: SampledFrames) -> NoiseModel:
     if isinstance(wanted, NoiseModel):
         return wanted
     if isinstance(wanted, str):

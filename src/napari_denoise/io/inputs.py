@@ -27,7 +27,7 @@ PathLike = str | Path
 
 
 @dataclass(frozen=True)
-class Sequence:
+class ImageInput:
     """One input: a file, or the numbered frames of a stack.
 
     Parameters
@@ -115,7 +115,7 @@ def expand(path: PathLike | Iterable[PathLike]) -> list[Path]:
     raise FileError(path, "there is no such file or folder", _hint(path))
 
 
-def find_sequences(paths: PathLike | Iterable[PathLike]) -> list[Sequence]:
+def find_sequences(paths: PathLike | Iterable[PathLike]) -> list[ImageInput]:
     """Group files into inputs by the rule of this module.
 
     Parameters
@@ -140,23 +140,23 @@ def find_sequences(paths: PathLike | Iterable[PathLike]) -> list[Sequence]:
     return [sequence for files in groups.values() for sequence in _divide(files)]
 
 
-def as_sequence(files: Iterable[Path]) -> Sequence:
+def as_sequence(files: Iterable[Path]) -> ImageInput:
     """Make one stack of the files in the order of their numbers, else in the one given."""
     files = tuple(files)
     split = [split_number(file) for file in files]
     numbers = tuple(number for _, number, _ in split if number is not None)
     running = len({(prefix, suffix.lower()) for prefix, _, suffix in split}) == 1
     if not running or len(set(numbers)) != len(files):
-        return Sequence(files)
+        return ImageInput(files)
     order = sorted(range(len(files)), key=numbers.__getitem__)
-    return Sequence(tuple(files[i] for i in order), tuple(numbers[i] for i in order))
+    return ImageInput(tuple(files[i] for i in order), tuple(numbers[i] for i in order))
 
 
-def siblings(path: Path) -> Sequence:
+def siblings(path: Path) -> ImageInput:
     """Find the stack that a numbered file belongs to; the file alone if it has none."""
     prefix, number, suffix = split_number(path)
     if number is None:
-        return Sequence((path,))
+        return ImageInput((path,))
     names = (p for p in path.parent.iterdir() if split_number(p)[0] == prefix)
     group = [p for p in names if split_number(p)[2].lower() == suffix.lower()]
     found = find_sequences([p for p in group if split_number(p)[1] is not None])
@@ -183,13 +183,13 @@ def _has_one_page(tif: tifffile.TiffFile) -> bool:
     return False
 
 
-def _divide(files: list[Path]) -> list[Sequence]:
+def _divide(files: list[Path]) -> list[ImageInput]:
     """Files with equal stem and a number: the single-plane ones together, if they can."""
     planes = [f for f in files if is_single_plane(f)] if len(files) > 1 else files
     stack = as_sequence(planes)
     if len(planes) < 2 or not stack.numbers:
-        return [Sequence((file,)) for file in files]
-    rest = [Sequence((file,)) for file in files if file not in planes]
+        return [ImageInput((file,)) for file in files]
+    rest = [ImageInput((file,)) for file in files if file not in planes]
     return [stack, *rest]
 
 

@@ -21,8 +21,8 @@ from napari_denoise.io.formats.tiff_reader import read_tiff, read_tiff_plane
 from napari_denoise.io.inputs import (
     SUFFIXES,
     TIFF_SUFFIXES,
+    ImageInput,
     PathLike,
-    Sequence,
     as_sequence,
     expand,
     find_sequences,
@@ -106,13 +106,13 @@ def _mention_narrow_frames(array: Any, meta: ImageMeta) -> None:
         warnings.warn(text, ReadWarning, stacklevel=3)
 
 
-def _one_input(path: PathLike | Iterable[PathLike], sequence: bool | None) -> Sequence:
+def _one_input(path: PathLike | Iterable[PathLike], sequence: bool | None) -> ImageInput:
     files = expand(path)
     single = isinstance(path, (str, Path)) and files == [Path(path).expanduser()]
     if sequence is False or (single and sequence is None):
         if len(files) > 1:
             raise FileError(files[1], f"it is one of {len(files)} files", "name only one")
-        return Sequence((files[0],))
+        return ImageInput((files[0],))
     if sequence:
         return siblings(files[0]) if single else as_sequence(files)
     found = find_sequences(files)
@@ -141,7 +141,7 @@ def _read_file(path: Path, series: int | None) -> tuple[Any, ImageMeta]:
     if result.images > 1:
         extra["series"] = {"count": result.images, "number": series or 0}
     fields = {**result.fields, "extra": extra}
-    name = Sequence((path,)).name
+    name = ImageInput((path,)).name
     return result.array, ImageMeta(axes=result.axes, name=name, source=(path,), **fields)
 
 
@@ -153,10 +153,10 @@ def _read_single(path: Path) -> tuple[Any, ImageMeta]:
         images, extra["exr"] = dict(frame.images), frame.extra
     else:
         images = dict(load(path))
-    return _assemble(Sequence((path,)), images, extra, "", [images["color"]])
+    return _assemble(ImageInput((path,)), images, extra, "", [images["color"]])
 
 
-def _read_stack(source: Sequence) -> tuple[Any, ImageMeta]:
+def _read_stack(source: ImageInput) -> tuple[Any, ImageMeta]:
     load = _frame_reader(source.files[0])
     suffixes = {suffix_of(file).lower() for file in source.files}
     if len(suffixes) > 1:
@@ -179,7 +179,7 @@ def _read_stack(source: Sequence) -> tuple[Any, ImageMeta]:
 
 
 def _assemble(
-    source: Sequence,
+    source: ImageInput,
     images: dict[str, Any],
     extra: dict[str, Any],
     axes: str,
@@ -194,7 +194,7 @@ def _assemble(
     return color, meta
 
 
-def _is_exr(source: Sequence) -> bool:
+def _is_exr(source: ImageInput) -> bool:
     return suffix_of(source.files[0]).lower() == ".exr"
 
 

@@ -19,7 +19,7 @@ MEASURED_FRAMES = 16
 """At most this many frames of a channel are looked at."""
 
 
-class Samples:
+class SampledFrames:
     """Some frames of one channel, read once; those without any finite value are left out.
 
     Parameters

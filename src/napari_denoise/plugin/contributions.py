@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import napari.viewer
 
-    from napari_denoise.plugin.kit.workers import Task
+    from napari_denoise.plugin.kit.workers import WorkerTask
     from napari_denoise.plugin.layers.data import LayerData
 
 PathOrPaths = str | Sequence[str]
@@ -132,7 +132,7 @@ def save_denoised(viewer: napari.viewer.Viewer) -> None:
         save(viewer, with_suffix(name), layers)
 
 
-def load(viewer: napari.viewer.Viewer, inputs: Sequence[str | list[str]]) -> Task:
+def load(viewer: napari.viewer.Viewer, inputs: Sequence[str | list[str]]) -> WorkerTask:
     """Read inputs off the GUI thread and add their layers.
 
     Parameters
@@ -150,7 +150,7 @@ def load(viewer: napari.viewer.Viewer, inputs: Sequence[str | list[str]]) -> Tas
     from napari.layers import Layer
     from napari.utils.notifications import show_error, show_warning
 
-    from napari_denoise.plugin.kit.workers import Task
+    from napari_denoise.plugin.kit.workers import WorkerTask
 
     def add(event: tuple[list[LayerData], list[str]]) -> None:
         layers, messages = event
@@ -161,7 +161,7 @@ def load(viewer: napari.viewer.Viewer, inputs: Sequence[str | list[str]]) -> Tas
         for data in layers:
             viewer.add_layer(Layer.create(*data))
 
-    return _kept(Task(_reading, inputs, on_event=add, on_error=lambda e: show_error(str(e))))
+    return _kept(WorkerTask(_reading, inputs, on_event=add, on_error=lambda e: show_error(str(e))))
 
 
 def save(
@@ -170,7 +170,7 @@ def save(
     layers: Sequence[LayerData],
     *,
     overwrite: bool = False,
-) -> Task:
+) -> WorkerTask:
     """Write layers off the GUI thread; ask before replacing a file.
 
     Returns
@@ -180,7 +180,7 @@ def save(
     from napari.utils.notifications import show_error, show_info, show_warning
 
     from napari_denoise.io.errors import FileExists
-    from napari_denoise.plugin.kit.workers import Task
+    from napari_denoise.plugin.kit.workers import WorkerTask
 
     def done(event: tuple[list[str], list[str]]) -> None:
         files, messages = event
@@ -194,7 +194,7 @@ def save(
         elif not isinstance(error, FileExists):
             show_error(str(error))
 
-    return _kept(Task(_writing, path, layers, overwrite, on_event=done, on_error=failed))
+    return _kept(WorkerTask(_writing, path, layers, overwrite, on_event=done, on_error=failed))
 
 
 def saved_text(files: list[str]) -> str:
@@ -232,11 +232,11 @@ def with_suffix(name: str) -> str:
     return name if Path(name).suffix else f"{name}.ome.tif"
 
 
-_tasks: list[Task] = []
+_tasks: list[WorkerTask] = []
 """At work now: no widget holds these, and Qt's signals alone do not keep them alive."""
 
 
-def _kept(task: Task) -> Task:
+def _kept(task: WorkerTask) -> WorkerTask:
     _tasks[:] = [other for other in _tasks if other.running]
     _tasks.append(task)
     return task

@@ -20,7 +20,7 @@ from napari_denoise.image.axes import Layout
 from napari_denoise.io.atomic import check_absent, replacing
 from napari_denoise.io.errors import FileExists
 from napari_denoise.measure.kind import is_radiance
-from napari_denoise.measure.sampled import Samples
+from napari_denoise.measure.sampled import SampledFrames
 from napari_denoise.weights.card import WeightsCard
 
 CARD_KEY = "napari_denoise_card"
@@ -260,7 +260,9 @@ def choose_weights(array: Any, layout: Layout, *, linear: bool = False) -> str:
         return "microscopy"
     if linear:
         return "render"
-    radiance = np.dtype(array.dtype).kind == "f" and is_radiance(Samples(array, layout, 0).frames)
+    radiance = np.dtype(array.dtype).kind == "f" and is_radiance(
+        SampledFrames(array, layout, 0).frames
+    )
     return "render" if radiance else "photo"
 
 

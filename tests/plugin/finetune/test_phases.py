@@ -19,8 +19,8 @@ from napari_denoise.plugin.finetune.run_events import (
     GivenUp,
     Happening,
     Known,
-    Phase,
     Stepped,
+    TuningPhase,
     estimate,
     finetuning,
 )
@@ -56,7 +56,7 @@ def stopped_at(asked: Asked, last: Callable[[Happening], bool]) -> list[Happenin
 
 
 def texts(events: list[Happening]) -> list[str]:
-    return [event.text for event in events if isinstance(event, Phase)]
+    return [event.text for event in events if isinstance(event, TuningPhase)]
 
 
 def test_every_part_of_the_wait_is_named_once_and_in_order(asked: Asked):
@@ -86,7 +86,7 @@ def test_an_estimate_names_its_parts_and_writes_nothing(asked: Asked):
 
 @pytest.mark.parametrize("word", ["PyTorch", "Checking", "Timing", "copy of"])
 def test_stop_is_heeded_between_any_two_parts_and_leaves_nothing(asked: Asked, word: str):
-    events = stopped_at(asked, lambda event: isinstance(event, Phase) and word in event.text)
+    events = stopped_at(asked, lambda event: isinstance(event, TuningPhase) and word in event.text)
     assert isinstance(events[-1], GivenUp)
     after = texts(events)[next(n for n, text in enumerate(texts(events)) if word in text) :]
     assert len(after) == 1
@@ -138,7 +138,7 @@ def test_left_after_a_step_as_by_a_closed_window_it_is_kept(asked: Asked):
 def test_stopped_before_it_goes_on_nothing_of_it_is_lost(asked: Asked):
     stopped_at(asked, lambda event: isinstance(event, Stepped))
     before = {path.name: path.read_bytes() for path in asked.folder.glob("*.pt")}
-    events = stopped_at(again(asked), lambda event: isinstance(event, Phase))
+    events = stopped_at(again(asked), lambda event: isinstance(event, TuningPhase))
     assert isinstance(events[-1], GivenUp)
     assert {path.name: path.read_bytes() for path in asked.folder.glob("*.pt")} == before
     (kept,) = finetune_kept.unfinished()

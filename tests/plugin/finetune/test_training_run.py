@@ -21,7 +21,7 @@ from napari_denoise.plugin.layers.source import bare
 from napari_denoise.training.finetune import step_plan as finetune_plan
 from napari_denoise.training.finetune.fine_tuning import FineTuneReport
 from napari_denoise.training.finetune.held_out import Figures
-from napari_denoise.training.finetune.outcome import Result
+from napari_denoise.training.finetune.outcome import FineTuneResult
 from napari_denoise.training.loop import stages
 from napari_denoise.training.loop.checkpoints import load_checkpoint
 
@@ -327,7 +327,9 @@ def test_no_empty_plots_stay_beside_a_result(page: WatchPage, figures):
 
 def test_a_figure_that_is_no_number_is_a_dash_that_says_why(page: WatchPage):
     row = Figures(31.0, float("nan"), 0.1)
-    page.result.show_result(Result({"base": row, "fine-tuned": row}, 3, "data range 1"), "mine")
+    page.result.show_result(
+        FineTuneResult({"base": row, "fine-tuned": row}, 3, "data range 1"), "mine"
+    )
     ssim = page.result.table.item(1, 1)
     assert ssim.text() == "–" and "11 by 11 px" in ssim.toolTip()  # noqa: RUF001
     assert page.result.table.item(1, 0).text() == "31.00 dB"
@@ -336,7 +338,7 @@ def test_a_figure_that_is_no_number_is_a_dash_that_says_why(page: WatchPage):
 
 def test_the_result_says_what_is_measured_and_what_the_curves_are_of(page: WatchPage):
     row = Figures(31.0, 0.9, 0.1)
-    found = Result({"base": row, "fine-tuned": row}, 3, "data range 1")
+    found = FineTuneResult({"base": row, "fine-tuned": row}, 3, "data range 1")
     page.result.show_result(found, "mine", "The curves are of one part of it")
     assert page.result.against.text() == (
         "Measured on what was held out, against the clean image; data range 1; the weights are "

@@ -9,7 +9,7 @@ from _tiny import tiny
 
 from napari_denoise.measure.mappings import LOG_WIDTH, LogMapping
 from napari_denoise.training.data.pairs import RealPairs, check_unbiased
-from napari_denoise.training.data.renders import RenderPairs, View
+from napari_denoise.training.data.renders import RenderPairs, TrainingView
 from napari_denoise.training.loop import losses
 
 
@@ -70,7 +70,7 @@ def test_what_noisy_targets_would_bias_is_refused(case):
     distortion, adversarial, message = BIASED[case]
     settings = tiny(distortion=distortion, adversarial=adversarial)
     image = np.zeros((16, 16, 1), np.float32)
-    view = View((np.ones((16, 16, 3), np.float32),) * 2, None)
+    view = TrainingView((np.ones((16, 16, 3), np.float32),) * 2, None)
     for refusing in (
         lambda: check_unbiased(settings),
         lambda: RealPairs([image], [image], [0.1], settings, noisy_target=True),
@@ -86,7 +86,7 @@ def test_squared_errors_of_logarithms_are_refused_for_noisy_targets():
     for distortion in ({"loss": "l2"}, {"loss": "relative", "final_loss": "l2", "decay": 2}):
         settings = tiny(distortion=distortion)
         with pytest.raises(ValueError, match="mean of their logarithms"):
-            RenderPairs([View((view, view), None)], settings, noisy_target=True)
+            RenderPairs([TrainingView((view, view), None)], settings, noisy_target=True)
         with pytest.raises(ValueError, match="mean of their logarithms"):
             RealPairs([image], [image], [0.1], settings, noisy_target=True, log_width=LOG_WIDTH)
 

@@ -10,7 +10,7 @@ from _tiny import tiny, trained
 
 from napari_denoise.measure.mappings import LOG_WIDTH
 from napari_denoise.measure.noise_estimation import roughness
-from napari_denoise.training.data.renders import FEATURES, RenderPairs, View, load_views
+from napari_denoise.training.data.renders import FEATURES, RenderPairs, TrainingView, load_views
 
 RENDER = {
     "domain": "render",
@@ -24,7 +24,7 @@ def view(factor=1.0, seed=0, size=(40, 48), count=2):
     reference = np.float32(0.2 + rng.random((*size, 3)) ** 4)
     noisy = [reference * rng.gamma(4, 0.25, (*size, 3)).astype(np.float32) for _ in range(count)]
     albedo, normal = (rng.random((*size, 3)).astype(np.float32) + 0.1 for _ in range(2))
-    return View(tuple(n * factor for n in noisy), reference * factor, (albedo,), (normal,))
+    return TrainingView(tuple(n * factor for n in noisy), reference * factor, (albedo,), (normal,))
 
 
 def radiance(mapped):
@@ -54,7 +54,9 @@ def test_batches_hold_colour_features_and_masks():
 def test_colour_features_and_target_are_of_the_same_place():
     y, x = np.mgrid[:40, :48].astype(np.float32)
     place = np.stack([y, x, y * x], axis=-1) / 100 + 0.01
-    pairs = RenderPairs([View((place,), place, (place,), (-place,))], tiny(**RENDER, batch=20))
+    pairs = RenderPairs(
+        [TrainingView((place,), place, (place,), (-place,))], tiny(**RENDER, batch=20)
+    )
     batch = pairs.batch(0)
     assert np.array_equal(batch.noisy, batch.target)
     for colour, features in zip(batch.noisy, batch.features, strict=True):
@@ -70,7 +72,7 @@ def test_colour_features_and_target_are_of_the_same_place():
 
 def test_every_order_of_the_colours_is_drawn():
     place = np.ones((16, 16, 3), np.float32) * np.float32([1, 2, 4])
-    seen = View((place,), place, (place,), (place,))
+    seen = TrainingView((place,), place, (place,), (place,))
     batch = RenderPairs([seen], tiny(**RENDER, batch=60)).batch(0)
     orders = {tuple(np.argsort(colour[:, 0, 0])) for colour in batch.target}
     assert len(orders) == 6
@@ -88,7 +90,7 @@ def test_a_factor_on_the_radiance_changes_nothing_after_the_mapping(factor):
 def test_patches_are_lit_otherwise_each_colour_by_itself():
     place = np.ones((16, 16, 3), np.float32)
     pairs = RenderPairs(
-        [View((place,), 2 * place)], tiny(**RENDER, exposure_augmentation=1, batch=40)
+        [TrainingView((place,), 2 * place)], tiny(**RENDER, exposure_augmentation=1, batch=40)
     )
     batch = pairs.batch(0)
     lights = radiance(batch.noisy)[:, :, 0, 0] * 0.25  # the mean is at four
@@ -164,7 +166,7 @@ def test_each_rendering_goes_with_its_own_albedo_or_without(tmp_path):
     assert of_4b is None
     few = np.full((16, 16, 3), 0.25, np.float32)
     many = np.full((16, 16, 3), 0.75, np.float32)
-    pairs = RenderPairs([View((few, many), few, (few, many))], tiny(**RENDER, batch=60))
+    pairs = RenderPairs([TrainingView((few, many), few, (few, many))], tiny(**RENDER, batch=60))
     batch = pairs.batch(0)
     there = batch.features[:, 6, 0, 0] == 1
     assert set(batch.features[there, 0, 0, 0]) == {0.25, 0.75}

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from napari_denoise.training.finetune.held_out import Figures
-from napari_denoise.training.finetune.outcome import Result
+from napari_denoise.training.finetune.outcome import FineTuneResult
 
 BASE = Figures(30.0, 0.8, 0.0)
 
 
-def result(psnr: float, ssim: float) -> Result:
+def result(psnr: float, ssim: float) -> FineTuneResult:
     rows = {"noisy": Figures(20, 0.3, 0), "base": BASE, "fine-tuned": Figures(psnr, ssim, 0)}
-    return Result(rows, 7, "data range 1")
+    return FineTuneResult(rows, 7, "data range 1")
 
 
 def test_where_psnr_rises_and_ssim_falls_the_verdict_says_both():
@@ -43,6 +43,6 @@ def test_a_hair_and_figures_that_agree_are_not_worth_a_word_more(psnr, ssim):
 
 
 def test_where_nothing_was_held_out_nothing_is_claimed():
-    found = Result({}, None, "")
+    found = FineTuneResult({}, None, "")
     assert found.improved is None and not found.mixed
     assert "not known" in found.verdict

@@ -27,7 +27,7 @@ from napari_denoise.plugin.kit.text import (
     shape_text,
     size_text,
 )
-from napari_denoise.plugin.kit.workers import Task
+from napari_denoise.plugin.kit.workers import WorkerTask
 from napari_denoise.plugin.layers.guides import Guiding
 from napari_denoise.plugin.layers.history import History
 from napari_denoise.plugin.layers.source import (
@@ -81,14 +81,14 @@ class DenoiseWidget(DockedWidget):
         self._sources: list[Source] = []
         self._watched: list[Image] = []
         self._made: list[tuple[Source, Image]] = []
-        self._measuring: Task | None = None
+        self._measuring: WorkerTask | None = None
         self._closed = False
         self._problem = ""
         self._build()
         self._settle = self._timer(self._settled)
         self._look = self._timer(self._show_preview)
         self._connect()
-        self._discovery = Task(discover, on_event=self._found, on_error=self._fail)
+        self._discovery = WorkerTask(discover, on_event=self._found, on_error=self._fail)
         self._select()
 
     # --- what it looks like -------------------------------------------------------------
@@ -279,7 +279,7 @@ class DenoiseWidget(DockedWidget):
         if self._measuring is not None:
             self._measuring.cancel()
         self.form.measuring()
-        self._measuring = Task(
+        self._measuring = WorkerTask(
             measure,
             self._jobs,
             tuple(sources),

@@ -9,7 +9,7 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel
 
 from napari_denoise.plugin.kit.parts import narrow, small_print
-from napari_denoise.plugin.layers.guides import Offer
+from napari_denoise.plugin.layers.guides import GuideOffer
 from napari_denoise.plugin.layers.source import GUIDES
 from napari_denoise.weights.catalogue import WeightsInfo
 
@@ -38,7 +38,7 @@ class GuideRows:
 
     def __init__(self, layout: QFormLayout) -> None:
         self._layout = layout
-        self._offer: Offer | None = None
+        self._offer: GuideOffer | None = None
         self._weights: WeightsInfo | None = None
         self.combos = {role: self._row(role) for role in GUIDES}
         self.note = small_print()
@@ -54,7 +54,7 @@ class GuideRows:
         combo.currentIndexChanged.connect(lambda _: self.chosen.emit(role, combo.currentData()))
         return combo
 
-    def offer(self, offer: Offer | None) -> None:
+    def offer(self, offer: GuideOffer | None) -> None:
         """Show what can be chosen; None where there is no render."""
         if offer != self._offer:
             self._offer = offer

@@ -18,7 +18,7 @@ from napari_denoise.io.meta import ImageMeta
 from napari_denoise.plugin.denoise.preview import Piece
 from napari_denoise.plugin.layers.apply import rebuild_levels
 from napari_denoise.plugin.layers.data import FILE
-from napari_denoise.plugin.layers.history import Entry
+from napari_denoise.plugin.layers.history import UndoEntry
 from napari_denoise.plugin.layers.source import Box, Source
 from napari_denoise.plugin.layers.storage import allocate, copy_frames, temporary_store
 from napari_denoise.settings.denoise import DenoiseSettings
@@ -223,7 +223,7 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Phase:
+class RunPhase:
     """What is going on before the first tile."""
 
     work: Work
@@ -232,10 +232,10 @@ class Phase:
 
 def run(
     jobs: Jobs, works: Sequence[Work], settings: DenoiseSettings
-) -> Iterator[Phase | Measured | Advanced | Finished | None]:
+) -> Iterator[RunPhase | Measured | Advanced | Finished | None]:
     """Denoise layer after layer; nothing in them is touched."""
     for work in works:
-        yield Phase(work, "measuring the noise")
+        yield RunPhase(work, "measuring the noise")
         if not work.dropped:
             yield from _run_one(jobs, work, settings)
 
@@ -319,7 +319,7 @@ class Moved:
     new: Any
 
 
-def spill(entry: Entry) -> Iterator[Moved | None]:
+def spill(entry: UndoEntry) -> Iterator[Moved | None]:
     """Copy an entry's arrays to temporary stores on disk."""
     for array in entry.before:
         if isinstance(array, np.ndarray):
@@ -328,7 +328,7 @@ def spill(entry: Entry) -> Iterator[Moved | None]:
             yield Moved(array, store)
 
 
-def restore(entry: Entry) -> Iterator[Moved | None]:
+def restore(entry: UndoEntry) -> Iterator[Moved | None]:
     """Read an entry's arrays back into memory, where that has room for them."""
     for store in entry.stored:
         if any(store is array for array in entry.before):

@@ -10,7 +10,7 @@ from psygnal import Signal
 
 from napari_denoise.plugin.denoise.jobs import Jobs, Measured, Plane, PreviewOrder, Shown, preview
 from napari_denoise.plugin.denoise.preview import Overlay, plan, wanted_plane
-from napari_denoise.plugin.kit.workers import Task
+from napari_denoise.plugin.kit.workers import WorkerTask
 from napari_denoise.plugin.layers.source import (
     Box,
     Source,
@@ -27,7 +27,7 @@ NEEDS_2D = (
 _BESIDE = "The sliders point beside “{}”: move them to where it has data."
 
 
-class Sight(NamedTuple):
+class PlaneInView(NamedTuple):
     """What is to be seen of a layer: its current plane, and the visible part of that."""
 
     source: Source
@@ -35,7 +35,7 @@ class Sight(NamedTuple):
     view: Box
 
 
-def _covered(wanted: Sequence[Sight], under_way: Sequence[Sight]) -> bool:
+def _covered(wanted: Sequence[PlaneInView], under_way: Sequence[PlaneInView]) -> bool:
     """Whether what is being computed shows what is wanted, and little else."""
     return len(wanted) == len(under_way) and all(
         new.source.same_as(old.source)
@@ -74,8 +74,8 @@ class Preview:
         self._viewer, self._jobs = viewer, jobs
         self._overlays: dict[int, Overlay] = {}
         self._settings: DenoiseSettings | None = None
-        self._sights: list[Sight] = []
-        self._task: Task | None = None
+        self._sights: list[PlaneInView] = []
+        self._task: WorkerTask | None = None
         self.active = False
 
     @property
@@ -115,7 +115,7 @@ class Preview:
     def _start(self, orders: Sequence[PreviewOrder], settings: DenoiseSettings) -> None:
         was, self.active = self.active, True
         if any(order.pieces for order in orders):
-            self._task = Task(
+            self._task = WorkerTask(
                 preview,
                 self._jobs,
                 orders,
@@ -126,15 +126,15 @@ class Preview:
         if not was:
             self.changed.emit()
 
-    def _sight(self, source: Source) -> Sight | None:
+    def _sight(self, source: Source) -> PlaneInView | None:
         point = current_point(self._viewer, source.layer)
         if point is None:
             self.said.emit("info", _BESIDE.format(source.layer.name))
             return None
         plane = current_plane(self._viewer, source, point)
-        return Sight(source, plane, visible_part(self._viewer, source, plane))
+        return PlaneInView(source, plane, visible_part(self._viewer, source, plane))
 
-    def _order(self, sight: Sight) -> PreviewOrder:
+    def _order(self, sight: PlaneInView) -> PreviewOrder:
         source = sight.source
         span = wanted_plane(source, sight.plane, sight.view)
         pieces = plan(source.layout, sight.view)

@@ -11,11 +11,19 @@ from napari.layers import Image
 from napari.utils.progress import cancelable_progress
 from psygnal import Signal
 
-from napari_denoise.plugin.denoise.jobs import Advanced, Finished, Jobs, Measured, Phase, Work, run
+from napari_denoise.plugin.denoise.jobs import (
+    Advanced,
+    Finished,
+    Jobs,
+    Measured,
+    RunPhase,
+    Work,
+    run,
+)
 from napari_denoise.plugin.kit.text import names_text, progress_text, time_text
-from napari_denoise.plugin.kit.workers import Task
+from napari_denoise.plugin.kit.workers import WorkerTask
 from napari_denoise.plugin.layers.apply import assign, insert_above, twin
-from napari_denoise.plugin.layers.history import Entry, History
+from napari_denoise.plugin.layers.history import History, UndoEntry
 from napari_denoise.plugin.layers.source import (
     Source,
     current_frame,
@@ -77,7 +85,7 @@ class Runner:
 
     def __init__(self, viewer: Any, jobs: Jobs, history: History) -> None:
         self._viewer, self._jobs, self._history = viewer, jobs, history
-        self._task: Task | None = None
+        self._task: WorkerTask | None = None
         self._works: list[Work] = []
         self._finished: list[Work] = []
         self._order: Order | None = None
@@ -111,7 +119,7 @@ class Runner:
         self._started = time.monotonic()
         names = names_text([s.layer.name for s in sources])
         self._bar = cancelable_progress(total=100, desc=f"Denoising {names}")
-        self._task = Task(
+        self._task = WorkerTask(
             run,
             self._jobs,
             self._works,
@@ -158,7 +166,7 @@ class Runner:
         # Cancel in napari's activity dock only sets a flag on a bar that is updated by hand.
         if self._bar.is_canceled:
             self.cancel()
-        elif isinstance(event, Phase):
+        elif isinstance(event, RunPhase):
             self._began = 0.0
             self.progressed.emit(f"{event.work.source.layer.name}: {event.text} …", 0.0)
         elif isinstance(event, Measured):
@@ -188,7 +196,7 @@ class Runner:
         note = _note(work, event.note)
         self._notes += [f"“{layer.name}”: {text}." for text in event.warnings]
         if self._may_replace(event):
-            entry = Entry(
+            entry = UndoEntry(
                 layer, work.source.levels, event.levels, work.source.axes, provenance(layer)
             )
             self._history.push(entry)

@@ -8,9 +8,9 @@ from napari.layers import Image
 from psygnal import Signal
 
 from napari_denoise.plugin.denoise.jobs import Moved, restore, spill
-from napari_denoise.plugin.kit.workers import Task
+from napari_denoise.plugin.kit.workers import WorkerTask
 from napari_denoise.plugin.layers.apply import assign, insert_above, twin
-from napari_denoise.plugin.layers.history import Entry, History
+from napari_denoise.plugin.layers.history import History, UndoEntry
 from napari_denoise.plugin.layers.source import holds, levels_of, set_provenance
 
 
@@ -33,8 +33,8 @@ class Undo:
 
     def __init__(self, viewer: Any, history: History) -> None:
         self._viewer, self.history = viewer, history
-        self._restoring: Task | None = None
-        self._spilling: Task | None = None
+        self._restoring: WorkerTask | None = None
+        self._spilling: WorkerTask | None = None
 
     @property
     def busy(self) -> bool:
@@ -50,7 +50,7 @@ class Undo:
             self._put_back(entry)
             return
         self.said.emit("info", f"Reading “{entry.layer.name}” back from disk …")
-        self._restoring = Task(
+        self._restoring = WorkerTask(
             restore,
             entry,
             on_event=self._moved,
@@ -59,13 +59,13 @@ class Undo:
         )
         self.changed.emit()
 
-    def _restored(self, entry: Entry) -> None:
+    def _restored(self, entry: UndoEntry) -> None:
         task, self._restoring = self._restoring, None
         if task is not None and not task.cancelled and self.history.last() is entry:
             self._put_back(entry)
         self.changed.emit()
 
-    def _put_back(self, entry: Entry) -> None:
+    def _put_back(self, entry: UndoEntry) -> None:
         self.history.pop()
         layer = entry.layer
         if holds(layer, entry.after):
@@ -90,7 +90,7 @@ class Undo:
         if entry is None:
             return
         entry.spilling = True
-        self._spilling = Task(
+        self._spilling = WorkerTask(
             spill,
             entry,
             on_event=lambda event: self._moved(event, entry),
@@ -98,7 +98,7 @@ class Undo:
             on_end=self.keep_budget,
         )
 
-    def _moved(self, event: Moved | None, entry: Entry | None = None) -> None:
+    def _moved(self, event: Moved | None, entry: UndoEntry | None = None) -> None:
         if event is not None:
             self.history.replace(event.old, event.new)
             if entry is not None:

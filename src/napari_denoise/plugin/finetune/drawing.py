@@ -11,7 +11,7 @@ from napari.layers import Image, Shapes
 from psygnal import Signal
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QWidget
 
-from napari_denoise.plugin.finetune.entries import Entry
+from napari_denoise.plugin.finetune.entries import PairEntry
 from napari_denoise.plugin.finetune.region_layers import (
     COLORS,
     Kind,
@@ -26,7 +26,7 @@ from napari_denoise.plugin.finetune.region_layers import (
     regions_of,
     show_regions,
 )
-from napari_denoise.plugin.finetune.sight import Sight
+from napari_denoise.plugin.finetune.sight import PairsInView
 from napari_denoise.plugin.kit.docked import EXPECTED, notify
 from napari_denoise.plugin.kit.parts import (
     NO_PAIR,
@@ -37,7 +37,7 @@ from napari_denoise.plugin.kit.parts import (
     row,
     small_print,
 )
-from napari_denoise.plugin.kit.workers import Task
+from napari_denoise.plugin.kit.workers import WorkerTask
 from napari_denoise.plugin.layers.source import bare
 from napari_denoise.training.data.regions import Regions, read_regions, write_regions
 
@@ -67,13 +67,13 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
     def __init__(self, viewer: Any) -> None:
         super().__init__()
         self._viewer = viewer
-        self._sight = Sight(viewer)
-        self._entries: list[Entry] = []
-        self.entry: Entry | None = None
+        self._sight = PairsInView(viewer)
+        self._entries: list[PairEntry] = []
+        self.entry: PairEntry | None = None
         self.layers: dict[str, Shapes] = {}
         """Of each pair that was drawn on, by its name."""
         self.parts = PartsLayer(viewer)
-        self._task: Task | None = None
+        self._task: WorkerTask | None = None
         self._build()
         self.set_entries([])
 
@@ -126,7 +126,7 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
 
     # --- pairs --------------------------------------------------------------------------
 
-    def set_entries(self, entries: Sequence[Entry]) -> None:
+    def set_entries(self, entries: Sequence[PairEntry]) -> None:
         """Follow the pairs in the table."""
         self._entries = list(entries)
         if self.entry not in self._entries:
@@ -137,7 +137,7 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
             box.setEnabled(bool(self._entries))
         self.refresh()
 
-    def choose(self, entry: Entry | None) -> None:
+    def choose(self, entry: PairEntry | None) -> None:
         """Draw on this pair from now on."""
         self.entry = entry
         several = entry is not None and len(entry.pair.layout.frames) > 1
@@ -197,7 +197,7 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
         how = _POLYGON if self.polygon.isChecked() else _RECTANGLE
         self.hint.say(f"{how} {_ENOUGH}" if drawing else "")
 
-    def shown(self, entry: Entry) -> Entry:
+    def shown(self, entry: PairEntry) -> PairEntry:
         """Return a pair with its noisy layer, which is added where it came from files."""
         if entry.layer is not None and entry.layer in self._viewer.layers:
             return entry
@@ -210,7 +210,7 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
             self.entry = found
         return found
 
-    def _layer(self, entry: Entry) -> Shapes:
+    def _layer(self, entry: PairEntry) -> Shapes:
         name = entry.pair.name
         if name not in self.layers:
             base = self.shown(entry).layer
@@ -246,7 +246,7 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
             self.note.say(_NOTHING if self._entries else "")
             return
         self.stop_work()
-        self._task = Task(
+        self._task = WorkerTask(
             parts_of,
             tuple(self._entries),
             regions,

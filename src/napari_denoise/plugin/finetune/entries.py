@@ -38,7 +38,7 @@ Maker = Callable[[], Sequence[Pair]]
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class PairEntry:
     """A pair in the table, and what is said of it.
 
     Parameters
@@ -161,7 +161,7 @@ def of_folder(folder: str) -> Maker:
 
 def checked(
     maker: Maker, name: str, there: Sequence[Pair], layer: Image | None = None, other: str = ""
-) -> Iterator[Entry | Unreadable]:
+) -> Iterator[PairEntry | Unreadable]:
     """Make pairs, give them names of their own, and check each; none comes twice."""
     known = list(there)
     try:
@@ -180,17 +180,17 @@ def checked(
         known.append(single)
         # Of many repeats some are taken: the layer's frames are not the pair's then.
         same = layer is not None and tuple(levels_of(layer)[0].shape) == tuple(pair.noisy.shape)
-        yield Entry(single, check_pair(single), layer if same else None, other)
+        yield PairEntry(single, check_pair(single), layer if same else None, other)
 
 
-def entry_again(pair: Pair, layers: Any) -> Entry:
+def entry_again(pair: Pair, layers: Any) -> PairEntry:
     """Find the layer of a pair that was checked before, by name and shape."""
     found = [
         layer
         for layer in images_of(layers)
         if layer.name == pair.name and tuple(levels_of(layer)[0].shape) == tuple(pair.noisy.shape)
     ]
-    return Entry(pair, Verdict(pair.name, ()), next(iter(found), None))
+    return PairEntry(pair, Verdict(pair.name, ()), next(iter(found), None))
 
 
 def _alone(make: Callable[..., Pair], *args: Any, **options: Any) -> list[Pair]:

@@ -13,12 +13,12 @@ from napari_denoise.plugin.denoise.denoise_widget import DenoiseWidget
 from napari_denoise.plugin.denoise.jobs import Found, discover
 from napari_denoise.plugin.finetune import kept as finetune_kept
 from napari_denoise.plugin.finetune.drawing import Drawing
-from napari_denoise.plugin.finetune.entries import Entry, entry_again
+from napari_denoise.plugin.finetune.entries import PairEntry, entry_again
 from napari_denoise.plugin.finetune.finetune_form import FineTuneForm
 from napari_denoise.plugin.finetune.looks import Look
 from napari_denoise.plugin.finetune.pairs_table import PairsTable
 from napari_denoise.plugin.finetune.result_panel import SideBySide
-from napari_denoise.plugin.finetune.resume_offer import Offer
+from napari_denoise.plugin.finetune.resume_offer import ResumeOffer
 from napari_denoise.plugin.finetune.run_events import (
     Asked,
     Control,
@@ -28,16 +28,16 @@ from napari_denoise.plugin.finetune.run_events import (
     Held,
     Known,
     Looked,
-    Phase,
     Planned,
     Saved,
     Stepped,
+    TuningPhase,
     estimate,
     finetuning,
     look_side_by_side,
     save,
 )
-from napari_denoise.plugin.finetune.sight import Sight
+from napari_denoise.plugin.finetune.sight import PairsInView
 from napari_denoise.plugin.finetune.watch_page import WatchPage
 from napari_denoise.plugin.kit.docked import DockedWidget, notify
 from napari_denoise.plugin.kit.parts import (
@@ -51,7 +51,7 @@ from napari_denoise.plugin.kit.parts import (
     row,
 )
 from napari_denoise.plugin.kit.text import unbroken
-from napari_denoise.plugin.kit.workers import Task
+from napari_denoise.plugin.kit.workers import WorkerTask
 from napari_denoise.weights.catalogue import free_name, gone, list_weights
 
 if TYPE_CHECKING:
@@ -78,16 +78,16 @@ class FineTuneWidget(DockedWidget):
         super().__init__()
         self._viewer = viewer
         self._closed = False
-        self._task: Task | None = None
-        self._estimating: Task | None = None
-        self._small_tasks: list[Task] = []
+        self._task: WorkerTask | None = None
+        self._estimating: WorkerTask | None = None
+        self._small_tasks: list[WorkerTask] = []
         self.control = Control()
         self.asked: Asked | None = None
-        self._at_work: list[Entry] = []
+        self._at_work: list[PairEntry] = []
         self.ended: Ended | None = None
         self._anyway = False
         self._saved_as = ""
-        self.sight = Sight(viewer)
+        self.sight = PairsInView(viewer)
         self.side = SideBySide(viewer)
         self._build()
         self._settle = QTimer(self)
@@ -107,7 +107,7 @@ class FineTuneWidget(DockedWidget):
 
     def _build(self) -> None:
         theme = get_theme(self._viewer.theme)
-        self.offer = Offer()
+        self.offer = ResumeOffer()
         self.pairs = PairsTable(self._viewer)
         self.drawing = Drawing(self._viewer)
         self.form = FineTuneForm()
@@ -200,11 +200,11 @@ class FineTuneWidget(DockedWidget):
             (self._viewer.events.theme, self._paint),
         ]
 
-    def _do(self, function: Callable[..., Any], *args: Any, **callbacks: Any) -> Task:
+    def _do(self, function: Callable[..., Any], *args: Any, **callbacks: Any) -> WorkerTask:
         """Run something short off the GUI thread."""
         callbacks.setdefault("on_error", self._fail)
         self._small_tasks = [task for task in self._small_tasks if task.running]
-        task = Task(function, *args, **callbacks)
+        task = WorkerTask(function, *args, **callbacks)
         self._small_tasks.append(task)
         return task
 
@@ -229,7 +229,7 @@ class FineTuneWidget(DockedWidget):
         self.status.clear()
         self._update()
 
-    def _pair_selected(self, entry: Entry | None) -> None:
+    def _pair_selected(self, entry: PairEntry | None) -> None:
         self.drawing.choose(entry if entry is not None and entry.usable else None)
 
     def _moved(self, _event: Any = None) -> None:
@@ -287,7 +287,7 @@ class FineTuneWidget(DockedWidget):
                 entries[0] = self.drawing.shown(entries[0])  # something to watch
             self.begin(asked, entries)
 
-    def begin(self, asked: Asked, entries: Sequence[Entry]) -> None:
+    def begin(self, asked: Asked, entries: Sequence[PairEntry]) -> None:
         """Train, in the background, on pairs that may be in the viewer."""
         if self.busy:
             return
@@ -298,7 +298,7 @@ class FineTuneWidget(DockedWidget):
         self.offer.show_kept([])
         self.drawing.hide_parts()
         self.watch.begin()
-        self._task = Task(
+        self._task = WorkerTask(
             finetuning,
             asked,
             self.control,
@@ -319,7 +319,7 @@ class FineTuneWidget(DockedWidget):
     def _happened(self, event: Happening) -> None:
         if self._closed:
             return
-        if isinstance(event, Phase):
+        if isinstance(event, TuningPhase):
             self.watch.show_phase(event.text)
             if not self.busy:
                 self._say("info", event.text)
@@ -562,7 +562,7 @@ class FineTuneWidget(DockedWidget):
         self._leave_result()
 
 
-def _sentence(note: str, entries: Sequence[Entry]) -> str:
+def _sentence(note: str, entries: Sequence[PairEntry]) -> str:
     """Begin with a capital letter, unless it begins with what a pair is called."""
     named = any(note.startswith(entry.pair.name) for entry in entries)
     return note if named else note[0].upper() + note[1:]

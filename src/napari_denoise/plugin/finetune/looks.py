@@ -16,7 +16,7 @@ _LARGEST = 256
 
 
 @dataclass(frozen=True)
-class View:
+class LookedAt:
     """Where the user looks: a frame of a pair, rows and columns."""
 
     pair: str
@@ -29,7 +29,7 @@ class View:
 class Look:
     """Pixels of a window, (Y, X) or (Y, X, S), by what made them."""
 
-    view: View
+    view: LookedAt
     images: dict[str, Any]
     place: str = ""
     """Which frame of a stack, for people; empty where there is one only."""
@@ -42,7 +42,7 @@ def ends(tuning: FineTuning) -> dict[str, Network]:
     return found if realistic is None else {**found, "realistic": realistic}
 
 
-def preview(tuning: FineTuning, wanted: View | None) -> Look | None:
+def preview(tuning: FineTuning, wanted: LookedAt | None) -> Look | None:
     """Denoise what is held out where the user looks; elsewhere, the first held-out window."""
     view = _window(tuning.views, wanted)
     if view is None:
@@ -52,7 +52,7 @@ def preview(tuning: FineTuning, wanted: View | None) -> Look | None:
     return Look(view, {name: _denoised(tuning.views, view, network, found["fine-tuned"])})
 
 
-def side_by_side(tuning: FineTuning, wanted: View | None) -> Look | None:
+def side_by_side(tuning: FineTuning, wanted: LookedAt | None) -> Look | None:
     """Return a held-out window: noisy, base, fine-tuned, clean."""
     from napari_denoise.weights.files import load_network
 
@@ -71,7 +71,7 @@ def side_by_side(tuning: FineTuning, wanted: View | None) -> Look | None:
     return Look(view, images, _place(pair.layout, view.frame))
 
 
-def _window(views: HeldOutSet, wanted: View | None) -> View | None:
+def _window(views: HeldOutSet, wanted: LookedAt | None) -> LookedAt | None:
     """Choose a held-out window, the middle of what is seen of it."""
     if not views.whole:
         return None
@@ -85,7 +85,7 @@ def _window(views: HeldOutSet, wanted: View | None) -> View | None:
     rows, columns = chosen.window
     if seen and wanted is not None:
         rows, columns = _common(rows, wanted.rows), _common(columns, wanted.columns)
-    return View(names[chosen.job], chosen.frame, _middle(rows), _middle(columns))
+    return LookedAt(names[chosen.job], chosen.frame, _middle(rows), _middle(columns))
 
 
 def _common(one: slice, other: slice) -> slice:
@@ -108,13 +108,13 @@ def _place(layout: Layout, frame: int) -> str:
 
 
 def _denoised(
-    views: HeldOutSet, view: View, network: Network, faithful: Network | None = None
+    views: HeldOutSet, view: LookedAt, network: Network, faithful: Network | None = None
 ) -> Any:
     number = [pair.name for pair in views.pairs].index(view.pair)
     return views.job(number, network, faithful).region(view.frame, view.rows, view.columns)
 
 
-def _cut(array: Any, layout: Any, view: View) -> Any:
+def _cut(array: Any, layout: Any, view: LookedAt) -> Any:
     import numpy as np
 
     ranges = {"Y": view.rows, "X": view.columns}

@@ -22,9 +22,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_denoise.plugin.finetune.entries import (
-    Entry,
     Kind,
     Maker,
+    PairEntry,
     Unreadable,
     checked,
     images_of,
@@ -47,7 +47,7 @@ from napari_denoise.plugin.kit.parts import (
     small_print,
 )
 from napari_denoise.plugin.kit.text import shape_text
-from napari_denoise.plugin.kit.workers import Task
+from napari_denoise.plugin.kit.workers import WorkerTask
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
     -------
     changed : ()
         Other pairs are there now.
-    selected : (Entry | None,)
+    selected : (PairEntry | None,)
         A row was clicked.
     """
 
@@ -122,8 +122,8 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
     def __init__(self, viewer: Any) -> None:
         super().__init__()
         self._viewer = viewer
-        self.entries: list[Entry] = []
-        self._tasks: list[Task] = []
+        self.entries: list[PairEntry] = []
+        self._tasks: list[WorkerTask] = []
         self._picked = False
         """Whether the user chose layers; until then they are guessed."""
         self._build()
@@ -236,7 +236,7 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
         self.status.say("info", f"Checking “{name}” …")
         self._tasks = [task for task in self._tasks if task.running]
         self._tasks.append(
-            Task(
+            WorkerTask(
                 checked,
                 maker,
                 name,
@@ -257,7 +257,7 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
         """Whether pairs are being checked."""
         return any(task.running for task in self._tasks)
 
-    def _arrived(self, found: Entry | Unreadable) -> None:
+    def _arrived(self, found: PairEntry | Unreadable) -> None:
         if isinstance(found, Unreadable):
             self.status.say("error", _about(found.name, found.text))
             return
@@ -265,7 +265,7 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
             self.status.clear()
         self.set_entries([*self.entries, found])
 
-    def set_entries(self, entries: Sequence[Entry]) -> None:
+    def set_entries(self, entries: Sequence[PairEntry]) -> None:
         """Show these pairs."""
         self.entries = list(entries)
         self._show()
@@ -297,7 +297,7 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
     # --- the rows -----------------------------------------------------------------------
 
     @property
-    def usable(self) -> list[Entry]:
+    def usable(self) -> list[PairEntry]:
         """Pairs that can be trained on."""
         return [entry for entry in self.entries if entry.usable]
 
@@ -307,7 +307,7 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
         return bool(any(entry.apart for entry in self.entries) and self.align.isChecked())
 
     @property
-    def chosen(self) -> Entry | None:
+    def chosen(self) -> PairEntry | None:
         """The pair of the selected row; the only one where there is one."""
         rows: set[int] = {index.row() for index in self.table.selectedIndexes()}
         if rows:
@@ -359,7 +359,7 @@ def _table() -> QTableWidget:
     return table
 
 
-def _items(entry: Entry) -> tuple[QTableWidgetItem, QTableWidgetItem]:
+def _items(entry: PairEntry) -> tuple[QTableWidgetItem, QTableWidgetItem]:
     pair = entry.pair
     facts = shape_text(tuple(pair.noisy.shape), pair.axes, pair.noisy.dtype)
     guides = f" · with {' and '.join(pair.features)}" if pair.features else ""

@@ -11,7 +11,7 @@ from napari.layers import Image, Labels, Shapes
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_denoise.image.axes import Layout
-from napari_denoise.plugin.finetune.entries import Entry
+from napari_denoise.plugin.finetune.entries import PairEntry
 from napari_denoise.plugin.layers.source import HELPER
 from napari_denoise.training.data.real_pairs import Pair
 from napari_denoise.training.data.regions import Place, Region, Regions, split
@@ -40,13 +40,13 @@ class Parts:
         Whether any region is drawn, on this frame or another.
     """
 
-    entry: Entry
+    entry: PairEntry
     labels: Any
     text: str
     drawn: bool
 
 
-def make_layer(viewer: Any, entry: Entry, base: Image) -> Shapes:
+def make_layer(viewer: Any, entry: PairEntry, base: Image) -> Shapes:
     """Add the layer that regions of a pair are drawn in."""
     layer = Shapes(
         ndim=base.ndim,
@@ -138,7 +138,7 @@ def show_regions(layer: Shapes, pair: Pair, regions: Iterable[Region], at: int =
 
 
 def parts_of(
-    entries: Sequence[Entry], regions: Regions, shown: Entry, frame: int
+    entries: Sequence[PairEntry], regions: Regions, shown: PairEntry, frame: int
 ) -> Iterator[Parts]:
     """Say what each pixel of a frame is used for, as training will.
 

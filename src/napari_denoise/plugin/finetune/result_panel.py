@@ -19,7 +19,7 @@ from napari_denoise.plugin.layers.source import HELPER
 from napari_denoise.settings.recipe import SSIM_WINDOW
 
 if TYPE_CHECKING:
-    from napari_denoise.training.finetune.outcome import Result
+    from napari_denoise.training.finetune.outcome import FineTuneResult
 
 _HEADINGS = ("PSNR", "SSIM", "Mean intensity error")
 _COLUMNS = (
@@ -63,7 +63,7 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
         rows.addLayout(row(self.save, self.use, self.side_by_side))
         self.anyway.changed.connect(self._insist)
 
-    def show_result(self, result: Result | None, name: str, curves: str = "") -> None:
+    def show_result(self, result: FineTuneResult | None, name: str, curves: str = "") -> None:
         """Show figures and verdict; where they are not better, saving is not offered.
 
         Parameters
@@ -110,7 +110,7 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
         self._offer(True)
         self.verdict.say(self.verdict.kind, self.verdict.text)
 
-    def _fill(self, result: Result) -> None:
+    def _fill(self, result: FineTuneResult) -> None:
         self.table.setRowCount(len(result.rows))
         self.table.setVerticalHeaderLabels([name.capitalize() for name in result.rows])
         base = result.rows.get("base")

@@ -10,7 +10,7 @@ from napari_denoise.plugin.finetune.kept import Kept
 from napari_denoise.plugin.kit.parts import STRIPES, Text, button, column, row
 
 
-class Offer(QFrame):  # type: ignore[misc]  # Qt has no types
+class ResumeOffer(QFrame):  # type: ignore[misc]  # Qt has no types
     """Names the latest unfinished fine-tuning; hidden where there is none."""
 
     def __init__(self) -> None:

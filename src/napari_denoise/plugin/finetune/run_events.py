@@ -11,7 +11,7 @@ from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
 from napari_denoise.plugin.finetune import kept as finetune_kept
-from napari_denoise.plugin.finetune.looks import Look, View, preview, side_by_side
+from napari_denoise.plugin.finetune.looks import Look, LookedAt, preview, side_by_side
 from napari_denoise.settings.finetune import FineTuneSettings
 from napari_denoise.training.data.real_pairs import Pair
 from napari_denoise.training.data.regions import Regions
@@ -21,7 +21,7 @@ from napari_denoise.weights.catalogue import user_path
 if TYPE_CHECKING:
     from napari_denoise.training.finetune.fine_tuning import FineTuneReport, FineTuning
     from napari_denoise.training.finetune.held_out import HeldOutSet
-    from napari_denoise.training.finetune.outcome import Result
+    from napari_denoise.training.finetune.outcome import FineTuneResult
     from napari_denoise.training.finetune.step_plan import Plan
     from napari_denoise.weights.catalogue import WeightsInfo
 
@@ -55,11 +55,11 @@ class Control:
 
     def __init__(self) -> None:
         self.paused, self.stopped = Event(), Event()
-        self.view: View | None = None
+        self.view: LookedAt | None = None
 
 
 @dataclass(frozen=True)
-class Phase:
+class TuningPhase:
     """What comes next, before the first step and after the last."""
 
     text: str
@@ -109,7 +109,7 @@ class Ended:
     """It is over: by itself, stopped, or by an error; with a result if there are weights."""
 
     tuning: FineTuning
-    result: Result | None
+    result: FineTuneResult | None
     error: Exception | None = None
     curves: str = ""
     """What the curves are of, where the result is of more."""
@@ -127,7 +127,7 @@ class Saved:
     info: WeightsInfo
 
 
-Happening = Phase | Planned | Known | Stepped | Held | Looked | Ended | GivenUp
+Happening = TuningPhase | Planned | Known | Stepped | Held | Looked | Ended | GivenUp
 
 
 class _StoppedEarly(Exception):
@@ -175,12 +175,12 @@ def _finetuning(asked: Asked, control: Control) -> Iterator[Happening]:
     yield Ended(tuning, result, error or failed, _extent_of_curves(tuning.views))
 
 
-def save(tuning: FineTuning, name: str, result: Result | None) -> Iterator[Saved]:
+def save(tuning: FineTuning, name: str, result: FineTuneResult | None) -> Iterator[Saved]:
     """Write the weights into the user's catalogue; what was typed is a name, never a path."""
     yield Saved(tuning.save(user_path(name), result))
 
 
-def look_side_by_side(tuning: FineTuning, view: View | None) -> Iterator[Look]:
+def look_side_by_side(tuning: FineTuning, view: LookedAt | None) -> Iterator[Look]:
     """Denoise a held-out window with the base and with what came out."""
     look = side_by_side(tuning, view)
     if look is not None:
@@ -202,7 +202,7 @@ def _phases(parts: InParts[_T], control: Control | None = None) -> Generator[Hap
             except StopIteration as end:
                 result: _T = end.value
                 return result
-            yield Phase(f"{text[0].upper()}{text[1:]} …")
+            yield TuningPhase(f"{text[0].upper()}{text[1:]} …")
             if control is not None and control.stopped.is_set():
                 raise _StoppedEarly
 
@@ -304,7 +304,7 @@ def _logged(tuning: FineTuning, last: int) -> tuple[Point, ...]:
 
 def _measured(
     tuning: FineTuning,
-) -> Generator[Happening, None, tuple[Result | None, Exception | None]]:
+) -> Generator[Happening, None, tuple[FineTuneResult | None, Exception | None]]:
     """Measure what came out; neither result nor error where there are no weights yet."""
     try:
         return (yield from _phases(tuning.measuring())), None

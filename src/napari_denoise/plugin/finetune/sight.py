@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from napari.layers import Image
 
-from napari_denoise.plugin.finetune.entries import Entry
-from napari_denoise.plugin.finetune.looks import Look, View
+from napari_denoise.plugin.finetune.entries import PairEntry
+from napari_denoise.plugin.finetune.looks import Look, LookedAt
 from napari_denoise.plugin.layers.apply import insert_above, twin
 from napari_denoise.plugin.layers.source import (
     HELPER,
@@ -22,7 +22,7 @@ from napari_denoise.plugin.layers.source import (
 )
 
 
-class Sight:
+class PairsInView:
     """Tells what is in view, and shows held-out windows over their layers.
 
     Parameters
@@ -35,7 +35,7 @@ class Sight:
         self._viewer = viewer
         self.layer: Image | None = None
 
-    def view(self, entries: Sequence[Entry]) -> View | None:
+    def view(self, entries: Sequence[PairEntry]) -> LookedAt | None:
         """Return the visible part of the topmost layer that belongs to a pair."""
         for layer in map(bare, reversed(list(self._viewer.layers))):
             for entry in entries:
@@ -43,13 +43,13 @@ class Sight:
                     return _seen(self._viewer, entry)
         return None
 
-    def frame(self, entry: Entry) -> int:
+    def frame(self, entry: PairEntry) -> int:
         """Return the frame of a pair under the sliders; the first where they point beside it."""
         source = source_of(entry)
         point = current_point(self._viewer, source.layer) if source is not None else None
         return current_frame(source, point) if source is not None and point is not None else 0
 
-    def show(self, look: Look, entries: Sequence[Entry]) -> None:
+    def show(self, look: Look, entries: Sequence[PairEntry]) -> None:
         """Show the last image of a look over the noisy layer, if that is there."""
         entry = next((x for x in entries if x.pair.name == look.view.pair), None)
         self.remove()
@@ -83,14 +83,14 @@ class Sight:
         self.layer = None
 
 
-def source_of(entry: Entry) -> Source | None:
+def source_of(entry: PairEntry) -> Source | None:
     """Return the pixels of a pair as those of its layer; None where it came from a file."""
     if entry.layer is None:
         return None
     return Source(entry.layer, (entry.pair.noisy,), entry.pair.axes)
 
 
-def _seen(viewer: Any, entry: Entry) -> View | None:
+def _seen(viewer: Any, entry: PairEntry) -> LookedAt | None:
     source = source_of(entry)
     point = current_point(viewer, entry.layer) if entry.layer is not None else None
     if source is None or point is None:
@@ -98,4 +98,4 @@ def _seen(viewer: Any, entry: Entry) -> View | None:
     part = visible_part(viewer, source, current_plane(viewer, source, point))
     axes = source.axes.replace("S", "")
     frame = current_frame(source, point)
-    return View(entry.pair.name, frame, part[axes.index("Y")], part[axes.index("X")])
+    return LookedAt(entry.pair.name, frame, part[axes.index("Y")], part[axes.index("X")])

@@ -37,7 +37,7 @@ class _ClosingWorker(GeneratorWorker):  # type: ignore[misc]  # Qt has no types
             self._gen.close()
 
 
-class Task:
+class WorkerTask:
     """One generator at work in a thread, with callbacks on the GUI thread.
 
     Parameters
@@ -56,7 +56,7 @@ class Task:
 
     # Qt does not keep the owner of a bound method alive: a task that nobody remembers
     # must live on until its last signal has arrived.
-    _alive: ClassVar[set[Task]] = set()
+    _alive: ClassVar[set[WorkerTask]] = set()
 
     def __init__(
         self,

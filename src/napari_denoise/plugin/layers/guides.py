@@ -25,7 +25,7 @@ AUTO, NONE = "auto", "none"
 
 
 @dataclass(frozen=True)
-class Offer:
+class GuideOffer:
     """What there is to choose for some selected layers.
 
     Parameters
@@ -94,7 +94,7 @@ class Guiding:
             return self._images()
         return [source.layer for source in sources]
 
-    def offer(self, sources: Sequence[Source]) -> Offer | None:
+    def offer(self, sources: Sequence[Source]) -> GuideOffer | None:
         """Say what can be chosen; None where no source is a render."""
         renders = [source for source in sources if takes_guides(source)]
         if not renders:
@@ -108,7 +108,7 @@ class Guiding:
                 choices[role] += [("None", NONE)]
                 choices[role] += [(x.name, str(x.unique_id)) for x in self._fitting(renders[0])]
         tied = any(self._candidates(source, role) for source in renders for role in GUIDES)
-        return Offer(
+        return GuideOffer(
             choices,
             values,
             found=tied or any(value != AUTO for value in values.values()),

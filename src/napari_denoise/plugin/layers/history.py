@@ -21,7 +21,7 @@ def default_budget() -> int:
 
 
 @dataclass(eq=False)
-class Entry:
+class UndoEntry:
     """One replacement of a layer's data.
 
     Parameters
@@ -66,20 +66,20 @@ class History:
 
     def __init__(self, budget: int | None = None) -> None:
         self.budget = default_budget() if budget is None else budget
-        self._entries: list[Entry] = []
+        self._entries: list[UndoEntry] = []
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def push(self, entry: Entry) -> None:
+    def push(self, entry: UndoEntry) -> None:
         """Remember a replacement."""
         self._entries.append(entry)
 
-    def last(self) -> Entry | None:
+    def last(self) -> UndoEntry | None:
         """Return what Undo would take back next."""
         return self._entries[-1] if self._entries else None
 
-    def pop(self) -> Entry:
+    def pop(self) -> UndoEntry:
         """Take the last entry out."""
         return self._entries.pop()
 
@@ -107,7 +107,7 @@ class History:
         for entry in self._entries:
             entry.before, entry.after = swap(entry.before), swap(entry.after)
 
-    def next_to_spill(self, held: Callable[[Any], bool]) -> Entry | None:
+    def next_to_spill(self, held: Callable[[Any], bool]) -> UndoEntry | None:
         """Return the oldest entry to move to disk, or None while the budget holds.
 
         Parameters

@@ -30,7 +30,7 @@ _ALONE, _MISSING = 0.4, 0.15
 
 
 @dataclass(frozen=True)
-class View:
+class TrainingView:
     """One view, linear HDR.
 
     Parameters
@@ -58,7 +58,7 @@ class View:
         return albedo, normal
 
 
-def load_views(folder: str | Path) -> list[View]:
+def load_views(folder: str | Path) -> list[TrainingView]:
     """Read views from ``.npz`` files with `ref`, `albedo_8`, `normal_8` and every `noisy_*`.
 
     Each rendering goes with the `albedo_*` and `normal_*` of its own samples, or without: out of
@@ -77,7 +77,7 @@ def load_views(folder: str | Path) -> list[View]:
     return [_read(path) for path in paths]
 
 
-def _read(path: Path) -> View:
+def _read(path: Path) -> TrainingView:
     with np.load(path, allow_pickle=False) as arrays:
         noisy = sorted(name for name in arrays if name.startswith("noisy_")) or ["noisy_4"]
         wanted = [*noisy, "ref", "albedo_8", "normal_8"]
@@ -89,7 +89,7 @@ def _read(path: Path) -> View:
             for role in ("albedo", "normal")
         )
         drawn = tuple(arrays[name].astype(np.float32) for name in noisy)
-        return View(drawn, arrays["ref"].astype(np.float32), *guides)
+        return TrainingView(drawn, arrays["ref"].astype(np.float32), *guides)
 
 
 def _guide(arrays: Mapping[str, Plane], name: str) -> Plane | None:
@@ -116,7 +116,7 @@ class RenderPairs:
     """
 
     def __init__(
-        self, views: Sequence[View], settings: TrainSettings, *, noisy_target: bool = False
+        self, views: Sequence[TrainingView], settings: TrainSettings, *, noisy_target: bool = False
     ) -> None:
         if noisy_target:
             check_unbiased(settings, radiance=True)
@@ -149,7 +149,7 @@ class RenderPairs:
         )
 
     def _draw(
-        self, view: View, rng: np.random.Generator
+        self, view: TrainingView, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], float, LogMapping]:
         first, second = rng.permutation(len(view.noisy))[:2] if len(view.noisy) > 1 else (0, 0)
         target = view.noisy[second] if self.noisy_target else view.reference

@@ -24,7 +24,12 @@ from napari_denoise.training.data.real_pairs import Pair
 from napari_denoise.training.data.regions import Regions
 from napari_denoise.training.finetune.blend import blended, choose_share, trusted_of_views
 from napari_denoise.training.finetune.keeper import Keeper
-from napari_denoise.training.finetune.outcome import Result, check_target, run_folder, target_path
+from napari_denoise.training.finetune.outcome import (
+    FineTuneResult,
+    check_target,
+    run_folder,
+    target_path,
+)
 from napari_denoise.training.finetune.pace import Pace, slower, stretched
 from napari_denoise.training.finetune.parts_of_work import InParts, finished
 from napari_denoise.training.finetune.prepared import Prepared
@@ -60,7 +65,7 @@ class FineTuneReport:
     """What happened that the user should know."""
     warning: bool = False
     """Whether the note tells of something that went wrong."""
-    result: Result | None = None
+    result: FineTuneResult | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +104,7 @@ class FineTuning(Prepared):
     """A step, and how far to go from the base to its weights."""
     _compared: tuple[int, ...] = ()
     """Steps that it was chosen from."""
-    _measured: tuple[Result, _Weights] | None = None
+    _measured: tuple[FineTuneResult, _Weights] | None = None
     """The last result, and the weights that it is of."""
     pace: Pace
     """How long training took so far, next to what was asked for; there once it began."""
@@ -179,7 +184,7 @@ class FineTuning(Prepared):
             self._note_progress()
         return self._kept.checkpoint.is_file()
 
-    def result(self) -> Result:
+    def result(self) -> FineTuneResult:
         """Measure noisy, base and fine-tuned on what was held out; at most on a megapixel of it.
 
         The weights are measured as they are stored, in float16.
@@ -191,18 +196,18 @@ class FineTuning(Prepared):
         """
         return finished(self.measuring())
 
-    def measuring(self) -> InParts[Result]:
+    def measuring(self) -> InParts[FineTuneResult]:
         """Do what `result` does, naming each part of it before it begins."""
         if self.views.whole:
             yield from self._choose_share()
         kept = self._weights()
-        result = Result({}, None, "")
+        result = FineTuneResult({}, None, "")
         if self.views.whole:
             result = yield from self._figures(kept)
         self._measured = result, kept
         return result
 
-    def _figures(self, kept: _Weights) -> InParts[Result]:
+    def _figures(self, kept: _Weights) -> InParts[FineTuneResult]:
         rows = {"noisy": self.views.noisy(whole=True)}
         faithful, realistic = kept.faithful, kept.realistic
         named = {"base": self._base_network(), "fine-tuned": faithful}
@@ -215,10 +220,10 @@ class FineTuning(Prepared):
             rows[name], _ = self.views.denoised(network, calm, whole=True)
         against = "a second noisy shot" if self.material.noisy_target else "the clean image"
         note, extent = self.views.peak_note, self.views.extent
-        return Result(rows, kept.step, note, against, extent, kept.share)
+        return FineTuneResult(rows, kept.step, note, against, extent, kept.share)
 
     def save(
-        self, target: str | Path, result: Result | None = None, *, overwrite: bool = False
+        self, target: str | Path, result: FineTuneResult | None = None, *, overwrite: bool = False
     ) -> WeightsInfo:
         """Write the weights with their card; under a name they appear in the catalogue.
 

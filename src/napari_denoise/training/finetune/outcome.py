@@ -26,7 +26,7 @@ _HAIR = 0.001
 
 
 @dataclass(frozen=True)
-class Result:
+class FineTuneResult:
     """What came out, measured on what was held out.
 
     Parameters

@@ -11,7 +11,7 @@ from typing import Any
 from napari_denoise.settings.finetune import FineTuneSettings
 from napari_denoise.training.data.real_pairs import Pair
 from napari_denoise.training.data.regions import Regions
-from napari_denoise.training.finetune.outcome import Result
+from napari_denoise.training.finetune.outcome import FineTuneResult
 from napari_denoise.training.loop.run import LIBRARIES
 from napari_denoise.weights.card import TrainingData, WeightsCard
 from napari_denoise.weights.catalogue import WeightsInfo
@@ -40,7 +40,11 @@ def identity(
 
 
 def tuned_card(
-    base: WeightsInfo, title: str, what: Mapping[str, Any], done: Mapping[str, Any], result: Result
+    base: WeightsInfo,
+    title: str,
+    what: Mapping[str, Any],
+    done: Mapping[str, Any],
+    result: FineTuneResult,
 ) -> WeightsCard:
     """Make the card of fine-tuned weights.
 

@@ -14,7 +14,7 @@ help:
 	@echo "make demo        denoise the bundled samples, and show them where there is a display"
 	@echo "make test        run all tests, those of the viewer under a virtual display"
 	@echo "make test-pyqt6  open the widget with PyQt6, in an environment of its own"
-	@echo "make lint        ruff, mypy and the napari manifest"
+	@echo "make lint        ruff, mypy, the direction of imports and the napari manifest"
 	@echo "make smoke       build the wheel and try it outside the checkout"
 	@echo "make clean       remove the environments and everything built"
 
@@ -52,6 +52,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/npe2 validate napari.yaml
 
 smoke: $(VENV)/.test

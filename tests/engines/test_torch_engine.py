@@ -5,13 +5,23 @@ import pytest
 import torch
 
 from _networks import write_tiny_weights
-from napari_denoise.engines.torch import NetworkScale, TorchEngine, load_engine
+from napari_denoise.engines.base import Estimate
+from napari_denoise.engines.torch import TorchEngine, load_engine
+from napari_denoise.measure.channels import Channel, NetworkScale
 from napari_denoise.measure.mappings import AffineMapping
 from napari_denoise.models.network import Network
+from napari_denoise.settings.noise import NoiseModel
 from napari_denoise.weights.catalogue import find_weights
 
 MAPPING = AffineMapping(0, 255)
 SCALE = NetworkScale(0.1)
+
+
+def run(engine, window, mapping=MAPPING, scale=SCALE):
+    """Run a window of data, as a job does."""
+    channel = Channel(NoiseModel(), mapping, scale)
+    found = engine.run(channel.to_network(window), channel.sigma_map(*window.shape[1:]))
+    return Estimate(*channel.from_network(*found))
 
 
 @pytest.fixture
@@ -22,9 +32,9 @@ def engine(tmp_path):
 
 def test_integers_and_floats_of_the_same_value_map_alike(engine):
     codes = np.random.default_rng(0).integers(0, 255, (1, 20, 24), dtype=np.uint8)
-    expected = engine.run(codes.astype(np.float32), MAPPING, SCALE).mean
+    expected = run(engine, codes.astype(np.float32)).mean
     for dtype in (np.uint8, np.uint16, ">u2", np.int32, np.float64):
-        assert np.array_equal(engine.run(codes.astype(dtype), MAPPING, SCALE).mean, expected)
+        assert np.array_equal(run(engine, codes.astype(dtype)).mean, expected)
 
 
 def test_a_read_only_image_is_taken_without_a_warning(engine):
@@ -33,15 +43,15 @@ def test_a_read_only_image_is_taken_without_a_warning(engine):
     locked.flags.writeable = False
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        result = engine.run(locked, MAPPING, SCALE).mean
-    assert np.array_equal(result, engine.run(codes, MAPPING, SCALE).mean)
+        result = run(engine, locked).mean
+    assert np.array_equal(result, run(engine, codes).mean)
 
 
 def test_16_bit_values_above_the_signed_range_keep_their_value(engine):
     codes = np.array([[[0, 32767], [32768, 65535]]], np.uint16)
     mapping = AffineMapping(0, 65535)
-    expected = engine.run(codes.astype(np.float32), mapping, SCALE).mean
-    assert np.array_equal(engine.run(codes, mapping, SCALE).mean, expected)
+    expected = run(engine, codes.astype(np.float32), mapping).mean
+    assert np.array_equal(run(engine, codes, mapping).mean, expected)
 
 
 def test_noise_beyond_the_range_of_training_is_squeezed_into_it():
@@ -56,8 +66,8 @@ def test_noise_beyond_the_range_of_training_is_squeezed_into_it():
 
     image = np.random.default_rng(0).normal(128, 50, (1, 16, 16)).astype(np.float32)
     spy = TorchEngine(Spy(), 1, "cpu", "float32")
-    plain = spy.run(image, MAPPING, NetworkScale(0.4))
-    squeezed = spy.run(image, MAPPING, NetworkScale(0.4, 0.5))
+    plain = run(spy, image, MAPPING, NetworkScale(0.4))
+    squeezed = run(spy, image, MAPPING, NetworkScale(0.4, 0.5))
     assert seen[1] == pytest.approx((seen[0][0] / 2, 0.2))
     assert squeezed.mean == pytest.approx(plain.mean, abs=1e-6)
     assert squeezed.variance == pytest.approx(plain.variance, rel=1e-5)
@@ -76,7 +86,7 @@ def test_bfloat16_stays_within_five_percent_of_the_noise(tmp_path):
     rng = np.random.default_rng(0)
     image = rng.normal(128, 25, (1, 64, 64)).astype(np.float32)
     full, half = (
-        load_engine(info, 0.0, "cpu", p).run(image, MAPPING, NetworkScale(25 / 255))
+        run(load_engine(info, 0.0, "cpu", p), image, MAPPING, NetworkScale(25 / 255))
         for p in ("float32", "bfloat16")
     )
     error = np.sqrt(np.mean((full.mean - half.mean) ** 2))
@@ -88,7 +98,7 @@ def test_the_stated_variance_has_the_shape_of_the_image(tmp_path, weights, sampl
     path = write_tiny_weights(tmp_path / "w.safetensors", channels=weights, spread=True)
     engine = load_engine(find_weights(path), 0.0, "cpu", "float32")
     image = np.random.default_rng(0).random((samples, 18, 22), np.float32)
-    estimate = engine.run(image, AffineMapping(0, 1), SCALE)
+    estimate = run(engine, image, AffineMapping(0, 1))
     assert estimate.mean.shape == estimate.variance.shape == image.shape
     assert estimate.variance.min() > 0
 
@@ -99,7 +109,5 @@ def test_a_gpu_gives_the_result_of_the_cpu(tmp_path):
         pytest.skip("needs CUDA")
     info = find_weights(write_tiny_weights(tmp_path / "tiny.safetensors"))
     image = np.random.default_rng(0).integers(0, 255, (1, 64, 60), dtype=np.uint8)
-    cpu, gpu = (
-        load_engine(info, 0.0, d, "float32").run(image, MAPPING, SCALE) for d in ("cpu", "cuda:0")
-    )
+    cpu, gpu = (run(load_engine(info, 0.0, d, "float32"), image) for d in ("cpu", "cuda:0"))
     assert gpu.mean == pytest.approx(cpu.mean, abs=1e-5)

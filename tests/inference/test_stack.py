@@ -327,7 +327,7 @@ def test_strength_blends_in_the_units_of_the_data(gray):
 def test_strength_and_tile_change_without_measuring_again(gray, monkeypatch):
     image = noisy((100, 70), np.float32)
     job = gray.prepare(image, tile=64)
-    monkeypatch.setattr(samples_module, "estimate_noise", None)  # calling it would fail
+    monkeypatch.setattr(samples_module, "estimating_noise", None)  # calling it would fail
     half = job.adjusted(strength=0.5, tile=128)
     assert half.noise == job.noise
     assert (half.cost().tile, job.cost().tile) == (128, 64)
@@ -367,10 +367,10 @@ class _FailsAbove:
     def __init__(self, limit):
         self.limit, self.run = limit, TorchEngine.run
 
-    def __call__(self, engine, window, *rest):
-        if window.shape[1] * window.shape[2] > self.limit:
+    def __call__(self, engine, image, *rest):
+        if image.values[0].size > self.limit:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")
-        return self.run(engine, window, *rest)
+        return self.run(engine, image, *rest)
 
 
 def _patched(monkeypatch, limit):

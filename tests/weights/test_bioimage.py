@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 
 from _networks import write_tiny_weights
 from napari_denoise.cli import app
-from napari_denoise.engines.torch import NetworkScale, TorchEngine
+from napari_denoise.engines.torch import TorchEngine
 from napari_denoise.io.errors import FileExists
-from napari_denoise.measure.mappings import AffineMapping
+from napari_denoise.measure.mappings import Mapped
 from napari_denoise.models.registry import build
 from napari_denoise.weights import bioimage
 from napari_denoise.weights.bioimage import check_package, export_bioimage
@@ -119,7 +119,7 @@ def test_at_other_sizes_the_package_gives_what_the_engine_gives(made, tmp_path, 
     with torch.inference_mode():
         mean, variance = script(torch.from_numpy(image), torch.full(image.shape, 0.2))
     for number, frame in enumerate(image):
-        estimate = engine.run(frame, AffineMapping(0, 1), NetworkScale(0.2))
+        estimate = engine.run(Mapped(frame), np.full(frame.shape, 0.2, np.float32))
         np.testing.assert_allclose(mean[number], estimate.mean, atol=1e-5)
         np.testing.assert_allclose(variance[number], estimate.variance, atol=1e-5)
 

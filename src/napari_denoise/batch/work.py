@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 from napari_denoise.batch.plan import BatchTask
 from napari_denoise.batch.stream import DenoisedArray
 from napari_denoise.image.axes import Layout
+from napari_denoise.image.long_work import finished
 from napari_denoise.io.errors import FileError, ReadWarning, WriteWarning
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.read import read
@@ -26,6 +27,7 @@ from napari_denoise.weights.catalogue import choose_weights, find_weights
 if TYPE_CHECKING:
     from napari_denoise.inference.denoiser import Denoiser
     from napari_denoise.inference.stack import StackJob, Step
+    from napari_denoise.measure.channels import Looked
 
 Progress = Callable[["Step"], object]
 
@@ -144,7 +146,14 @@ def denoise_file(
 
 
 def prepare(denoiser: Denoiser, array: Any, meta: ImageMeta, settings: DenoiseSettings) -> StackJob:
-    """Prepare a stack as its file describes it.
+    """Do all of `preparing` at once."""
+    return finished(preparing(denoiser, array, meta, settings))
+
+
+def preparing(
+    denoiser: Denoiser, array: Any, meta: ImageMeta, settings: DenoiseSettings
+) -> Generator[Looked, None, StackJob]:
+    """Prepare a stack as its file describes it, yielding after every frame looked at.
 
     Raises
     ------
@@ -158,7 +167,8 @@ def prepare(denoiser: Denoiser, array: Any, meta: ImageMeta, settings: DenoiseSe
             denoiser = replace(denoiser, info=info)
         elif denoiser.info.card.mapping == "affine":
             settings = replace(settings, mapping="log")
-    return denoiser.prepare(array, meta.axes, usable_features(array, meta), settings)
+    features = usable_features(array, meta)
+    return (yield from denoiser.preparing(array, meta.axes, features, settings))
 
 
 def usable_features(array: Any, meta: ImageMeta) -> dict[str, Any]:

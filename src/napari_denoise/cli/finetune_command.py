@@ -28,11 +28,11 @@ from napari_denoise.cli.train_command import needs_training_packages
 from napari_denoise.io.errors import FileExists, NotWritten
 
 if TYPE_CHECKING:
+    from napari_denoise.image.long_work import InParts
     from napari_denoise.training.data.real_pairs import Pair
     from napari_denoise.training.data.regions import Regions
     from napari_denoise.training.finetune.fine_tuning import FineTuning
     from napari_denoise.training.finetune.outcome import FineTuneResult
-    from napari_denoise.training.finetune.parts_of_work import InParts
 
 _PAIRS, _HOW, _RUN = "Pairs", "How to fine-tune", "The run"
 _T = TypeVar("_T")

@@ -103,17 +103,15 @@ def _noise(array: Any, layout: Layout) -> list[dict[str, Any]]:
     """Estimate each channel's noise from the frames that the engine would look at."""
     from dataclasses import fields
 
-    from napari_denoise.measure.sampled import SampledFrames
+    from napari_denoise.measure.channels import measured_noise
     from napari_denoise.settings.noise import NoiseModel
 
     channels = []
-    for channel in range(layout.size("C")):
-        samples = SampledFrames(array, layout, channel)
-        if samples.extent is None:
+    for model in measured_noise(array, layout):
+        if model is None:
             none = dict.fromkeys(field.name for field in fields(NoiseModel))
             channels.append({"text": _NOTHING, "finite": False, **none})
         else:
-            model = samples.noise()
             text = _WITHOUT if model == NoiseModel() else model.describe()
             channels.append({"text": text, "finite": True, **vars(model)})
     return channels

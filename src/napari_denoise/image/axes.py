@@ -63,6 +63,11 @@ class Layout:
         ]
         return tuple(product(*choices))
 
+    def window(self, index: Index, where: tuple[slice, slice]) -> Index:
+        """Index of some rows and columns of a frame: `array[window]` reads no more."""
+        parts = dict(zip("YX", where, strict=True))
+        return tuple(parts.get(a, entry) for a, entry in zip(self.axes, index, strict=True))
+
     def channel_of(self, frame: int) -> int:
         """Position of a frame along C; 0 for data without channels."""
         if "C" not in self.axes:

@@ -38,19 +38,21 @@ def restore_dtype(x: ArrayLike, dtype: DTypeLike) -> NDArray[Any]:
     return array.astype(wanted)
 
 
-def replace_nonfinite(x: NDArray[Any]) -> tuple[NDArray[Any], int]:
+def replace_nonfinite(x: NDArray[Any], stand_in: float | None = None) -> tuple[NDArray[Any], int]:
     """Replace NaN and infinities, so that one bad pixel cannot spread.
 
     Parameters
     ----------
     x
         (Y, X) or (Y, X, S) frame; never written to.
+    stand_in
+        For bad pixels without a finite one near; the median of the frame if None.
 
     Returns
     -------
     tuple
         The frame, with each bad pixel replaced by the median of the finite ones in the
-        5 x 5 around it (of the frame where there are none, 0 in a frame without any), and
+        5 x 5 around it (by `stand_in` where there are none, 0 in a frame without any), and
         the number of bad pixels. Without any, the very same array and 0.
     """
     if x.dtype.kind != "f":
@@ -60,7 +62,8 @@ def replace_nonfinite(x: NDArray[Any]) -> tuple[NDArray[Any], int]:
     if not len(bad):
         return x, 0
     filled = np.where(finite, x, np.nan)
-    stand_in = np.median(x[finite]) if finite.any() else x.dtype.type(0)
+    if stand_in is None:
+        stand_in = np.median(x[finite]) if finite.any() else x.dtype.type(0)
     out = x.copy()
     for part in np.array_split(bad, len(bad) // 50_000 + 1):
         out[tuple(part.T)] = _local_medians(filled, part, stand_in)

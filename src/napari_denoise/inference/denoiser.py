@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from napari_denoise.engines.device import FINEST_SIGMA, choose_device, choose_precision
 from napari_denoise.engines.torch import load_engine
 from napari_denoise.image.axes import Index, Layout, guess_axes, looks_like_color
-from napari_denoise.inference.channels import Channel, prepare_channels
+from napari_denoise.image.long_work import finished
 from napari_denoise.inference.guides import Features
-from napari_denoise.inference.stack import StackJob, Step, albedo_channels, albedo_job
+from napari_denoise.inference.stack import StackJob, Step, albedo_job, measure_albedo
+from napari_denoise.measure.channels import Channel, Looked, measure
 from napari_denoise.settings.denoise import DenoiseSettings
 from napari_denoise.weights.catalogue import WeightsInfo, choose_weights, find_weights
 
@@ -71,6 +72,8 @@ class Denoiser:
     ) -> StackJob:
         """Measure range and noise of a stack, and fix how it will be denoised.
 
+        `preparing` does the same step by step.
+
         Parameters
         ----------
         array
@@ -91,13 +94,24 @@ class Denoiser:
         TypeError
             The data is not an array.
         """
+        return finished(self.preparing(array, axes, features, settings, **fields))
+
+    def preparing(
+        self,
+        array: Any,
+        axes: str | None = None,
+        features: Mapping[str, Any] | None = None,
+        settings: DenoiseSettings | None = None,
+        **fields: Any,
+    ) -> Generator[Looked, None, StackJob]:
+        """Do as `prepare`, yielding after every frame looked at, so that it can be left."""
         _check_array(array)
         _check_fields(fields)
         shape = tuple(array.shape)
         layout = Layout(axes or guess_axes(shape, rgb=looks_like_color(shape)), shape)
         info = self.info or find_weights(choose_weights(array, layout))
         asked = _merge(settings, fields)
-        channels = prepare_channels(array, layout, info.card, asked)
+        channels = yield from measure(array, layout, info.card, asked)
         precision = self._precision_for(channels)
         resolved = _merge(
             asked, {"weights": info.name, "device": self.device, "precision": precision}
@@ -105,13 +119,15 @@ class Denoiser:
         engine = load_engine(info, resolved.realism, self.device, precision)
         guides = Features(features, layout) if features else None
         notes = () if self.automatic or precision == self.precision else (_rounds(self.precision),)
-        albedo = self._albedo(guides, info, resolved) if guides is not None else None
+        albedo = None
+        if guides is not None:
+            albedo = yield from self._albedo(guides, info, resolved)
         return StackJob(array, layout, resolved, channels, engine, info, guides, notes, albedo)
 
     def _albedo(
         self, guides: Features, info: WeightsInfo, settings: DenoiseSettings
-    ) -> StackJob | None:
-        channels = albedo_channels(guides, info.card)
+    ) -> Generator[Looked, None, StackJob | None]:
+        channels = yield from measure_albedo(guides, info.card)
         if not channels:
             return None
         engine = load_engine(info, 0.0, self.device, self._precision_for(channels))

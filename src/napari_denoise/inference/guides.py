@@ -56,32 +56,31 @@ class Features:
                 )
         self.arrays, self.layout = dict(arrays), Layout(layout.axes, wanted)
 
-    def frame(self, index: Index) -> NDArray[np.float32]:
-        """Read (8, Y, X) float32 of a frame: albedo, normal, and what there is."""
-        size = self.layout.size("Y"), self.layout.size("X")
+    def frame(self, index: Index, where: Window | None = None) -> NDArray[np.float32]:
+        """Read (8, Y, X) float32 of a frame or a window: albedo, normal, and what there is."""
+        rows, columns = where or (slice(0, self.layout.size("Y")), slice(0, self.layout.size("X")))
+        size = rows.stop - rows.start, columns.stop - columns.start
         planes = np.zeros((PLANES, *size), np.float32)
-        everywhere = slice(0, size[0]), slice(0, size[1])
         for number, role in enumerate(ROLES):
             if role in self.arrays:
-                self._put(planes, number, np.asarray(self.arrays[role][index]), everywhere)
+                part = self.arrays[role][self.layout.window(index, (rows, columns))]
+                self._put(planes, number, np.asarray(part))
                 planes[3 * len(ROLES) + number] = 1
         return planes
 
-    def put_albedo(self, planes: NDArray[np.float32], albedo: NDArray[Any], where: Window) -> None:
-        """Put a window of denoised albedo, in the data's order of axes, into `frame`'s planes.
+    def put_albedo(self, planes: NDArray[np.float32], albedo: NDArray[Any]) -> None:
+        """Put denoised albedo, in the data's order of axes, into `frame`'s planes of that window.
 
         What is changed by less than `SPARED` mostly stays: textures without noise.
         """
         colours = slice(3 * ROLES.index("albedo"), 3 * ROLES.index("albedo") + 3)
-        noisy = planes[colours, *where].copy()
-        self._put(planes, ROLES.index("albedo"), albedo, where)
-        change = planes[colours, *where] - noisy
+        noisy = planes[colours].copy()
+        self._put(planes, ROLES.index("albedo"), albedo)
+        change = planes[colours] - noisy
         power = np.square(change).mean(axis=0)
-        planes[colours, *where] = noisy + change * (power / (power + np.float32(SPARED**2)))
+        planes[colours] = noisy + change * (power / (power + np.float32(SPARED**2)))
 
-    def _put(
-        self, planes: NDArray[np.float32], number: int, part: NDArray[Any], where: Window
-    ) -> None:
+    def _put(self, planes: NDArray[np.float32], number: int, part: NDArray[Any]) -> None:
         samples = color_samples(part, self.layout)[0].astype(np.float32)
         finite = np.nan_to_num(samples, copy=False, posinf=1, neginf=-1)
-        planes[3 * number : 3 * number + 3, *where] = np.clip(finite, -1, 1)
+        planes[3 * number : 3 * number + 3] = np.clip(finite, -1, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 import napari_denoise
+from napari_denoise.engines.base import Engine
 from napari_denoise.engines.device import free_memory, is_out_of_memory, release_memory
-from napari_denoise.engines.torch import TorchEngine
 from napari_denoise.image.axes import Index, Layout
-from napari_denoise.image.planes import color_samples, frame_order
+from napari_denoise.image.planes import frame_order
 from napari_denoise.image.tiles import Tile, Window, plan_tiles, recompute_factor
-from napari_denoise.image.values import Float32Array, replace_nonfinite, restore_dtype
-from napari_denoise.inference.channels import Channel, prepare_channels
+from napari_denoise.image.values import Float32Array, restore_dtype
+from napari_denoise.inference.frame_source import LargeFrame, WholeFrame, open_frame
 from napari_denoise.inference.guides import Features
+from napari_denoise.measure.channels import Channel, Looked, measure
 from napari_denoise.measure.mappings import inverse_mean
 from napari_denoise.settings.denoise import REALISM_NOTE, DenoiseSettings
 from napari_denoise.settings.noise import NoiseModel
@@ -49,6 +50,34 @@ class Step:
     def fraction(self) -> float:
         """Share of all work that is done, 0 to 1."""
         return (self.frame + self.tile / self.tiles) / self.frames
+
+
+@dataclass(frozen=True, eq=False)
+class TileStep:
+    """One tile is done: its pixels, where they belong, and how far the work is.
+
+    A tile of the albedo beside a render is work too, and carries no pixels.
+    """
+
+    frame: int
+    """Frames finished before this one."""
+    frames: int
+    tile: int
+    """Tiles of this frame that are done."""
+    tiles: int
+    window: Window | None = None
+    """Rows and columns of the frame."""
+    place: Index | None = None
+    """The same in the stack: ``out[place] = pixels``."""
+    pixels: NDArray[Any] | None = None
+    """In the data's dtype and order of axes."""
+    variance: Float32Array | None = None
+    """(C, Y, X) of the error that the network states, in mapped units squared."""
+
+    @property
+    def ends_frame(self) -> bool:
+        """Whether the frame is whole now."""
+        return self.tile == self.tiles
 
 
 @dataclass(frozen=True)
@@ -89,7 +118,7 @@ class StackJob:
         layout: Layout,
         settings: DenoiseSettings,
         channels: tuple[Channel, ...],
-        engine: TorchEngine,
+        engine: Engine,
         info: WeightsInfo,
         features: Features | None = None,
         notes: tuple[str, ...] = (),
@@ -150,8 +179,11 @@ class StackJob:
             found.append(f"the weights {self.info.name!r} make no use of albedo and normal")
         return tuple(found)
 
-    def steps(self, which: Sequence[int] | None = None) -> Iterator[Step]:
-        """Denoise frames, yielding after every tile, so that work can stop between two.
+    def tiles(self, which: Sequence[int] | None = None) -> Iterator[TileStep]:
+        """Denoise frames tile by tile; memory for some tiles, if the array is read on demand.
+
+        Where memory runs out, a frame begins anew with smaller tiles: pixels that were given
+        before come again, the same.
 
         Parameters
         ----------
@@ -165,7 +197,32 @@ class StackJob:
         """
         numbers = range(len(self.frames)) if which is None else which
         for done, number in enumerate(numbers):
-            yield from self._frame_steps(number, done, len(numbers))
+            yield from self._frame_tiles(number, TileStep(done, len(numbers), 0, 1))
+
+    def into(self, target: Any, which: Sequence[int] | None = None) -> Iterator[TileStep]:
+        """Denoise frames into an array of the stack's shape, yielding after every tile.
+
+        Parameters
+        ----------
+        target
+            Anything that takes ``target[place] = pixels``: numpy, memmap, zarr.
+        which
+            As for `tiles`.
+        """
+        for step in self.tiles(which):
+            if step.pixels is not None:
+                target[step.place] = step.pixels
+            yield step
+
+    def steps(self, which: Sequence[int] | None = None) -> Iterator[Step]:
+        """Denoise frames, yielding after every tile; the last one carries the frame.
+
+        Parameters and errors as for `tiles`.
+        """
+        numbers = range(len(self.frames)) if which is None else which
+        for done, number in enumerate(numbers):
+            begun = TileStep(done, len(numbers), 0, 1)
+            yield from self._assembled(number, begun, self._everywhere)
 
     def region(self, frame: int, y: slice, x: slice) -> NDArray[Any]:
         """Denoise a window of one frame: the pixels that `steps` would give there.
@@ -177,17 +234,18 @@ class StackJob:
         """
         rows, columns = (s.indices(n) for s, n in zip((y, x), self.size, strict=True))
         wanted = slice(rows[0], max(rows[:2])), slice(columns[0], max(columns[:2]))
-        shape = [wanted[0].stop - wanted[0].start, wanted[1].stop - wanted[1].start]
-        if 0 in shape:
+        if 0 in _shape(wanted):
             raise ValueError(f"region {y}, {x} of a frame of {self.size} holds no pixel")
-        for step in self._frame_steps(frame, 0, 1, wanted):
-            if step.result is not None:
-                return step.result
-        raise AssertionError("a frame ends with a step that carries it")
+        *_, last = self.region_steps(frame, wanted)
+        return np.asarray(last.result)
+
+    def region_steps(self, frame: int, wanted: Window) -> Iterator[Step]:
+        """Denoise a window of one frame, yielding after every tile; the last step carries it."""
+        yield from self._assembled(frame, TileStep(0, 1, 0, 1), wanted)
 
     def cost(self) -> Cost:
         """Memory and recomputation of the tile size in use."""
-        tiles = self._plan(None)
+        tiles = self._plan()
         most = max(tile.pixels for tile in tiles)
         samples = self.layout.size("S") if self.engine.channels == 1 else 1
         size = most * self.engine.bytes_per_pixel * samples
@@ -204,19 +262,34 @@ class StackJob:
             "features": sorted(self.features.arrays) if self.features else [],
             **({"albedo": [c.to_json() for c in self.albedo.channels]} if self.albedo else {}),
             "tile": self._tile,
-            "device": str(self.engine.device),
-            "precision": str(self.engine.dtype).removeprefix("torch."),
+            "device": self.engine.device,
+            "precision": self.engine.precision,
             "version": napari_denoise.__version__,
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
-    def _frame_steps(
-        self, number: int, done: int, total: int, region: Window | None = None
-    ) -> Iterator[Step]:
+    @property
+    def _everywhere(self) -> Window:
+        return slice(0, self.size[0]), slice(0, self.size[1])
+
+    def _assembled(self, number: int, begun: TileStep, wanted: Window) -> Iterator[Step]:
+        """Put the tiles of a window together."""
+        rows, columns = _shape(wanted)
+        sizes = {"Y": rows, "X": columns, "S": self.layout.size("S")}
+        output = np.empty([sizes[letter] for letter in self.layout.frame_axes], self.dtype)
+        for step in self._frame_tiles(number, begun, wanted):
+            if step.pixels is not None and step.window is not None:
+                _cut(output, _within(step.window, wanted), self.layout)[...] = step.pixels
+            counts = step.frame, step.frames, step.tile, step.tiles
+            yield Step(*counts, self.frames[number], output) if step.ends_frame else Step(*counts)
+
+    def _frame_tiles(
+        self, number: int, begun: TileStep, region: Window | None = None
+    ) -> Iterator[TileStep]:
         """Denoise one frame; start it again with smaller tiles when memory runs out."""
         while True:
             try:
-                yield from self._attempt(number, Step(done, total, 0, 1), region)
+                yield from self._attempt(number, begun, region or self._everywhere)
                 return
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
@@ -224,54 +297,58 @@ class StackJob:
                 self._shrink(error)
 
     def _shrink(self, error: BaseException) -> None:
-        release_memory(str(self.engine.device))
+        release_memory(self.engine.device)
         largest = max(self.size)
         if self._tile <= SMALLEST_TILE:
             raise MemoryError(
                 f"a tile of {self._tile} pixels does not fit into the memory of "
-                f"{self.engine.device} ({free_memory(str(self.engine.device)) / 2**20:.0f} MiB "
+                f"{self.engine.device} ({free_memory(self.engine.device) / 2**20:.0f} MiB "
                 "free): close other programs, or choose the device 'cpu'"
             ) from error
         self._tile = max(SMALLEST_TILE, min(self._tile, largest) // 2)
 
-    def _attempt(self, number: int, step: Step, region: Window | None) -> Iterator[Step]:
+    def _attempt(self, number: int, begun: TileStep, wanted: Window) -> Iterator[TileStep]:
         index = self.frames[number]
         channel = self.channels[self.layout.channel_of(number)]
-        wanted = region or (slice(0, self.size[0]), slice(0, self.size[1]))
-        raw = np.asarray(self.array[index])
-        if _holds_no_value(color_samples(raw, self.layout)[0]):
-            if region is None:
+        middle = float(channel.mapping.inverse([0.5])[0])
+        frame = open_frame(self.array, self.layout, index, middle)
+        whole = wanted == self._everywhere
+        if frame.empty:
+            if whole:
                 self._without_values.add(number)
-            result = _cut(raw, wanted, self.layout).astype(self.dtype)
-            yield replace(step, tile=1, tiles=1, index=index, result=result)
+            raw = np.asarray(self.array[self.layout.window(index, wanted)]).astype(self.dtype)
+            yield self._done(replace(begun, tile=1, tiles=1), index, wanted, raw)
             return
-        frame, bad = replace_nonfinite(raw)
-        colors, alpha = color_samples(frame, self.layout)
-        plan = self._plan(region)
-        guides, before = None, 0
-        if self.features and self.engine.features and not self._leaves(channel):
-            read = _hull(tile.read for tile in plan)
-            for part in guide_steps(self.features, self.albedo, number, read):
-                guides, before = part.result, part.tiles
-                if before:
-                    yield replace(step, tile=part.tile, tiles=before + len(plan))
-        total = before + len(plan)
-        origin = wanted[0].start, wanted[1].start
-        shape = wanted[0].stop - origin[0], wanted[1].stop - origin[1]
-        output = np.empty((len(colors), *shape), self.dtype)
-        for count, tile in enumerate(plan, before + 1):
-            rows, columns = (
-                slice(s.start - o, s.stop - o) for s, o in zip(tile.write, origin, strict=True)
-            )
-            output[:, rows, columns] = self._denoise(colors, channel, tile, guides)
-            if count < total:
-                yield replace(step, tile=count, tiles=total)
-        if alpha is not None:
-            output = np.concatenate([output, alpha[None, wanted[0], wanted[1]]])
-        if region is None:
-            self._nonfinite[number] = bad
-        result = frame_order(output, self.layout)
-        yield replace(step, tile=total, tiles=total, index=index, result=result)
+        plan = self._plan(wanted)
+        # A frame that is not held is read tile by tile, and so is what guides it.
+        groups = [(tile,) for tile in plan] if frame.large else [plan]
+        guided = self.features and self.engine.features and not self._leaves(channel)
+        albedo = self.albedo if guided else None
+        before = [len(albedo._plan(_hull(group))) if albedo else 0 for group in groups]
+        count, total = 0, len(plan) + sum(before)
+        for group in groups:
+            read, guides = _hull(group), None
+            if self.features and guided:
+                for part in guide_steps(self.features, albedo, number, read):
+                    guides = part.result
+                    if albedo is not None:
+                        count += 1
+                        total = max(total, count + len(group))
+                        yield replace(begun, tile=count, tiles=total)
+            for tile in group:
+                count += 1
+                near = None if guides is None else guides[:, *_within(tile.read, read)]
+                colors, variance = self._denoise(frame, channel, tile, near)
+                alpha = frame.alpha(tile.write)
+                planes = colors if alpha is None else np.concatenate([colors, alpha])
+                if whole:
+                    self._nonfinite[number] = frame.bad
+                step = replace(begun, tile=count, tiles=total, variance=variance)
+                yield self._done(step, index, tile.write, frame_order(planes, self.layout))
+
+    def _done(self, step: TileStep, index: Index, window: Window, pixels: NDArray[Any]) -> TileStep:
+        place = self.layout.window(index, window)
+        return replace(step, window=window, place=place, pixels=pixels)
 
     def _leaves(self, channel: Channel) -> bool:
         """Whether there is nothing to remove: every value stays as it is."""
@@ -279,54 +356,57 @@ class StackJob:
 
     def _denoise(
         self,
-        colors: NDArray[Any],
+        frame: WholeFrame | LargeFrame,
         channel: Channel,
         tile: Tile,
         guides: Float32Array | None,
-    ) -> NDArray[Any]:
-        """Denoise the part of (C, Y, X) that a tile writes."""
-        original = colors[:, *tile.write]
+    ) -> tuple[NDArray[Any], Float32Array | None]:
+        """Denoise the part of (C, Y, X) that a tile writes; the variance of its error beside."""
+        window = frame.colors(tile.read, tile.keep)
+        original = window[:, *tile.keep]
         if self._leaves(channel):
-            return original
-        window = colors[:, *tile.read]
-        features = None if guides is None else guides[:, *tile.read]
-        kept = self.engine.run(window, channel.mapping, channel.scale, features, tile.keep)
-        clean = inverse_mean(channel.mapping, kept.mean, kept.variance)
+            return original, None
+        sigma = channel.sigma_map(*window.shape[1:])
+        estimate = self.engine.run(channel.to_network(window), sigma, guides, tile.keep)
+        mean, variance = channel.from_network(*estimate)
+        clean = inverse_mean(channel.mapping, mean, variance)
         if self.settings.strength < 1:
             noisy = original.astype(np.float32)
             clean = noisy + np.float32(self.settings.strength) * (clean - noisy)
-        return restore_dtype(clean, self.dtype)
+        return restore_dtype(clean, self.dtype), variance
 
-    def _plan(self, region: Window | None) -> tuple[Tile, ...]:
+    def _plan(self, region: Window | None = None) -> tuple[Tile, ...]:
         multiple = self.engine.multiple
         tile = max(self._tile, multiple)
         return plan_tiles(self.size, tile, self.engine.halo, multiple, region)
 
     def _auto_tile(self) -> int:
         """Return the largest tile that fits half of the free memory."""
-        free = free_memory(str(self.engine.device))
+        free = free_memory(self.engine.device)
         samples = self.layout.size("S") if self.engine.channels == 1 else 1
         pixels = free / 2 / (self.engine.bytes_per_pixel * samples)
         side = int(pixels**0.5) - 2 * self.engine.halo
-        tile = LARGEST_AUTO_TILE[self.engine.device.type]
+        tile = LARGEST_AUTO_TILE[self.engine.device.partition(":")[0]]
         while tile > max(side, SMALLEST_TILE):
             tile = max(tile // 2, SMALLEST_TILE)
         return tile
 
 
-def albedo_channels(features: Features, card: WeightsCard) -> tuple[Channel, ...]:
+def measure_albedo(
+    features: Features, card: WeightsCard
+) -> Generator[Looked, None, tuple[Channel, ...]]:
     """Measure the albedo beside a render; none where there is none, or no use for it.
 
     Raises
     ------
     ValueError
-        It cannot be denoised, see `prepare_channels`.
+        It cannot be denoised, see `measure`.
     """
     if "albedo" not in features.arrays or not card.config.get("features"):
         return ()
     try:
         albedo = features.arrays["albedo"]
-        return prepare_channels(albedo, features.layout, card, DenoiseSettings())
+        return (yield from measure(albedo, features.layout, card, DenoiseSettings()))
     except ValueError as error:
         raise ValueError(f"albedo: {error}; or leave it out") from error
 
@@ -334,7 +414,7 @@ def albedo_channels(features: Features, card: WeightsCard) -> tuple[Channel, ...
 def albedo_job(
     features: Features,
     channels: tuple[Channel, ...],
-    engine: TorchEngine,
+    engine: Engine,
     info: WeightsInfo,
     tile: Literal["auto"] | int = "auto",
 ) -> StackJob | None:
@@ -345,7 +425,7 @@ def albedo_job(
     features
         With the albedo.
     channels
-        From `albedo_channels`; empty ones give None.
+        From `measure_albedo`; empty ones give None.
     engine, info
         The faithful end: what a realistic one adds to an albedo would be added to the render.
     tile
@@ -360,30 +440,42 @@ def albedo_job(
 def guide_steps(
     features: Features, albedo: StackJob | None, number: int, where: Window
 ) -> Iterator[Step]:
-    """Read the planes beside a frame, the albedo denoised in a window, yielding after every tile.
+    """Read the planes beside a window of a frame, the albedo denoised, yielding after every tile.
 
     Out of focus and behind glass an albedo is noise itself, which the light that was divided by it
-    would get back. The last step has all planes, as `Features.frame` gives them but for the albedo
-    in that window.
+    would get back. The last step has the planes, as `Features.frame` gives them but for the albedo.
     """
-    planes = features.frame(features.layout.frames[number])
+    planes = features.frame(features.layout.frames[number], where)
     if albedo is None:
         yield Step(0, 1, 0, 0, result=planes)
         return
-    for step in albedo._frame_steps(number, 0, 1, where):
+    for step in albedo.region_steps(number, where):
         if step.result is not None:
-            features.put_albedo(planes, step.result, where)
+            features.put_albedo(planes, step.result)
         yield replace(step, result=None if step.result is None else planes)
 
 
-def _hull(windows: Iterable[Window]) -> Window:
-    """Return the least window that holds all of them."""
-    rows, columns = zip(*windows, strict=True)
+def _hull(tiles: Iterable[Tile]) -> Window:
+    """Return the least window that holds all that the tiles read."""
+    rows, columns = zip(*(tile.read for tile in tiles), strict=True)
     return _span(rows), _span(columns)
 
 
 def _span(parts: Sequence[slice]) -> slice:
     return slice(min(part.start for part in parts), max(part.stop for part in parts))
+
+
+def _shape(window: Window) -> tuple[int, int]:
+    return window[0].stop - window[0].start, window[1].stop - window[1].start
+
+
+def _within(inner: Window, outer: Window) -> Window:
+    """Return a window as counted from the corner of one that holds it."""
+    rows, columns = (
+        slice(part.start - whole.start, part.stop - whole.start)
+        for part, whole in zip(inner, outer, strict=True)
+    )
+    return rows, columns
 
 
 def _unnoisy(channels: tuple[Channel, ...], settings: DenoiseSettings) -> list[str]:
@@ -402,13 +494,6 @@ def _unnoisy(channels: tuple[Channel, ...], settings: DenoiseSettings) -> list[s
         f"no noise was found in {where}: {it} returned as {it}; if there is noise, state it "
         "(noise = its standard deviation, in the data's units)"
     ]
-
-
-def _holds_no_value(colors: NDArray[Any]) -> bool:
-    """Whether all of (C, Y, X) is NaN or infinite; the corner tells it of nearly any other."""
-    if colors.dtype.kind != "f" or np.isfinite(colors[:, 0, 0]).any():
-        return False
-    return not np.isfinite(colors).any()
 
 
 def _cut(frame: NDArray[Any], window: Window, layout: Layout) -> NDArray[Any]:

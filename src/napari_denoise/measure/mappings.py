@@ -268,6 +268,26 @@ class LogMapping:
 Mapping = AffineMapping | AnscombeMapping | LogMapping
 
 
+@dataclass(frozen=True, eq=False)
+class Mapped:
+    """A window in network units: as it is, or as codes and what each of them maps to.
+
+    Parameters
+    ----------
+    values
+        (C, Y, X), float32 in network units, or uint8 or uint16 codes.
+    table
+        Float32, what every code maps to; None where the values are mapped already.
+    """
+
+    values: NDArray[Any]
+    table: Float32Array | None = None
+
+    def to_float32(self) -> Float32Array:
+        """Return the mapped values, (C, Y, X)."""
+        return self.values if self.table is None else self.table[self.values]
+
+
 def inverse_mean(
     mapping: Mapping, mean: Float32Array, variance: Float32Array | None
 ) -> Float32Array:

@@ -8,13 +8,14 @@ where both are discrete and spiked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_denoise.image.long_work import finished
 from napari_denoise.measure.noise_blocks import ORDER, Blocks, Extremes, cut_blocks, find_extremes
 from napari_denoise.measure.noise_spectrum import Correlation, fit_correlation
 from napari_denoise.settings.noise import MOST_SKEWED, NoiseModel
@@ -135,6 +136,14 @@ def estimate_noise(
     ValueError
         If there is no frame.
     """
+    return finished(estimating_noise(frames, pairs))
+
+
+def estimating_noise(
+    frames: Sequence[NDArray[Any]],
+    pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]] = (),
+) -> Generator[None, None, NoiseModel]:
+    """Do as `estimate_noise`, yielding after every frame and pair."""
     if not len(frames):
         raise ValueError("estimate_noise got 0 frames: pass at least one (Y, X) frame")
     extremes = find_extremes(frames)
@@ -142,24 +151,34 @@ def estimate_noise(
         return NoiseModel()
     if min(frames[0].shape) < _SMALLEST:
         return NoiseModel(read_noise=_small_sigma(frames))
-    single = _fit_single(_pool(frames, extremes), extremes)
-    paired = _fit_pairs(_pool_pairs(pairs, extremes), extremes) if len(pairs) else None
+    single = _fit_single((yield from _pool(frames, extremes)), extremes)
+    paired = None
+    if len(pairs):
+        paired = _fit_pairs((yield from _pool_pairs(pairs, extremes)), extremes)
     fit = paired if paired and _is_noise(paired, single) else single
     if fit is None:
         return NoiseModel(read_noise=_small_sigma(frames))
     return _model(fit, single or fit, extremes)
 
 
-def _pool(frames: Sequence[NDArray[Any]], extremes: Extremes) -> Blocks:
+def _pool(frames: Sequence[NDArray[Any]], extremes: Extremes) -> Generator[None, None, Blocks]:
     """Cut blocks from all frames alike."""
-    share = _BUDGET // len(frames)
-    return Blocks.join([cut_blocks(frame, extremes, share) for frame in frames])
+    share, parts = _BUDGET // len(frames), []
+    for frame in frames:
+        parts.append(cut_blocks(frame, extremes, share))
+        yield
+    return Blocks.join(parts)
 
 
-def _pool_pairs(pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]], extremes: Extremes) -> Blocks:
+def _pool_pairs(
+    pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]], extremes: Extremes
+) -> Generator[None, None, Blocks]:
     """Cut blocks from differences of frames: their noise without their content."""
-    share = _BUDGET // len(pairs)
-    return Blocks.join([_cut_pair(*pair, extremes, share) for pair in pairs])
+    share, parts = _BUDGET // len(pairs), []
+    for pair in pairs:
+        parts.append(_cut_pair(*pair, extremes, share))
+        yield
+    return Blocks.join(parts)
 
 
 def _cut_pair(first: NDArray[Any], second: NDArray[Any], extremes: Extremes, budget: int) -> Blocks:

@@ -2,35 +2,58 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_denoise.image.axes import Layout
+from napari_denoise.image.long_work import finished
 from napari_denoise.image.planes import block_means, color_samples
 from napari_denoise.image.values import replace_nonfinite
-from napari_denoise.measure.noise_estimation import estimate_noise
+from napari_denoise.measure.noise_estimation import estimating_noise
 from napari_denoise.settings.noise import NoiseModel
 
 MEASURED_FRAMES = 16
 """At most this many frames of a channel are looked at."""
 
 
+@dataclass(frozen=True, eq=False)
 class SampledFrames:
-    """Some frames of one channel, read once; those without any finite value are left out.
+    """Some frames of one channel; those without any finite value are left out.
 
     Parameters
     ----------
-    array, layout
-        The stack.
-    channel
-        Position along C.
+    frames
+        (Y, X) each; samples of a colour frame one by one.
+    pairs
+        Adjacent frames of the stack among them.
+    extent
+        Lowest and highest finite value; None without any.
     """
 
-    def __init__(self, array: Any, layout: Layout, channel: int) -> None:
+    frames: list[NDArray[Any]]
+    pairs: list[tuple[NDArray[Any], NDArray[Any]]]
+    extent: tuple[float, float] | None
+
+    @classmethod
+    def of(cls, array: Any, layout: Layout, channel: int = 0) -> Self:
+        """Read them all at once; parameters as for `read`."""
+        return finished(cls.read(array, layout, channel))
+
+    @classmethod
+    def read(cls, array: Any, layout: Layout, channel: int) -> Generator[None, None, Self]:
+        """Read them, yielding after each.
+
+        Parameters
+        ----------
+        array, layout
+            The stack.
+        channel
+            Position along C.
+        """
         series = layout.series(channel)
         starts = [(i, layout.neighbour(i)) for i in series]
         with_next = [(i, j) for i, j in starts if j is not None]
@@ -39,14 +62,17 @@ class SampledFrames:
             numbers = sorted({n for pair in chosen for n in pair})
         else:
             chosen, numbers = [], _spread(list(series), MEASURED_FRAMES)
-        colors = {n: color_samples(np.asarray(array[layout.frames[n]]), layout)[0] for n in numbers}
-        self.extent = _extent(colors.values())
-        """Lowest and highest finite value; None without any."""
-        planes = {n: [_finite(plane) for plane in frame] for n, frame in colors.items()}
-        self.frames = [plane for n in numbers for plane in planes[n] if plane is not None]
+        planes: dict[int, list[NDArray[Any] | None]] = {}
+        extents = []
+        for number in numbers:
+            colors = color_samples(np.asarray(array[layout.frames[number]]), layout)[0]
+            extents.append(_extent(colors))
+            planes[number] = [_finite(plane) for plane in colors]
+            yield
+        frames = [plane for n in numbers for plane in planes[n] if plane is not None]
         both = [pair for i, j in chosen for pair in zip(planes[i], planes[j], strict=True)]
-        self.pairs = [(a, b) for a, b in both if a is not None and b is not None]
-        """Adjacent frames of the stack; samples of a colour frame one by one."""
+        pairs = [(a, b) for a, b in both if a is not None and b is not None]
+        return cls(frames, pairs, _union(extents))
 
     def range(self) -> tuple[float, float]:
         """Measure darkest and brightest intensity, on means of 4x4 so that noise adds little."""
@@ -56,19 +82,21 @@ class SampledFrames:
         """Mean intensity."""
         return float(np.mean([frame.mean(dtype=np.float64) for frame in self.frames]))
 
-    def noise(self) -> NoiseModel:
-        """Estimate the noise in the units of the frames."""
-        return estimate_noise(self.frames, self.pairs)
+    def estimating_noise(self) -> Generator[None, None, NoiseModel]:
+        """Estimate the noise in the units of the frames, yielding after each."""
+        return estimating_noise(self.frames, self.pairs)
 
 
-def _extent(frames: Iterable[NDArray[Any]]) -> tuple[float, float] | None:
-    """Lowest and highest finite value of some frames; None without any."""
-    low, high = math.inf, -math.inf
-    for frame in frames:
-        values = frame[np.isfinite(frame)] if frame.dtype.kind == "f" else frame
-        if values.size:
-            low, high = min(low, float(values.min())), max(high, float(values.max()))
-    return (low, high) if low <= high else None
+def _extent(values: NDArray[Any]) -> tuple[float, float] | None:
+    """Lowest and highest finite value; None without any."""
+    if values.dtype.kind == "f":
+        values = values[np.isfinite(values)]
+    return (float(values.min()), float(values.max())) if values.size else None
+
+
+def _union(extents: Iterable[tuple[float, float] | None]) -> tuple[float, float] | None:
+    known = [extent for extent in extents if extent is not None]
+    return (min(e[0] for e in known), max(e[1] for e in known)) if known else None
 
 
 def _finite(plane: NDArray[Any]) -> NDArray[Any] | None:

@@ -12,15 +12,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import platformdirs
 from safetensors import SafetensorError, safe_open
 
 from napari_denoise.image.axes import Layout
 from napari_denoise.io.atomic import check_absent, replacing
 from napari_denoise.io.errors import FileExists
-from napari_denoise.measure.kind import is_radiance
-from napari_denoise.measure.sampled import SampledFrames
+from napari_denoise.measure.kind import kind_of
 from napari_denoise.weights.card import WeightsCard
 
 CARD_KEY = "napari_denoise_card"
@@ -247,7 +245,7 @@ def find_weights(name_or_path: str | Path) -> WeightsInfo:
 
 
 def choose_weights(array: Any, layout: Layout, *, linear: bool = False) -> str:
-    """Name the bundled weights that fit data; floating-point colour is looked at for radiance.
+    """Name the bundled weights that fit data: they are called as its kind is.
 
     Parameters
     ----------
@@ -256,14 +254,7 @@ def choose_weights(array: Any, layout: Layout, *, linear: bool = False) -> str:
     linear
         The file says that its colour is linear HDR.
     """
-    if "S" not in layout.axes:
-        return "microscopy"
-    if linear:
-        return "render"
-    radiance = np.dtype(array.dtype).kind == "f" and is_radiance(
-        SampledFrames(array, layout, 0).frames
-    )
-    return "render" if radiance else "photo"
+    return kind_of(array, layout, linear=linear)
 
 
 def read_info(path: Path) -> WeightsInfo:

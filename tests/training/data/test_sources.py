@@ -9,7 +9,7 @@ from _tiny import tiny
 from PIL import Image
 
 from napari_denoise.image.axes import Layout
-from napari_denoise.inference.channels import prepare_channels
+from napari_denoise.measure.channels import measured
 from napari_denoise.measure.mappings import LOG_WIDTH, AnscombeMapping
 from napari_denoise.settings.denoise import DenoiseSettings
 from napari_denoise.training.data.pairs import RealPairs, SyntheticPairs
@@ -117,7 +117,7 @@ def test_real_pairs_are_mapped_as_in_inference(tmp_path):
     assert not pairs.noisy_target
     assert len(pairs.stacked) == 2  # every frame
     settings = tiny(noise={"sigma": (0.0, 0.5)})
-    (channel,) = prepare_channels(
+    (channel,) = measured(
         noisy, Layout("TYX", noisy.shape), make_card(settings, 0), DenoiseSettings()
     )
     assert isinstance(channel.mapping, AnscombeMapping)
@@ -146,7 +146,7 @@ def test_more_noise_than_the_recipe_has_is_squeezed_as_in_inference(tmp_path):
     noisy, clean = photons(peak=2.0)
     changes = {"noise": {"sigma": (0.0, 0.1)}}
     pairs, _ = opened(write_pair(tmp_path, noisy, clean), **changes)
-    (channel,) = prepare_channels(
+    (channel,) = measured(
         noisy, Layout("TYX", noisy.shape), make_card(tiny(**changes), 0), DenoiseSettings()
     )
     factor = channel.scale.factor

@@ -12,8 +12,8 @@ from _tiny import tiny
 from _networks import write_tiny_weights
 from napari_denoise import Denoiser
 from napari_denoise.image.axes import Layout
-from napari_denoise.inference.channels import prepare_channels
 from napari_denoise.inference.stack import guide_steps
+from napari_denoise.measure.channels import measured
 from napari_denoise.settings.denoise import DenoiseSettings
 from napari_denoise.settings.finetune import FineTuneSettings
 from napari_denoise.training.data.pairs import Corners, _corner_shares
@@ -207,7 +207,7 @@ def test_frames_are_mapped_as_in_use(base):
     material = gathered([pair], drawn(validate(0, 64, 64, 96)), base, match="never")
     left = pair.noisy[:, :64]
     layout = Layout("YX", left.shape)
-    (channel,) = prepare_channels(left, layout, base.card, DenoiseSettings())
+    (channel,) = measured(left, layout, base.card, DenoiseSettings())
     (frame,) = material.frames
     assert frame.sigma == channel.scale.sigma * channel.scale.factor
     assert np.array_equal(frame.noisy[:, :64, 0], channel.mapping.forward(left))

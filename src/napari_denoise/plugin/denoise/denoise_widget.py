@@ -12,7 +12,7 @@ from qtpy.QtCore import QSize, QTimer
 
 from napari_denoise.plugin.denoise.actions import Actions
 from napari_denoise.plugin.denoise.compare import Compare, Residuals
-from napari_denoise.plugin.denoise.jobs import Found, Jobs, Measured, discover, measure
+from napari_denoise.plugin.denoise.jobs import Found, Jobs, Measured, discover, measure_layers
 from napari_denoise.plugin.denoise.previewing import Preview
 from napari_denoise.plugin.denoise.running import DenoisedAlready, Order, Refused, Runner
 from napari_denoise.plugin.denoise.settings_form import SettingsForm
@@ -280,7 +280,7 @@ class DenoiseWidget(DockedWidget):
             self._measuring.cancel()
         self.form.measuring()
         self._measuring = WorkerTask(
-            measure,
+            measure_layers,
             self._jobs,
             tuple(sources),
             self.form.settings(),

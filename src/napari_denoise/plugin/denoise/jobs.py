@@ -34,13 +34,16 @@ class Jobs:
         self._lock = threading.Lock()
         self._kept: dict[int, tuple[Source, DenoiseSettings, tuple[int, ...], StackJob]] = {}
 
-    def prepare(self, source: Source, settings: DenoiseSettings) -> StackJob:
-        """Load the weights and measure the noise, unless that was done (worker threads)."""
+    def prepare(self, source: Source, settings: DenoiseSettings) -> Generator[None, None, StackJob]:
+        """Load the weights and measure the noise, unless that was done (worker threads).
+
+        Yields after every frame looked at, so that Cancel acts within one.
+        """
         with self._lock:
             samples = source.samples
             kept = self._find(source, settings, samples)
             if kept is None:
-                kept = _prepare(source, settings)
+                kept = yield from _prepare(source, settings)
                 self._kept[id(source.layer)] = (source, settings, samples, kept)
             return kept
 
@@ -71,18 +74,29 @@ class Jobs:
         self._kept.clear()
 
 
-def _prepare(source: Source, settings: DenoiseSettings) -> StackJob:
-    from napari_denoise.batch.work import prepare
+def _prepare(source: Source, settings: DenoiseSettings) -> Generator[None, None, StackJob]:
+    from napari_denoise.batch.work import preparing
     from napari_denoise.inference.denoiser import Denoiser
 
     denoiser = Denoiser.load(settings.weights, settings.device, settings.precision)
     extra = source.layer.metadata.get(FILE, {}).get("extra", {})
     meta = ImageMeta(source.axes, features=source.features, extra=extra)
-    job = prepare(denoiser, source.array, meta, settings)
+    job = yield from _silent(preparing(denoiser, source.array, meta, settings))
     if not job.engine.features:
         job.features = None  # the form says that they are of no use to these weights
     _ = job.info.sha256  # reads the file once, here rather than where the card is shown
     return job
+
+
+def _silent(work: Generator[Any, None, StackJob]) -> Generator[None, None, StackJob]:
+    """Pass the pauses of long work on, not what it tells."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            job: StackJob = end.value
+            return job
+        yield
 
 
 # --- discovering what there is ----------------------------------------------------------
@@ -113,10 +127,12 @@ class Measured:
     job: StackJob
 
 
-def measure(jobs: Jobs, sources: Sequence[Source], settings: DenoiseSettings) -> Iterator[Measured]:
+def measure_layers(
+    jobs: Jobs, sources: Sequence[Source], settings: DenoiseSettings
+) -> Iterator[Measured | None]:
     """Prepare one job after the other."""
     for source in sources:
-        yield Measured(source, jobs.prepare(source, settings))
+        yield Measured(source, (yield from jobs.prepare(source, settings)))
 
 
 # --- preview ----------------------------------------------------------------------------
@@ -153,14 +169,14 @@ class PreviewOrder:
 
 def preview(
     jobs: Jobs, orders: Sequence[PreviewOrder], settings: DenoiseSettings
-) -> Iterator[Plane | Measured | Shown]:
+) -> Iterator[Plane | Measured | Shown | None]:
     """Denoise windows of frames: the centre of every layer, then the rest."""
     for order in orders:
         if order.box is not None:
             yield Plane(order.source, order.box, np.array(order.source.array[order.box]))
     ready = []
     for order in orders:
-        job = jobs.prepare(order.source, settings)
+        job = yield from jobs.prepare(order.source, settings)
         yield Measured(order.source, job)
         ready.append((order, job))
     total = sum(len(o.pieces) for o in orders)
@@ -245,7 +261,7 @@ def _run_one(
 ) -> Iterator[Measured | Advanced | Finished | None]:
     source = work.source
     before = yield from _fingerprint(source)
-    job = jobs.prepare(source, settings)
+    job = yield from jobs.prepare(source, settings)
     yield Measured(source, job)
     result = yield from _target(work)
     which = None if work.frame is None else [work.frame]

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import psutil
 
+from napari_denoise.image.long_work import InParts
 from napari_denoise.io.atomic import replacing
 from napari_denoise.settings.finetune import FineTuneSettings
 from napari_denoise.training.data.real_pairs import Pair
 from napari_denoise.training.data.regions import Regions, read_regions, write_regions
-from napari_denoise.training.finetune.parts_of_work import InParts
 from napari_denoise.training.finetune.run_folder import Folder
 from napari_denoise.weights import catalogue
 

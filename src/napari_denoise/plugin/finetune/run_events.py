@@ -10,12 +10,12 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
+from napari_denoise.image.long_work import InParts
 from napari_denoise.plugin.finetune import kept as finetune_kept
 from napari_denoise.plugin.finetune.looks import Look, LookedAt, preview, side_by_side
 from napari_denoise.settings.finetune import FineTuneSettings
 from napari_denoise.training.data.real_pairs import Pair
 from napari_denoise.training.data.regions import Regions
-from napari_denoise.training.finetune.parts_of_work import InParts
 from napari_denoise.weights.catalogue import user_path
 
 if TYPE_CHECKING:

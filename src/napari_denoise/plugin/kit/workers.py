@@ -47,7 +47,7 @@ class WorkerTask:
     *args
         Its arguments.
     on_event
-        Called with each value it yields.
+        Called with each value it yields; None is a pause, of which nobody is told.
     on_error
         Called with the exception that ended it.
     on_end
@@ -94,7 +94,7 @@ class WorkerTask:
             # A failure after cancelling still is one: it must not pass silently.
             if self._on_error is not None:
                 self._on_error(event.error)
-        elif self._on_event is not None and not self.cancelled:
+        elif event is not None and self._on_event is not None and not self.cancelled:
             self._on_event(event)
 
     def _finished(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_denoise.inference.channels import Channel
+from napari_denoise.measure.channels import Channel
 from napari_denoise.measure.mappings import AnscombeMapping, LogMapping, Mapping
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from napari_denoise.image.axes import Layout
 from napari_denoise.image.planes import color_samples
 from napari_denoise.image.values import replace_nonfinite
-from napari_denoise.inference.channels import prepare_channels
 from napari_denoise.io.read import read
+from napari_denoise.measure.channels import measured
 from napari_denoise.settings.denoise import DenoiseSettings
 from napari_denoise.settings.recipe import TrainSettings
 from napari_denoise.training.data.mapped import MappedFrame, common_width, map_frame
@@ -113,7 +113,7 @@ def _mapped(path: Path, target: Path, card: WeightsCard, second: bool) -> list[M
             f"{path} is {noisy.shape} and {target} is {clean.shape}: pairs must have equal shapes"
         )
     layout = Layout(meta.axes, noisy.shape)
-    channels = prepare_channels(noisy, layout, card, DenoiseSettings())
+    channels = measured(noisy, layout, card, DenoiseSettings())
     done = []
     for number, index in enumerate(layout.frames):
         channel = channels[layout.channel_of(number)]

@@ -14,6 +14,7 @@ from typing import Any, cast
 import torch
 
 from napari_denoise.engines.device import is_out_of_memory, release_memory
+from napari_denoise.image.long_work import InParts, finished
 from napari_denoise.io.errors import FileError
 from napari_denoise.models.architectures.grow import StateDict
 from napari_denoise.models.network import Network
@@ -31,7 +32,6 @@ from napari_denoise.training.finetune.outcome import (
     target_path,
 )
 from napari_denoise.training.finetune.pace import Pace, slower, stretched
-from napari_denoise.training.finetune.parts_of_work import InParts, finished
 from napari_denoise.training.finetune.prepared import Prepared
 from napari_denoise.training.finetune.step_plan import SECONDS_BETWEEN_SAVES
 from napari_denoise.training.finetune.tuned_card import tuned_card

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from napari_denoise.engines.torch import TorchEngine
+from napari_denoise.image.long_work import finished
 from napari_denoise.image.planes import color_samples
-from napari_denoise.inference.channels import Channel, prepare_channels
 from napari_denoise.inference.guides import Features
-from napari_denoise.inference.stack import StackJob, albedo_channels, albedo_job
+from napari_denoise.inference.stack import StackJob, albedo_job, measure_albedo
+from napari_denoise.measure.channels import Channel, measured
 from napari_denoise.measure.mappings import LogMapping
 from napari_denoise.models.network import Network
 from napari_denoise.models.registry import build
@@ -203,10 +204,12 @@ class HeldOutSet:
         if held.pair not in self.pairs:
             self.pairs.append(held.pair)
             stack = held.pair.noisy
-            self.channels.append(prepare_channels(stack, layout, self.info.card, self.asked))
+            self.channels.append(measured(stack, layout, self.info.card, self.asked))
             features = Features(held.pair.features, layout) if held.pair.features else None
             self.features.append(features)
-            self.albedos.append(albedo_channels(features, self.info.card) if features else ())
+            self.albedos.append(
+                finished(measure_albedo(features, self.info.card)) if features else ()
+            )
         return _View(
             self.pairs.index(held.pair),
             held.frame,

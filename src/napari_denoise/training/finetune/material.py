@@ -12,10 +12,11 @@ from scipy.ndimage import binary_dilation
 
 from napari_denoise.engines.torch import TorchEngine
 from napari_denoise.image.axes import Layout
+from napari_denoise.image.long_work import InParts, finished
 from napari_denoise.image.planes import color_samples, frame_order
-from napari_denoise.inference.channels import Channel, prepare_channels
 from napari_denoise.inference.guides import Features
 from napari_denoise.inference.stack import albedo_job, guide_steps
+from napari_denoise.measure.channels import Channel, measured
 from napari_denoise.settings.denoise import DenoiseSettings
 from napari_denoise.settings.finetune import FineTuneSettings
 from napari_denoise.settings.recipe import TrainSettings
@@ -37,7 +38,6 @@ from napari_denoise.training.data.regions import (
     largest_rectangle,
     split,
 )
-from napari_denoise.training.finetune.parts_of_work import InParts, finished
 from napari_denoise.weights.card import WeightsCard
 from napari_denoise.weights.catalogue import WeightsInfo
 from napari_denoise.weights.files import load_network
@@ -287,9 +287,11 @@ class _Guides:
         features = Features(seen, part)
         channels = self.channels and (self.channels[layout.channel_of(number)],)
         albedo = albedo_job(features, channels, self.engine, self.base, _TILE)
-        rows, columns = bounding_box(train) or (slice(0, 0), slice(0, 0))
-        *_, last = guide_steps(features, albedo, 0, (rows, columns))
-        return np.ascontiguousarray(np.moveaxis(np.asarray(last.result), 0, -1))
+        planes = features.frame(part.frames[0])
+        if where := bounding_box(train):
+            *_, last = guide_steps(features, albedo, 0, where)
+            planes[:, *where] = last.result
+        return np.ascontiguousarray(np.moveaxis(planes, 0, -1))
 
 
 def _blanked(frame: NDArray[np.float32], train: Mask, layout: Layout) -> NDArray[np.float32]:
@@ -386,7 +388,7 @@ def _prepared(
     cut = dict(zip("YX", open_part.window, strict=True))
     if len(open_part.frames) == len(layout.frames):
         array = pair.noisy[tuple(cut.get(letter, slice(None)) for letter in layout.axes)]
-        return prepare_channels(array, Layout(layout.axes, array.shape), card, asked)
+        return measured(array, Layout(layout.axes, array.shape), card, asked)
     done: list[Channel] = []
     rows_and_columns = tuple(cut.get(letter, slice(None)) for letter in layout.frame_axes)
     for channel in range(layout.size("C")):
@@ -400,7 +402,7 @@ def _prepared(
         stack = np.stack(frames)
         noise = asked.noise
         alone = replace(asked, noise=noise[channel]) if isinstance(noise, tuple) else asked
-        done += prepare_channels(stack, Layout("T" + layout.frame_axes, stack.shape), card, alone)
+        done += measured(stack, Layout("T" + layout.frame_axes, stack.shape), card, alone)
     return tuple(done)
 
 

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Self
 
 from napari_denoise.engines.device import choose_device
+from napari_denoise.image.long_work import InParts, finished
 from napari_denoise.models.network import Network
 from napari_denoise.settings.finetune import FineTuneSettings
 from napari_denoise.settings.recipe import TrainSettings
@@ -15,7 +16,6 @@ from napari_denoise.training.data.real_pairs import Pair
 from napari_denoise.training.data.regions import Regions
 from napari_denoise.training.finetune.held_out import HeldOutSet, HeldOutValidator
 from napari_denoise.training.finetune.material import gathering
-from napari_denoise.training.finetune.parts_of_work import InParts, finished
 from napari_denoise.training.finetune.run_folder import Folder
 from napari_denoise.training.finetune.step_plan import (
     Plan,

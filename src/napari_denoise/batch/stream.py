@@ -1,10 +1,10 @@
-"""A denoised stack that is computed plane by plane, while it is being written."""
+"""A denoised stack that is computed while it is being written: in planes, or windows of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from math import prod
+from math import ceil, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from napari_denoise.io.errors import FileError
 
 if TYPE_CHECKING:
+    from napari_denoise.image.tiles import Window
     from napari_denoise.inference.stack import StackJob, Step
 
 
 class DenoisedArray:
     """Looks like the denoised array of a job, but holds no pixels: asking computes.
 
-    A writer that takes plane after plane thus needs the memory of one frame, and no
-    temporary copy on the disk.
+    A writer that takes plane after plane thus needs the memory of one frame, one that takes
+    windows of large planes that of some tiles, and neither a temporary copy on the disk.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ class DenoisedArray:
     ) -> None:
         self.job, self._progress, self._source = job, progress, source
         self._order = tuple(order if order is not None else range(len(job.layout.shape)))
-        self._done = 0
+        self._done, self._windows, self._pixels = 0, 0, 0
         self.dtype = job.dtype
         self.shape = tuple(job.layout.shape[i] for i in self._order)
         self.ndim = len(self.shape)
@@ -56,31 +57,50 @@ class DenoisedArray:
         return DenoisedArray(self.job, self._progress, permuted, self._source)
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
-        """Compute one frame: a position along each axis but Y, X and S, which stay whole."""
-        axes = self.job.layout.axes
+        """Compute a frame, or rows and columns of one: a position along each other axis."""
+        axes, sizes = self.job.layout.axes, self.job.layout.shape
         entries = index if isinstance(index, tuple) else (index,)
-        positions = dict(zip(self._order, entries, strict=False))
-        leading = [i for i, letter in enumerate(axes) if letter not in "YXS"]
+        asked = dict(zip(self._order, entries, strict=False))
         number = 0
-        for i in leading:
-            number = number * self.job.layout.shape[i] + int(positions[i])
+        for i, letter in enumerate(axes):
+            if letter not in "YXS":
+                number = number * sizes[i] + int(asked[i])
+        rows, columns = (
+            slice(*asked.get(i, slice(None)).indices(sizes[i])[:2])
+            for i in (axes.index("Y"), axes.index("X"))
+        )
         spanned = [i for i, letter in enumerate(axes) if letter in "YXS"]
         wanted = [spanned.index(i) for i in self._order if i in spanned]
-        return self._frame(number).transpose(wanted)
+        return self._computed(number, (rows, columns)).transpose(wanted)
 
-    def _frame(self, number: int) -> NDArray[Any]:
-        total = len(self.job.frames)
+    def _computed(self, number: int, where: Window) -> NDArray[Any]:
         try:
-            for step in self.job.steps([number]):
-                if self._progress is not None:
-                    self._progress(replace(step, frame=self._done, frames=total))
-                if step.result is not None:
-                    self._done = min(self._done + 1, total - 1)
-                    return np.asarray(step.result)
+            *_, last = self._told(self.job.region_steps(number, where, counted=True), where)
         except OSError as error:  # else it would look like a failure to write
             raise FileError(
                 self._source or Path("input"),
                 f"frame {number} cannot be read ({error})",
                 "check the file and its disk",
             ) from error
-        raise AssertionError("a frame ends with a step that carries it")
+        return np.asarray(last.result)
+
+    def _told(self, steps: Iterator[Step], where: Window) -> Iterator[Step]:
+        """Pass steps on, and tell of them as parts of all the work.
+
+        Of a frame that is asked for in windows, each counts as a tile.
+        """
+        whole, part = prod(self.job.size), prod(side.stop - side.start for side in where)
+        frames = len(self.job.frames)
+        for step in steps:
+            if self._progress is not None:
+                if part < whole:
+                    tiles = max(ceil(whole / part), self._windows + 1)
+                    done = self._windows + (step.result is not None)
+                    told = replace(step, tile=done, tiles=tiles)
+                else:
+                    told = step
+                self._progress(replace(told, frame=min(self._done, frames - 1), frames=frames))
+            yield step
+        self._windows, self._pixels = self._windows + 1, self._pixels + part
+        if self._pixels >= whole:
+            self._windows, self._pixels, self._done = 0, 0, self._done + 1

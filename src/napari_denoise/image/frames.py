@@ -1,12 +1,17 @@
-"""The planes of an array in the order of writing, one in memory at a time."""
+"""The planes of an array in the order of writing, one or a window of one in memory at a time."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+LARGE_BYTES = 2**28
+"""Planes larger than this are never held whole: they are read and written in windows."""
 
 
 def planes_last(array: Any, axes: str) -> tuple[Any, str]:
@@ -35,3 +40,19 @@ def iterate(array: Any, axes: str) -> Iterator[NDArray[Any]]:
     """Yield each plane of an array whose planes are last, computed one by one."""
     for index in np.ndindex(*array.shape[: len(axes) - 2 - ("S" in axes)]):
         yield np.ascontiguousarray(np.asarray(array[index]))
+
+
+def is_large(array: Any, axes: str) -> bool:
+    """Whether a plane of an array whose planes are last is too large to be held."""
+    sizes = [n for a, n in zip(axes, array.shape, strict=True) if a in "YXS"]
+    return bool(math.prod(sizes) * np.dtype(array.dtype).itemsize > LARGE_BYTES)
+
+
+def windows(array: Any, axes: str, rows: int, columns: int) -> Iterator[NDArray[Any]]:
+    """Yield each plane in windows of so many rows and columns, row by row; fewer at the end."""
+    leading = len(axes) - 2 - ("S" in axes)
+    height, width = array.shape[leading : leading + 2]
+    for index in np.ndindex(*array.shape[:leading]):
+        for y, x in product(range(0, height, rows), range(0, width, columns)):
+            part = slice(y, min(y + rows, height)), slice(x, min(x + columns, width))
+            yield np.ascontiguousarray(np.asarray(array[(*index, *part)]))

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_denoise.image.axes import Index, Layout
+from napari_denoise.image.frames import is_large
 from napari_denoise.image.planes import color_samples
 from napari_denoise.image.tiles import Window
 from napari_denoise.image.values import replace_nonfinite
 
-LARGE_BYTES = 2**28
-"""Frames larger than this are never held whole."""
 _REACH = 2
 """Pixels around a bad one that its stand-in is taken from."""
 
@@ -65,10 +64,10 @@ class LargeFrame:
         self._array, self._stack, self._index, self._middle = array, layout, index, middle
         self._layout = Layout("YXS"[: len(layout.frame_axes)], _frame_shape(layout))
         self.bad = 0
-        """Values that were replaced so far, each counted where it is written."""
+        """Values that were replaced in what was read last and is kept."""
 
     def colors(self, where: Window, keep: Window) -> NDArray[Any]:
-        """Return (C, Y, X) of a window, bad pixels replaced; count those of `keep` within it."""
+        """Return (C, Y, X) of a window, bad pixels replaced; `bad` counts those of `keep` in it."""
         size = self._stack.size("Y"), self._stack.size("X")
         read = tuple(
             slice(max(0, part.start - _REACH), min(length, part.stop + _REACH))
@@ -80,7 +79,7 @@ class LargeFrame:
             for part, more in zip(where, read, strict=True)
         )
         if raw.dtype.kind == "f":
-            self.bad += int(np.count_nonzero(~np.isfinite(raw[inner][keep])))
+            self.bad = int(np.count_nonzero(~np.isfinite(raw[inner][keep])))
         whole, _ = replace_nonfinite(raw, self._middle)
         return color_samples(whole[inner], self._layout)[0]
 
@@ -98,8 +97,7 @@ class LargeFrame:
 
 def open_frame(array: Any, layout: Layout, index: Index, middle: float) -> WholeFrame | LargeFrame:
     """Open a frame of a stack as its size demands; parameters as for `LargeFrame`."""
-    pixels = layout.size("Y") * layout.size("X") * layout.size("S")
-    if pixels * np.dtype(array.dtype).itemsize > LARGE_BYTES:
+    if is_large(array, layout.axes):
         return LargeFrame(array, layout, index, middle)
     return WholeFrame(array, layout, index)
 

@@ -130,7 +130,7 @@ class StackJob:
         self.dtype = np.dtype(array.dtype)
         self.channels = channels
         self._tile = self._auto_tile() if settings.tile == "auto" else int(settings.tile)
-        self._nonfinite: dict[int, int] = {}
+        self._nonfinite: dict[tuple[int, int, int], int] = {}
         self._without_values: set[int] = set()
 
     def adjusted(self, *, strength: float, tile: Literal["auto"] | int) -> StackJob:
@@ -197,7 +197,8 @@ class StackJob:
         """
         numbers = range(len(self.frames)) if which is None else which
         for done, number in enumerate(numbers):
-            yield from self._frame_tiles(number, TileStep(done, len(numbers), 0, 1))
+            begun = TileStep(done, len(numbers), 0, 1)
+            yield from self._frame_tiles(number, begun, self._everywhere, counted=True)
 
     def into(self, target: Any, which: Sequence[int] | None = None) -> Iterator[TileStep]:
         """Denoise frames into an array of the stack's shape, yielding after every tile.
@@ -222,7 +223,7 @@ class StackJob:
         numbers = range(len(self.frames)) if which is None else which
         for done, number in enumerate(numbers):
             begun = TileStep(done, len(numbers), 0, 1)
-            yield from self._assembled(number, begun, self._everywhere)
+            yield from self._assembled(number, begun, self._everywhere, counted=True)
 
     def region(self, frame: int, y: slice, x: slice) -> NDArray[Any]:
         """Denoise a window of one frame: the pixels that `steps` would give there.
@@ -239,9 +240,17 @@ class StackJob:
         *_, last = self.region_steps(frame, wanted)
         return np.asarray(last.result)
 
-    def region_steps(self, frame: int, wanted: Window) -> Iterator[Step]:
-        """Denoise a window of one frame, yielding after every tile; the last step carries it."""
-        yield from self._assembled(frame, TileStep(0, 1, 0, 1), wanted)
+    def region_steps(self, frame: int, wanted: Window, *, counted: bool = False) -> Iterator[Step]:
+        """Denoise a window of one frame, yielding after every tile; the last step carries it.
+
+        Parameters
+        ----------
+        frame, wanted
+            Its number; rows and columns.
+        counted
+            Whether `warnings` are to tell of bad pixels in it: part of a result, not a preview.
+        """
+        yield from self._assembled(frame, TileStep(0, 1, 0, 1), wanted, counted=counted)
 
     def cost(self) -> Cost:
         """Memory and recomputation of the tile size in use."""
@@ -272,24 +281,26 @@ class StackJob:
     def _everywhere(self) -> Window:
         return slice(0, self.size[0]), slice(0, self.size[1])
 
-    def _assembled(self, number: int, begun: TileStep, wanted: Window) -> Iterator[Step]:
+    def _assembled(
+        self, number: int, begun: TileStep, wanted: Window, *, counted: bool
+    ) -> Iterator[Step]:
         """Put the tiles of a window together."""
         rows, columns = _shape(wanted)
         sizes = {"Y": rows, "X": columns, "S": self.layout.size("S")}
         output = np.empty([sizes[letter] for letter in self.layout.frame_axes], self.dtype)
-        for step in self._frame_tiles(number, begun, wanted):
+        for step in self._frame_tiles(number, begun, wanted, counted=counted):
             if step.pixels is not None and step.window is not None:
                 _cut(output, _within(step.window, wanted), self.layout)[...] = step.pixels
             counts = step.frame, step.frames, step.tile, step.tiles
             yield Step(*counts, self.frames[number], output) if step.ends_frame else Step(*counts)
 
     def _frame_tiles(
-        self, number: int, begun: TileStep, region: Window | None = None
+        self, number: int, begun: TileStep, wanted: Window, *, counted: bool
     ) -> Iterator[TileStep]:
         """Denoise one frame; start it again with smaller tiles when memory runs out."""
         while True:
             try:
-                yield from self._attempt(number, begun, region or self._everywhere)
+                yield from self._attempt(number, begun, wanted, counted)
                 return
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
@@ -307,14 +318,15 @@ class StackJob:
             ) from error
         self._tile = max(SMALLEST_TILE, min(self._tile, largest) // 2)
 
-    def _attempt(self, number: int, begun: TileStep, wanted: Window) -> Iterator[TileStep]:
+    def _attempt(
+        self, number: int, begun: TileStep, wanted: Window, counted: bool
+    ) -> Iterator[TileStep]:
         index = self.frames[number]
         channel = self.channels[self.layout.channel_of(number)]
         middle = float(channel.mapping.inverse([0.5])[0])
         frame = open_frame(self.array, self.layout, index, middle)
-        whole = wanted == self._everywhere
         if frame.empty:
-            if whole:
+            if counted:
                 self._without_values.add(number)
             raw = np.asarray(self.array[self.layout.window(index, wanted)]).astype(self.dtype)
             yield self._done(replace(begun, tile=1, tiles=1), index, wanted, raw)
@@ -341,8 +353,9 @@ class StackJob:
                 colors, variance = self._denoise(frame, channel, tile, near)
                 alpha = frame.alpha(tile.write)
                 planes = colors if alpha is None else np.concatenate([colors, alpha])
-                if whole:
-                    self._nonfinite[number] = frame.bad
+                if counted:
+                    corner = tile.write[0].start, tile.write[1].start
+                    self._nonfinite[number, *(corner if frame.large else (0, 0))] = frame.bad
                 step = replace(begun, tile=count, tiles=total, variance=variance)
                 yield self._done(step, index, tile.write, frame_order(planes, self.layout))
 

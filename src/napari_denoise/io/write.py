@@ -17,7 +17,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from napari_denoise.image.axes import Layout
-from napari_denoise.image.frames import iterate, planes_last
+from napari_denoise.image.frames import is_large, iterate, planes_last, windows
 from napari_denoise.io import sidecar
 from napari_denoise.io.atomic import check_absent, replacing
 from napari_denoise.io.errors import FileError, FileExists, WriteWarning
@@ -31,6 +31,8 @@ from napari_denoise.io.meta import ImageMeta
 FRAME_FORMATS = (".exr", ".png")
 """Formats that hold one frame per file."""
 WRITABLE = (".ome.tif", ".ome.tiff", ".tif", ".tiff", *FRAME_FORMATS, ".npy")
+BAND = 1024
+"""Rows that are held of a plane too large to be held whole."""
 _AXIS = {"T": "time points", "Z": "planes", "C": "channels"}
 
 
@@ -172,7 +174,7 @@ def _write_whole(
 
 
 def _write_npy(temporary: Path, target: Path, array: Any, meta: ImageMeta) -> set[str]:
-    """Write plane by plane, whatever the order of the axes."""
+    """Write plane by plane, large ones in bands of rows, whatever the order of the axes."""
     shape, dtype = tuple(array.shape), np.dtype(array.dtype)
     header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     ordered, axes = planes_last(array, meta.axes)
@@ -181,8 +183,8 @@ def _write_npy(temporary: Path, target: Path, array: Any, meta: ImageMeta) -> se
         start = file.tell()
         # A memory map of what the disk has no room for would end the process.
         in_order = axes == meta.axes
-        for plane in iterate(ordered, axes) if in_order else _zeros(ordered, axes):
-            file.write(np.ascontiguousarray(plane, dtype).data)
+        for part in _bands(ordered, axes) if in_order else _zeros(ordered, axes):
+            file.write(np.ascontiguousarray(part, dtype).data)
     if not in_order:
         stored = np.memmap(temporary, dtype, "r+", start, shape)
         moved, _ = planes_last(stored, meta.axes)
@@ -190,6 +192,12 @@ def _write_npy(temporary: Path, target: Path, array: Any, meta: ImageMeta) -> se
             moved[np.unravel_index(number, moved.shape[: -plane.ndim])] = plane
         stored.flush()
     return set()
+
+
+def _bands(ordered: Any, axes: str) -> Iterator[NDArray[Any]]:
+    if not is_large(ordered, axes):
+        return iterate(ordered, axes)
+    return windows(ordered, axes, BAND, ordered.shape[axes.index("X")])
 
 
 def _zeros(ordered: Any, axes: str) -> Iterator[NDArray[Any]]:

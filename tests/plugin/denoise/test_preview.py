@@ -172,7 +172,7 @@ def test_adding_the_overlay_does_not_start_the_preview_again(bench, monkeypatch)
     run = TorchEngine.run
 
     def slow(self, window, *args, **options):
-        windows.append(window.shape)
+        windows.append(window.values.shape)
         assert go_on.wait(PATIENCE_MS / 1000)
         return run(self, window, *args, **options)
 

@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,14 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from napari_denoise.image.frames import is_large
 from napari_denoise.io.errors import FileError
 from napari_denoise.io.formats import loaded
 from napari_denoise.io.formats.loaded import Loaded, check_dtype
 from napari_denoise.io.formats.ome import imagej_fields, ome_fields, resolution_fields
+
+_CHUNK = 1024
+"""Least side of the parts in which large tiled frames are read."""
 
 # tifffile returns what is left of a damaged file and only logs these.
 _DAMAGE = re.compile(
@@ -41,7 +46,8 @@ def read_tiff(path: Path, series: int = 0) -> Loaded:
     """Read one image of a TIFF, of a pyramid its full resolution.
 
     Small data comes as an array. Larger data is memory-mapped where it lies in one piece
-    and in native byte order, else a dask array with one chunk per frame.
+    and in native byte order, else a dask array with one chunk per frame, or per some tiles
+    where frames are too large to be held.
 
     Raises
     ------
@@ -208,10 +214,10 @@ def _native(array: NDArray[Any]) -> NDArray[Any]:
 class _Pages:
     """A series as an array on demand; the file is open as long as this lives."""
 
-    def __init__(self, tif: Any, series: Any) -> None:
+    def __init__(self, tif: Any, series: Any, *, in_tiles: bool) -> None:
         import zarr
 
-        store = series.aszarr(level=0, chunkmode="page")
+        store = series.aszarr(level=0, chunkmode=None if in_tiles else "page")
         self._array: Any = zarr.open_array(store, mode="r")
         self.shape: tuple[int, ...] = series.shape
         self.dtype = series.dtype.newbyteorder("=")
@@ -226,10 +232,17 @@ class _Pages:
 def _lazy(tif: Any, series: Any) -> Any:
     import dask.array as da
 
-    chunks = tuple(n if a in "YXS" else 1 for a, n in zip(series.axes, series.shape, strict=True))
+    page = series.keyframe
+    in_tiles = page.is_tiled and is_large(series, series.axes)
+    sides = {"Y": page.tilelength, "X": page.tilewidth} if in_tiles else {}
+    chunks = tuple(
+        min(n, ceil(_CHUNK / sides[a]) * sides[a]) if a in sides else n if a in "YXS" else 1
+        for a, n in zip(series.axes, series.shape, strict=True)
+    )
     # A lock: tifffile seeks and reads on one shared file handle.
     meta = np.empty((0,) * len(chunks), series.dtype.newbyteorder("="))
-    return da.from_array(_Pages(tif, series), chunks, name=False, lock=True, meta=meta)
+    pages = _Pages(tif, series, in_tiles=in_tiles)
+    return da.from_array(pages, chunks, name=False, lock=True, meta=meta)
 
 
 def _palette(tif: Any, series: Any, image: Any) -> Any:

@@ -1,4 +1,4 @@
-"""OME-TIFF through tifffile, plane by plane."""
+"""OME-TIFF through tifffile, plane by plane or tile by tile."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from napari_denoise.image.frames import iterate, planes_last
+from napari_denoise.image.frames import is_large, iterate, planes_last, windows
 from napari_denoise.io.errors import FileError, WriteWarning
 from napari_denoise.io.formats.ome import OME_DTYPES, ome_metadata
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.units import ome_symbol, unit_name
 
+TILE = 1024
+"""Side of the tiles of planes that are too large to be held."""
 BIGTIFF_BYTES = 2**32 - 2**25
 """Classic TIFF ends at 4 GiB; the rest is for the header."""
 
 
 def write_tiff(temporary: Path, target: Path, array: Any, meta: ImageMeta) -> set[str]:
-    """Write one image uncompressed, so that it can be memory-mapped.
+    """Write one image uncompressed: planes that can be memory-mapped, or large ones in tiles.
 
     Parameters
     ----------
@@ -42,9 +44,12 @@ def write_tiff(temporary: Path, target: Path, array: Any, meta: ImageMeta) -> se
     samples = ordered.shape[-1] if "S" in axes else 1
     metadata = ome_metadata(meta, axes) | {"Name": target.name}
     nbytes = math.prod(ordered.shape) * dtype.itemsize
+    tile = (TILE, TILE) if is_large(ordered, axes) else None
+    parts = windows(ordered, axes, *tile) if tile else iterate(ordered, axes)
     with tifffile.TiffWriter(temporary, bigtiff=nbytes > BIGTIFF_BYTES, ome=True) as tif:
         tif.write(
-            (plane.astype(dtype, copy=False) for plane in iterate(ordered, axes)),
+            (part.astype(dtype, copy=False) for part in parts),
+            tile=tile,
             shape=ordered.shape,
             dtype=dtype,
             photometric="rgb" if samples >= 3 else "minisblack",

@@ -12,12 +12,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import platformdirs
 from safetensors import SafetensorError, safe_open
 
 from napari_denoise.core.axes import Layout
-from napari_denoise.core.samples import Samples, is_radiance
 from napari_denoise.io.atomic import check_absent, replacing
 from napari_denoise.io.errors import FileExists
 from napari_denoise.models.card import WeightsCard
@@ -259,6 +257,10 @@ def choose_weights(array: Any, layout: Layout, *, linear: bool = False) -> str:
         return "microscopy"
     if linear:
         return "render"
+    import numpy as np
+
+    from napari_denoise.core.samples import Samples, is_radiance  # SciPy: a list needs none
+
     radiance = np.dtype(array.dtype).kind == "f" and is_radiance(Samples(array, layout, 0).frames)
     return "render" if radiance else "photo"
 

@@ -24,20 +24,23 @@ $(VENV)/.python: scripts/environment.sh
 	@touch $@
 
 $(VENV)/.all: $(VENV)/.python pyproject.toml constraints.txt
-	$(INSTALL) -e ".[all]"
+	@echo "Installing Python packages, which takes some minutes ..."
+	$(INSTALL) -q -e ".[all]"
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.python pyproject.toml constraints.txt
-	$(INSTALL) -e ".[all,test]"
+	@echo "Installing Python packages, which takes some minutes ..."
+	$(INSTALL) -q -e ".[all,test]"
 	@touch $@ $(VENV)/.all
 
 demo: $(VENV)/.all
 	$(if $(DISPLAYS),scripts/system.sh qt)
 	$(BIN)/napari-denoise demo
 
+# A new worker would begin with the very test that ended the last one.
 test: $(VENV)/.test
 	scripts/system.sh qt xvfb
-	$(XVFB) $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
+	$(XVFB) $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 $(PYTEST)
 
 test-pyqt6: export QT_API = pyqt6
 test-pyqt6: export PYTEST_QT_API = pyqt6
@@ -45,7 +48,7 @@ test-pyqt6:
 	scripts/system.sh qt xvfb
 	scripts/environment.sh .venv-pyqt6
 	.venv-pyqt6/bin/python -m pip install -q -c constraints.txt --upgrade pip
-	.venv-pyqt6/bin/python -m pip install -q -c constraints.txt -e . "napari[pyqt6]" pytest pytest-qt hypothesis
+	.venv-pyqt6/bin/python -m pip install -q -c constraints.txt -e . "napari[pyqt6]" pytest pytest-qt pytest-timeout hypothesis
 	$(XVFB) .venv-pyqt6/bin/python -m pytest tests/plugin/denoise/test_run.py $(PYTEST)
 
 lint: $(VENV)/.test

@@ -44,6 +44,7 @@ def main() -> None:
     assert "denoise" in run("napari-denoise", "--help")
     run("napari-denoise", "info", str(sample_path(SAMPLES["photo"].noisy)))
     run(sys.executable, "-c", LIGHT)
+    run(sys.executable, "-c", "import napari_denoise.training.loop.run, matplotlib.figure")
     print(f"{HOME}: napari-denoise {napari_denoise.__version__} works, weights {weights}")
 
 

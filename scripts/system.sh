@@ -42,6 +42,18 @@ missing_commands() {
     command -v xauth >/dev/null || echo xauth
 }
 
+# apt-get waits for the lock of installing by itself, but not for the one of its lists.
+update_lists() { # COMMAND... to be root
+    local said
+    for _ in {1..60}; do
+        if said=$("$@" apt-get update -q 2>&1); then return; fi
+        [[ $said == */lists/lock* ]] || break
+        sleep 5
+    done
+    echo "$said" >&2
+    return 1
+}
+
 install() {
     local -a root=()
     if ! command -v apt-get >/dev/null; then
@@ -56,9 +68,9 @@ install() {
         root=(sudo)
     fi
     echo "Installing missing system packages: $*" >&2
-    "${root[@]}" apt-get update -q >&2
+    update_lists "${root[@]}"
     "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -q --no-install-recommends "$@" >&2
+        apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 "$@" >&2
 }
 
 main() {

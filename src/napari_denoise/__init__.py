@@ -7,7 +7,6 @@ PyTorch nor napari.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,10 +18,7 @@ if TYPE_CHECKING:
     from napari_denoise.settings.noise import NoiseModel
     from napari_denoise.training.finetune.fine_tuning import finetune
 
-try:
-    __version__ = version("napari-denoise")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0.0.0"
+    __version__: str
 
 _HOMES = {
     "Denoiser": "napari_denoise.inference.denoiser",
@@ -38,10 +34,22 @@ __all__ = ["DenoiseSettings", "Denoiser", "ImageMeta", "NoiseModel", "finetune",
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        globals()[name] = _installed_version()
+        return globals()[name]
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted({*globals(), *_HOMES, "__version__"})
+
+
+def _installed_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("napari-denoise")
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "0.0.0"

@@ -356,5 +356,5 @@ def test_the_guide_installs_from_a_checkout_with_extras_that_there_are():
         "optional-dependencies"
     ]
     named = set(re.findall(r'"\.\[(\w+)\]"', guide))
-    assert {"train", "bioimageio"} <= named <= set(extras)
+    assert {"bioimageio"} <= named <= set(extras)
     assert "napari-denoise[" not in guide  # it is on no index

@@ -24,7 +24,6 @@ from napari_denoise.cli.console import (
     say,
     warn,
 )
-from napari_denoise.cli.train_command import needs_training_packages
 from napari_denoise.io.errors import FileExists, NotWritten
 
 if TYPE_CHECKING:
@@ -186,7 +185,7 @@ def finetune(
     A part of every image is held out, or what --regions or --hold-out say; the figures are of
     that part. Ctrl+C loses nothing: --resume goes on, and the best weights so far are kept.
     """
-    with reporting(debug), needs_training_packages():
+    with reporting(debug):
         from napari_denoise.cli.options import assumed_offset, parse_noise
         from napari_denoise.settings.finetune import FineTuneSettings
 

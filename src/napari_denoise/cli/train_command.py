@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -69,8 +67,7 @@ def train(
             from napari_denoise.engines.device import choose_device
             from napari_denoise.weights.catalogue import find_weights
 
-            with needs_training_packages():
-                run_module = import_module("napari_denoise.training.loop.run")
+            run_module = import_module("napari_denoise.training.loop.run")
         run = run_module.Run(run_module.read_recipe(recipe), folder)
         target = output or folder / f"{run.settings.name}.safetensors"
         if threads is not None:
@@ -89,19 +86,6 @@ def train(
             )
         info = run.export(target)
         typer.echo(f"{info.path}: {info.path.stat().st_size / 1e6:.1f} MB, sha256 {info.sha256}")
-
-
-@contextmanager
-def needs_training_packages() -> Iterator[None]:
-    """Name the remedy where an installation is for denoising alone."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name != "lightning_fabric":
-            raise
-        raise ValueError(
-            "training needs the package lightning-fabric: pip install 'napari-denoise[train]'"
-        ) from error
 
 
 def _train(run: Run, data: Path, **options: Any) -> None:

@@ -8,8 +8,6 @@ import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 from numpy.polynomial.legendre import leggauss
 from numpy.typing import NDArray
-from scipy.special import gammaincinv
-from scipy.stats import poisson
 
 FloatArray = NDArray[np.float64]
 
@@ -96,14 +94,23 @@ def _mean_of_few(photons: FloatArray, read_noise: float, root: float, shape: flo
     for node, weight in zip(nodes, weights, strict=True):
         after += weight * _transform(light + read_noise * node, root)
         dark += weight * _transform(np.minimum(photons, 0) + read_noise * node, root)
-    law = poisson.pmf(counts, per_photon * np.maximum(photons, 0)[:, None])
+    law = _poisson(counts, per_photon * np.maximum(photons, 0)[:, None])
     return np.where(photons > 0, law @ (after @ share), dark)
+
+
+def _poisson(counts: NDArray[np.int64], means: FloatArray) -> FloatArray:
+    """Probability of each count under each mean: `scipy.stats.poisson.pmf` without its import."""
+    from scipy.special import gammaln, xlogy
+
+    return np.asarray(np.exp(xlogy(counts, means) - gammaln(counts + 1) - means))
 
 
 def _amplified(counts: NDArray[np.int64], shape: float) -> tuple[FloatArray, FloatArray]:
     """Return (counts, nodes) light of so many electrons, in photons, and (nodes,) its weights."""
     if np.isinf(shape):
         return counts[:, None].astype(np.float64), np.ones(1)
+    from scipy.special import gammaincinv  # heavy, and needed by few
+
     nodes, weights = leggauss(_NODES)
     light = gammaincinv(np.maximum(counts, 1e-9)[:, None] * shape, (nodes + 1) / 2)
     return light / (shape + 1), weights / 2

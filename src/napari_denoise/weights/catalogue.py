@@ -18,7 +18,6 @@ from safetensors import SafetensorError, safe_open
 from napari_denoise.image.axes import Layout
 from napari_denoise.io.atomic import check_absent, replacing
 from napari_denoise.io.errors import FileExists
-from napari_denoise.measure.kind import kind_of
 from napari_denoise.weights.card import WeightsCard
 
 CARD_KEY = "napari_denoise_card"
@@ -254,6 +253,8 @@ def choose_weights(array: Any, layout: Layout, *, linear: bool = False) -> str:
     linear
         The file says that its colour is linear HDR.
     """
+    from napari_denoise.measure.kind import kind_of  # loads SciPy, which a list does not need
+
     return kind_of(array, layout, linear=linear)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
-from napari_denoise.plugin.kit.parts import column
+from napari_denoise.plugin.kit.parts import column, small_print
 
 _REDRAW_MS = 1000
 _MOST_POINTS = 400
@@ -58,7 +58,9 @@ class Curves(QWidget):  # type: ignore[misc]  # Qt has no types
         self._timer.setSingleShot(True)
         self._timer.setInterval(_REDRAW_MS)
         self._timer.timeout.connect(self.draw)
+        self.missing = small_print()
         self._rows = column(self)
+        self._rows.addWidget(self.missing)
         self.setFixedHeight(_HEIGHT)
 
     def clear(self) -> None:
@@ -91,9 +93,16 @@ class Curves(QWidget):  # type: ignore[misc]  # Qt has no types
             self._timer.start()
 
     def draw(self) -> None:
-        """Draw all lines."""
+        """Draw all lines, or say why that cannot be."""
         if self._figure is None:
-            self._make()
+            try:
+                self._make()
+            except ImportError as error:  # one that does not fit to Qt, for instance
+                self.missing.say(
+                    f"There are no curves: matplotlib cannot be loaded ({error}). "
+                    "Training goes on; python -m pip install matplotlib brings them back."
+                )
+                return
         for axes, title in zip(self._axes, ("Training terms", "PSNR", "SSIM"), strict=True):
             axes.clear()
             self._style(axes, title)

@@ -213,16 +213,11 @@ def _preparing(asked: Asked) -> InParts[FineTuning]:
     Raises
     ------
     ValueError
-        They do not go together, or training is not installed.
+        They do not go together.
     """
     yield "loading PyTorch"
-    try:
-        from napari_denoise.training.finetune.fine_tuning import FineTuning
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"fine-tuning needs the package {error.name}: in a checkout of napari-denoise, run "
-            'pip install -c constraints.txt ".[train]"'
-        ) from error
+    from napari_denoise.training.finetune.fine_tuning import FineTuning
+
     return (
         yield from FineTuning.preparing(
             asked.pairs, asked.settings, asked.folder, asked.regions, resume=asked.resume

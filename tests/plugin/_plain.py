@@ -45,7 +45,7 @@ def main(folder: Path) -> None:
     from _bench import Bench
     from _tuning import TuningBench
 
-    from napari_denoise.models import catalogue
+    from napari_denoise.weights import catalogue
 
     catalogue.BUNDLED = folder
     viewer = napari.Viewer(show=False)

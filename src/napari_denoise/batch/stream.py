@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from math import ceil, prod
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,7 @@ class DenoisedArray:
     ) -> None:
         self.job, self._progress, self._source = job, progress, source
         self._order = tuple(order if order is not None else range(len(job.layout.shape)))
-        self._done, self._windows, self._pixels = 0, 0, 0
+        self._done, self._pixels = 0, 0
         self.dtype = job.dtype
         self.shape = tuple(job.layout.shape[i] for i in self._order)
         self.ndim = len(self.shape)
@@ -85,22 +85,17 @@ class DenoisedArray:
         return np.asarray(last.result)
 
     def _told(self, steps: Iterator[Step], where: Window) -> Iterator[Step]:
-        """Pass steps on, and tell of them as parts of all the work.
-
-        Of a frame that is asked for in windows, each counts as a tile.
-        """
+        """Pass steps on, and tell of them as parts of all the work."""
         whole, part = prod(self.job.size), prod(side.stop - side.start for side in where)
         frames = len(self.job.frames)
         for step in steps:
             if self._progress is not None:
-                if part < whole:
-                    tiles = max(ceil(whole / part), self._windows + 1)
-                    done = self._windows + (step.result is not None)
-                    told = replace(step, tile=done, tiles=tiles)
-                else:
-                    told = step
-                self._progress(replace(told, frame=min(self._done, frames - 1), frames=frames))
+                told = replace(step, frame=min(self._done, frames - 1), frames=frames)
+                if part < whole:  # tell of as many tiles as the whole frame has
+                    done, tiles = self._pixels + part * step.tile // step.tiles, self.job.tile_count
+                    told = replace(told, tile=tiles * done // whole, tiles=tiles)
+                self._progress(told)
             yield step
-        self._windows, self._pixels = self._windows + 1, self._pixels + part
+        self._pixels += part
         if self._pixels >= whole:
-            self._windows, self._pixels, self._done = 0, 0, self._done + 1
+            self._pixels, self._done = 0, self._done + 1

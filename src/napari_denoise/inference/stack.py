@@ -156,6 +156,11 @@ class StackJob:
         return self.layout.size("Y"), self.layout.size("X")
 
     @property
+    def tile_count(self) -> int:
+        """Tiles of a frame, by the tile size in use."""
+        return len(self._plan())
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What the user should know about the frames done so far."""
         found = [*self._notes, *_unnoisy(self.channels, self.settings)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,8 @@ class Pair:
         done = sha256()
         for array in (self.noisy, self.target):
             done.update(f"{array.dtype.str}{tuple(array.shape)}".encode())
-            done.update(np.ascontiguousarray(array).data)
+            for part in _in_parts(array, self.axes):
+                done.update(part.data)
         return done.hexdigest()
 
     def scene(self, frame: int) -> str:
@@ -78,7 +80,17 @@ class Pair:
         if self.one_scene or self.noisy_target:
             return f"pair {self.name}" if self.one_scene else f"{self.name} {frame}"
         target = np.ascontiguousarray(self.target[self.layout.frames[frame]])
-        return sha256(f"{target.dtype.str}{target.shape}".encode() + target.tobytes()).hexdigest()
+        done = sha256(f"{target.dtype.str}{target.shape}".encode())
+        done.update(target.data)
+        return done.hexdigest()
+
+
+def _in_parts(array: Any, axes: str) -> Iterator[NDArray[Any]]:
+    """Yield all values of an array in C order, a frame at a time where Y, X and S come last."""
+    leading = sum(1 for _ in takewhile(lambda letter: letter not in "YXS", axes))
+    # A partner that does not fit, which is refused later, may have fewer axes.
+    for index in np.ndindex(*array.shape[: min(leading, max(len(array.shape) - 2, 0))]):
+        yield np.ascontiguousarray(array[index])
 
 
 def pair_of(

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_denoise.image.axes import Layout, guess_axes, looks_like_color
+from napari_denoise.image.tiles import Window
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.read import read
+from napari_denoise.training.data.pair_planes import WHOLE, PairPlanes
 
 NOISY, CLEAN, SECOND = "noisy", "clean", "noisy2"
 """Sub-folders of real pairs: files of equal names belong together."""
@@ -60,10 +62,14 @@ class Pair:
     sources: tuple[str, ...] = ()
     one_scene: bool = False
 
-    @property
+    @cached_property
     def layout(self) -> Layout:
         """Axes of the noisy image."""
         return Layout(self.axes, tuple(self.noisy.shape))
+
+    def planes(self, frame: int, window: Window = WHOLE) -> PairPlanes:
+        """Return a frame of both as planes, to be read where it is looked at."""
+        return PairPlanes((self.noisy, self.target), self.layout, frame, window)
 
     @cached_property
     def sha256(self) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from _lazy import CountingStack
 from _real import camera_pair, chosen, clean_image, drawn, noisy_shot, train, validate
 from _tiny import tiny
 
@@ -314,3 +315,13 @@ def test_noise_that_is_given_is_told(base):
         for noise in (5.0, 10.0)
     )
     assert other == pytest.approx(2 * one)
+
+
+def test_a_frame_is_read_once_for_what_is_learnt_and_what_is_held_out(base):
+    clean = clean_image(frames=2)
+    target = CountingStack(clean, "TYX")
+    pair = Pair("a", noisy_shot(clean), target, "TYX")
+    material = gathered([pair], drawn(validate(0, 0, 20, 96)), base)
+    assert len(material.frames) == len(material.held_out) == 2
+    assert target.reads == {(0,): 4, (1,): 4}  # for the hash, the scenes, the checks, and this
+    assert np.array_equal(material.held_out[1].noisy, pair.noisy[1:].astype(np.float32))

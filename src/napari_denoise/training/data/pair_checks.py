@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_denoise.image.axes import Index, Layout
-from napari_denoise.image.planes import color_samples
-from napari_denoise.image.values import replace_nonfinite
+from napari_denoise.image.tiles import Window
 from napari_denoise.measure.noise_estimation import roughness
+from napari_denoise.training.data.pair_planes import WHOLE, PairPlanes, Plane
 from napari_denoise.training.data.real_pairs import Pair
 
 Severity = Literal["info", "warning", "error"]
-Window = tuple[slice, slice]
-Plane = NDArray[np.float64]
 
 LARGEST_SHIFT = 0.3
 """Pixels; a clean image further off teaches a blur."""
@@ -88,9 +86,38 @@ class Verdict:
         return all(finding.severity != "error" for finding in self.findings)
 
 
-def check_pair(
-    pair: Pair, window: Window | None = None, frames: Sequence[int] | None = None
-) -> Verdict:
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """The frames of a pair that its checks look at, within a window; each is read once.
+
+    Parameters
+    ----------
+    pair
+        With images of one shape.
+    window, frames
+        See `check_pair`.
+    """
+
+    pair: Pair
+    window: Window
+    frames: Sequence[int]
+
+    @cached_property
+    def kept(self) -> dict[int, PairPlanes]:
+        """A few frames, spread over all, by their numbers: most checks are of them."""
+        return {number: self.pair.planes(number, self.window) for number in _spread(self.frames)}
+
+    def of_channel(self, channel: int) -> list[PairPlanes]:
+        """Return a few frames of a channel; those that are not kept are read for them alone."""
+        layout = self.pair.layout
+        numbers = [number for number in self.frames if layout.channel_of(number) == channel]
+        return [
+            self.kept.get(number) or self.pair.planes(number, self.window)
+            for number in _spread(numbers)
+        ]
+
+
+def check_pair(pair: Pair, window: Window = WHOLE, frames: Sequence[int] | None = None) -> Verdict:
     """Look at shapes, intensities, alignment, clipping and provenance.
 
     Parameters
@@ -104,34 +131,19 @@ def check_pair(
     failed = _unusable(pair)
     if failed is not None:
         return Verdict(pair.name, (failed,))
-    layout = pair.layout
-    window = window or (slice(None), slice(None))
-    frames = range(len(layout.frames)) if frames is None else frames
-    seen = _planes(pair, layout, window, frames)
-    if not any(np.isfinite(noisy + target).any() for noisy, target in seen):
-        text = "no pixel has a value, neither NaN nor infinite, in both images"
-        return Verdict(pair.name, (Finding("error", "empty", text, "leave the pair out"),))
-    shown = [_filled(*planes) for planes in seen]
-    same = all(np.array_equal(one, other) for one, other in shown)
-    constant = [
-        name
-        for name, side in (("noisy", 0), ("target", 1))
-        if all(np.ptp(planes[side]) == 0 for planes in shown)
-    ]
-    if constant:
-        text = f"the {constant[0]} image is constant"
-        return Verdict(pair.name, (Finding("error", "constant", text, "leave the pair out"),))
-    if same:
-        text = "the noisy and the other image are identical"
-        remedy = "nothing can be learnt from it: choose the other image"
-        return Verdict(pair.name, (Finding("error", "identical", text, remedy),))
+    look = _Look(pair, window, range(len(pair.layout.frames)) if frames is None else frames)
+    seen = [*look.kept.values()]
+    failed = _unlearnable(seen)
+    if failed is not None:
+        return Verdict(pair.name, (failed,))
+    shown = [planes.gray for planes in seen]
     shift = _shift(shown)
-    matches, span = _matches(pair, layout, window, frames, shift)
+    matches, span = _matches(look, shift)
     off = 0.0 if pair.noisy_target else max(_distance(match, span) for match in matches)
-    differs = off > _CLEAR or (off > _SEEN and _fills_its_type(pair, window, frames[0]))
+    differs = off > _CLEAR or (off > _SEEN and all(map(_fills_its_type, seen[0].sides)))
     findings = [
-        *_clipping(pair, window, frames[0]),
-        *_without_value(pair, layout, window, frames),
+        *_clipping(seen[0].noisy),
+        *_without_value(seen),
         *_scene(shown),
         *(_motion(shown) if pair.one_scene else ()),
         *(_intensity(matches[0], differs) if off > _SEEN else ()),
@@ -159,75 +171,53 @@ def _unusable(pair: Pair) -> Finding | None:
     return None
 
 
-def _planes(
-    pair: Pair, layout: Layout, window: Window, frames: Sequence[int]
-) -> list[tuple[Plane, Plane]]:
-    """Read some frames of both, colour averaged."""
-    return [
-        (
-            _gray(pair.noisy, layout.frames[n], layout, window),
-            _gray(pair.target, layout.frames[n], layout, window),
-        )
-        for n in _spread(frames)
-    ]
+def _unlearnable(seen: Sequence[PairPlanes]) -> Finding | None:
+    """Name what forbids a pair once its pixels are looked at."""
+    if not any(np.logical_and(*planes.finite).any() for planes in seen):
+        text = "no pixel has a value, neither NaN nor infinite, in both images"
+        return Finding("error", "empty", text, "leave the pair out")
+    for side, name in enumerate(("noisy", "target")):
+        if all(np.ptp(planes.gray[side]) == 0 for planes in seen):
+            text = f"the {name} image is constant"
+            return Finding("error", "constant", text, "leave the pair out")
+    if all(np.array_equal(*planes.gray) for planes in seen):
+        text = "the noisy and the other image are identical"
+        remedy = "nothing can be learnt from it: choose the other image"
+        return Finding("error", "identical", text, remedy)
+    return None
 
 
-def _gray(array: Any, index: Index, layout: Layout, window: Window) -> Plane:
-    colors = color_samples(np.asarray(array[index]), layout)[0][:, *window]
-    return np.asarray(colors.astype(np.float64).mean(axis=0))
-
-
-def _filled(noisy: Plane, target: Plane) -> tuple[Plane, Plane]:
-    """Replace bad pixels of either in both: a hole in one alone would look like a shift."""
-    bad = ~(np.isfinite(noisy) & np.isfinite(target))
-    one, other = (replace_nonfinite(np.where(bad, np.nan, plane))[0] for plane in (noisy, target))
-    return one, other
-
-
-def _without_value(
-    pair: Pair, layout: Layout, window: Window, frames: Sequence[int]
-) -> Iterator[Finding]:
+def _without_value(seen: Sequence[PairPlanes]) -> Iterator[Finding]:
     """Count what is not a number, in the frames looked at; no patch to train on holds it."""
-    for name, array in (("noisy", pair.noisy), ("other", pair.target)):
-        if np.dtype(array.dtype).kind != "f":
-            continue
-        count = 0
-        for number in _spread(frames):
-            colors = color_samples(np.asarray(array[layout.frames[number]]), layout)[0]
-            count += int((~np.isfinite(colors[:, *window]).all(axis=0)).sum())
+    for side, name in enumerate(("noisy", "other")):
+        count = sum(int((~planes.finite[side]).sum()) for planes in seen)
         if count:
             text = f"{count} pixel{'s' * (count > 1)} of the {name} image NaN or infinite"
             yield Finding("warning", "nonfinite", text, "nothing is learnt around them")
 
 
 def _spread(frames: Sequence[int]) -> list[int]:
+    """Take a few of them, evenly."""
+    if not frames:
+        return []
     places = np.unique(np.linspace(0, len(frames) - 1, _FRAMES).round().astype(int))
     return [frames[place] for place in places]
 
 
-def _matches(
-    pair: Pair,
-    layout: Layout,
-    window: Window,
-    frames: Sequence[int],
-    shift: tuple[float, float],
-) -> tuple[tuple[Match, ...], float]:
+def _matches(look: _Look, shift: tuple[float, float]) -> tuple[tuple[Match, ...], float]:
     """Fit every channel by least squares; also the span of the noisy image.
 
     A target that is clearly off is moved first: what does not overlap lowers the factor.
     """
-    moved = shift if np.hypot(*shift) > LARGEST_SHIFT else None
+    by = shift if np.hypot(*shift) > LARGEST_SHIFT else None
     matches, spans = [], []
-    for channel in range(layout.size("C")):
-        numbers = [n for n in frames if layout.channel_of(n) == channel]
-        if not numbers:
+    for channel in range(look.pair.layout.size("C")):
+        seen = look.of_channel(channel)
+        if not seen:
             matches.append(Match())
             continue
-        chosen = _spread(numbers)
-        noisy, clean = (
-            np.concatenate([_values(a, layout.frames[n], layout, window, by) for n in chosen])
-            for a, by in ((pair.noisy, None), (pair.target, moved))
-        )
+        noisy = np.concatenate([_values(planes.noisy) for planes in seen])
+        clean = np.concatenate([_values(planes.target, by) for planes in seen])
         good = np.isfinite(noisy) & np.isfinite(clean)
         matches.append(least_squares(noisy[good], clean[good]))
         low, high = np.percentile(noisy[good], [0.5, 99.5]) if good.any() else (0.0, 0.0)
@@ -235,10 +225,9 @@ def _matches(
     return tuple(matches), max(spans)
 
 
-def _values(
-    array: Any, index: Index, layout: Layout, window: Window, by: tuple[float, float] | None
-) -> Plane:
-    planes = color_samples(np.asarray(array[index]), layout)[0][:, *window].astype(float)
+def _values(samples: NDArray[Any], by: tuple[float, float] | None = None) -> Plane:
+    """All values of (C, Y, X), moved by rows and columns."""
+    planes = samples.astype(float)
     if by is not None:
         from scipy.ndimage import shift
 
@@ -265,16 +254,11 @@ def _distance(match: Match, span: float) -> float:
     return max(abs(match.factor - 1), abs(match.offset) / max(span, 1e-30))
 
 
-def _fills_its_type(pair: Pair, window: Window, number: int) -> bool:
-    """Whether both images reach from 0 to the largest integer: each was stretched to it."""
-    layout = pair.layout
-    for array in (pair.noisy, pair.target):
-        if np.dtype(array.dtype).kind not in "iu":
-            return False
-        frame = color_samples(np.asarray(array[layout.frames[number]]), layout)[0][:, *window]
-        if frame.min() > 0 or frame.max() < np.iinfo(array.dtype).max:
-            return False
-    return True
+def _fills_its_type(samples: NDArray[Any]) -> bool:
+    """Whether an image reaches from 0 to the largest integer: it was stretched to it."""
+    if samples.dtype.kind not in "iu":
+        return False
+    return bool(samples.min() <= 0 and samples.max() >= np.iinfo(samples.dtype).max)
 
 
 def _intensity(match: Match, differs: bool) -> Iterator[Finding]:
@@ -331,14 +315,12 @@ def _alignment(shift: tuple[float, float]) -> Iterator[Finding]:
         yield Finding("warning", "shift", text, "align them, or the network learns to blur")
 
 
-def _clipping(pair: Pair, window: Window, number: int) -> Iterator[Finding]:
-    layout = pair.layout
-    frame = color_samples(np.asarray(pair.noisy[layout.frames[number]]), layout)[0][:, *window]
+def _clipping(noisy: NDArray[Any]) -> Iterator[Finding]:
     for name, value, most in (
-        ("highest", frame.max(), _CLIPPED_TOP),
-        ("lowest", frame.min(), _CLIPPED_BOTTOM),
+        ("highest", noisy.max(), _CLIPPED_TOP),
+        ("lowest", noisy.min(), _CLIPPED_BOTTOM),
     ):
-        share = float((frame == value).mean())
+        share = float((noisy == value).mean())
         if share > most:
             text = f"{share:.1%} of the noisy pixels have the {name} value, {value:g}: clipped"
             yield Finding("warning", "clipped", text, "record with another exposure or offset")

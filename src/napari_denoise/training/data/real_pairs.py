@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_denoise.image.axes import Layout, guess_axes, looks_like_color
+from napari_denoise.image.tiles import Window
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.read import read
+from napari_denoise.training.data.pair_planes import WHOLE, PairPlanes
 
 NOISY, CLEAN, SECOND = "noisy", "clean", "noisy2"
 """Sub-folders of real pairs: files of equal names belong together."""
@@ -59,10 +62,14 @@ class Pair:
     sources: tuple[str, ...] = ()
     one_scene: bool = False
 
-    @property
+    @cached_property
     def layout(self) -> Layout:
         """Axes of the noisy image."""
         return Layout(self.axes, tuple(self.noisy.shape))
+
+    def planes(self, frame: int, window: Window = WHOLE) -> PairPlanes:
+        """Return a frame of both as planes, to be read where it is looked at."""
+        return PairPlanes((self.noisy, self.target), self.layout, frame, window)
 
     @cached_property
     def sha256(self) -> str:
@@ -70,7 +77,8 @@ class Pair:
         done = sha256()
         for array in (self.noisy, self.target):
             done.update(f"{array.dtype.str}{tuple(array.shape)}".encode())
-            done.update(np.ascontiguousarray(array).data)
+            for part in _in_parts(array, self.axes):
+                done.update(part.data)
         return done.hexdigest()
 
     def scene(self, frame: int) -> str:
@@ -78,7 +86,17 @@ class Pair:
         if self.one_scene or self.noisy_target:
             return f"pair {self.name}" if self.one_scene else f"{self.name} {frame}"
         target = np.ascontiguousarray(self.target[self.layout.frames[frame]])
-        return sha256(f"{target.dtype.str}{target.shape}".encode() + target.tobytes()).hexdigest()
+        done = sha256(f"{target.dtype.str}{target.shape}".encode())
+        done.update(target.data)
+        return done.hexdigest()
+
+
+def _in_parts(array: Any, axes: str) -> Iterator[NDArray[Any]]:
+    """Yield all values of an array in C order, a frame at a time where Y, X and S come last."""
+    leading = sum(1 for _ in takewhile(lambda letter: letter not in "YXS", axes))
+    # A partner that does not fit, which is refused later, may have fewer axes.
+    for index in np.ndindex(*array.shape[: min(leading, max(len(array.shape) - 2, 0))]):
+        yield np.ascontiguousarray(array[index])
 
 
 def pair_of(

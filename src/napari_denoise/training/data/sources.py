@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_denoise.image.axes import Layout
-from napari_denoise.image.planes import color_samples
 from napari_denoise.image.values import replace_nonfinite
 from napari_denoise.io.read import read
 from napari_denoise.measure.channels import measured
@@ -24,7 +22,7 @@ from napari_denoise.training.data.pairs import (
     at_scales,
     load_images,
 )
-from napari_denoise.training.data.real_pairs import NOISY, partners
+from napari_denoise.training.data.real_pairs import NOISY, pair_of, partners
 from napari_denoise.training.data.renders import RenderPairs, load_views
 from napari_denoise.training.loop.validation import Validator
 from napari_denoise.weights.card import WeightsCard
@@ -112,17 +110,16 @@ def _mapped(path: Path, target: Path, card: WeightsCard, second: bool) -> list[M
         raise ValueError(
             f"{path} is {noisy.shape} and {target} is {clean.shape}: pairs must have equal shapes"
         )
-    layout = Layout(meta.axes, noisy.shape)
-    channels = measured(noisy, layout, card, DenoiseSettings())
+    pair = pair_of(path.stem, noisy, clean, meta.axes, noisy_target=second)
+    channels = measured(noisy, pair.layout, card, DenoiseSettings())
     done = []
-    for number, index in enumerate(layout.frames):
-        channel = channels[layout.channel_of(number)]
-        one, other = (color_samples(np.asarray(a[index]), layout)[0] for a in (noisy, clean))
-        if len(one) != card.channels:
+    for number in range(len(pair.layout.frames)):
+        seen = pair.planes(number)
+        if len(seen.noisy) != card.channels:
             raise ValueError(
-                f"{path}: {len(one)} colour samples a pixel, and the recipe's network takes "
+                f"{path}: {len(seen.noisy)} colour samples a pixel, and the recipe's network takes "
                 f"{card.channels}: convert the images, or set config.channels"
             )
-        one, other = (np.stack([replace_nonfinite(p)[0] for p in side]) for side in (one, other))
-        done.append(map_frame(channel, one, other, noisy_target=second))
+        one, other = (np.stack([replace_nonfinite(p)[0] for p in side]) for side in seen.sides)
+        done.append(map_frame(channels[seen.channel], one, other, noisy_target=second))
     return done

@@ -195,9 +195,8 @@ class HeldOutSet:
 
     def _view(self, held: HeldOut) -> _View | None:
         layout = held.pair.layout
-        frame = np.asarray(held.pair.noisy[layout.frames[held.frame]])
-        noisy = color_samples(frame, layout)[0].astype(np.float32)
-        mask = held.mask & np.isfinite(held.target).all(axis=0) & np.isfinite(noisy).all(axis=0)
+        both = np.isfinite(held.target).all(axis=0) & np.isfinite(held.noisy).all(axis=0)
+        mask = held.mask & both
         window = bounding_box(mask)
         if window is None:
             return None
@@ -216,7 +215,7 @@ class HeldOutSet:
             window,
             mask[window],
             held.target[:, *window],
-            noisy[:, *window],
+            held.noisy[:, *window],
         )
 
     def _peak(self) -> float:

@@ -14,6 +14,7 @@ from napari_denoise.engines.torch import TorchEngine
 from napari_denoise.image.axes import Layout
 from napari_denoise.image.long_work import InParts, finished
 from napari_denoise.image.planes import color_samples, frame_order
+from napari_denoise.image.tiles import Window
 from napari_denoise.inference.guides import Features
 from napari_denoise.inference.stack import albedo_job, guide_steps
 from napari_denoise.measure.channels import Channel, measured
@@ -26,7 +27,8 @@ from napari_denoise.training.data.mapped import (
     common_width,
     map_frame,
 )
-from napari_denoise.training.data.pair_checks import Match, Verdict, Window, check_pair
+from napari_denoise.training.data.pair_checks import Match, Verdict, check_pair
+from napari_denoise.training.data.pair_planes import PairPlanes
 from napari_denoise.training.data.pairs import RealPairs
 from napari_denoise.training.data.real_pairs import Pair
 from napari_denoise.training.data.regions import (
@@ -60,6 +62,8 @@ class HeldOut:
     mask: Mask
     target: NDArray[np.float32]
     """(S, Y, X) in the units of the noisy image; NaN where there is none."""
+    noisy: NDArray[np.float32]
+    """(S, Y, X) as it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,26 +178,26 @@ def gathering(
             )
         verdicts.append(verdict)
         yield f"measuring the noise of {pair.name}, and preparing its frames"
-        targets = _Targets(pair, verdict, settings)
+        targets = _Targets(pair.noisy_target, verdict, settings)
         channels = _prepared(pair, open_part, settings, card)
-        used = [n for n, part in enumerate(parts) if part.train.any()][::every]
+        used = {*[n for n, part in enumerate(parts) if part.train.any()][::every]}
         guides = None
         if takes_features and used:
             engine = engine or TorchEngine(load_network(base), card.channels, device, "float32")
             guides = _Guides(pair, open_part, engine, base)
-        for number in used:
-            mapped, mask = _mapped(pair, number, channels, targets, parts[number], card)
-            frames += mapped
-            masks += [mask] * len(mapped)
-            if guides is not None:
-                if guides.channels:
-                    yield f"denoising the albedo of {pair.name}, frame {number + 1}"
-                planes += [guides.frame(number, parts[number].train)] * len(mapped)
-        held += [
-            HeldOut(pair, number, part.validate, targets.to_measure(number))
-            for number, part in enumerate(parts)
-            if part.validate.any()
-        ]
+        for number, part in enumerate(parts):
+            seen = pair.planes(number)
+            if number in used:
+                mapped, mask = _mapped(seen, channels, targets, part, card)
+                frames += mapped
+                masks += [mask] * len(mapped)
+                if guides is not None:
+                    if guides.channels:
+                        yield f"denoising the albedo of {pair.name}, frame {number + 1}"
+                    planes += [guides.frame(number, part.train)] * len(mapped)
+            if part.validate.any():
+                target, noisy = targets.to_measure(seen), seen.noisy.astype(np.float32)
+                held.append(HeldOut(pair, number, part.validate, target, noisy))
     if not frames:
         raise ValueError(
             "nothing is left to train on: every frame is held out; draw a region to train on, or "
@@ -220,9 +224,9 @@ class _Targets:
     of the clean image as it is, unless it is clearly in other units.
     """
 
-    def __init__(self, pair: Pair, verdict: Verdict, settings: FineTuneSettings) -> None:
-        self.pair = pair
-        fit = not pair.noisy_target and settings.match != "never"
+    def __init__(self, noisy_target: bool, verdict: Verdict, settings: FineTuneSettings) -> None:
+        self.noisy_target = noisy_target
+        fit = not noisy_target and settings.match != "never"
         asked = settings.match == "always" or verdict.differs
         self.trained = tuple(
             match if fit and (asked or match.certain) else Match() for match in verdict.matches
@@ -230,14 +234,14 @@ class _Targets:
         self.measured = verdict.matches if fit and asked else (Match(),) * len(verdict.matches)
         self.shift = verdict.shift if settings.align else None
 
-    def to_measure(self, number: int) -> NDArray[np.float32]:
+    def to_measure(self, seen: PairPlanes) -> NDArray[np.float32]:
         """(S, Y, X); NaN where a shift brings nothing."""
-        planes = self._planes(number, self.measured)
+        planes = _matched(seen, self.measured)
         return planes if self.shift is None else _moved(planes, self.shift)
 
-    def to_train(self, number: int, closed: Mask) -> NDArray[np.float32]:
+    def to_train(self, seen: PairPlanes, closed: Mask) -> NDArray[np.float32]:
         """(S, Y, X); NaN also where a shift would bring in what is closed."""
-        planes = self._planes(number, self.trained)
+        planes = _matched(seen, self.trained)
         if self.shift is None:
             return planes
         reach = int(np.ceil(max(map(abs, self.shift)))) + _SPLINE
@@ -247,12 +251,11 @@ class _Targets:
         moved = _moved(np.stack([_filled(plane) for plane in opened]), self.shift)
         return np.where(near, np.float32(np.nan), moved)
 
-    def _planes(self, number: int, matches: tuple[Match, ...]) -> NDArray[np.float32]:
-        layout = self.pair.layout
-        frame = np.asarray(self.pair.target[layout.frames[number]])
-        planes = color_samples(frame, layout)[0].astype(np.float32)
-        match = matches[layout.channel_of(number)]
-        return planes * np.float32(match.factor) + np.float32(match.offset)
+
+def _matched(seen: PairPlanes, matches: tuple[Match, ...]) -> NDArray[np.float32]:
+    """Bring the target to the intensities of its noisy frame, by the fit of its channel."""
+    match = matches[seen.channel]
+    return seen.target.astype(np.float32) * np.float32(match.factor) + np.float32(match.offset)
 
 
 class _Guides:
@@ -407,26 +410,22 @@ def _prepared(
 
 
 def _mapped(
-    pair: Pair,
-    number: int,
+    seen: PairPlanes,
     channels: tuple[Channel, ...],
     targets: _Targets,
     part: Split,
     card: WeightsCard,
 ) -> tuple[list[MappedFrame], Mask]:
     """Map a frame; without what is not to be trained on, or has no target."""
-    layout = pair.layout
-    channel = channels[layout.channel_of(number)]
-    noisy = color_samples(np.asarray(pair.noisy[layout.frames[number]]), layout)[0]
-    wanted = targets.to_train(number, part.closed)
-    mask = part.train & np.isfinite(wanted).all(axis=0) & np.isfinite(noisy).all(axis=0)
+    wanted = targets.to_train(seen, part.closed)
+    mask = part.train & np.isfinite(wanted).all(axis=0) & seen.finite[0]
     # What is held out is not merely left undrawn: it is not there.
-    noisy, wanted = (np.where(part.train, side, np.nan) for side in (noisy, wanted))
+    noisy, wanted = (np.where(part.train, side, np.nan) for side in (seen.noisy, wanted))
     noisy, wanted = (
         np.stack([_filled(plane) for plane in side]).astype(np.float32) for side in (noisy, wanted)
     )
     frames = [
-        map_frame(channel, one, other, noisy_target=pair.noisy_target)
+        map_frame(channels[seen.channel], one, other, noisy_target=targets.noisy_target)
         for one, other in zip(
             as_network_takes(noisy, card.channels),
             as_network_takes(wanted, card.channels),

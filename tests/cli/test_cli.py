@@ -319,6 +319,8 @@ def test_quiet_says_nothing(tmp_path, tiny):
         ("gain=2,offset=100", {"gain": 2.0, "offset": 100.0}),
         ("auto;gain=2,correlation_x=0.3/0.1", ("auto", {"gain": 2.0, "correlation_x": (0.3, 0.1)})),
         ('[1, {"gain": 2}]', (1.0, {"gain": 2})),
+        ("gain=2,correlation_y=0.6/0.2/0.1", {"gain": 2.0, "correlation_y": (0.6, 0.2, 0.1)}),
+        ('{"correlation_x": [0.5, 0.3, 0.2, 0.1]}', {"correlation_x": [0.5, 0.3, 0.2, 0.1]}),
     ],
 )
 def test_noise_is_written_as_people_and_programs_would(text, value):

@@ -229,6 +229,20 @@ def test_the_model_describes_itself() -> None:
     assert "y 0.00 / 0.00, x 0.63 / 0.24" in NoiseModel(1, correlation_x=rho).describe()
 
 
+def test_a_model_holds_correlations_of_any_length() -> None:
+    rho = (0.62, 0.22, 0.13, 0.09)
+    model = NoiseModel(13.4, correlation_y=rho, correlation_x=rho[:3])
+    assert "y 0.62 / 0.22 / 0.13 / 0.09, x 0.62 / 0.22 / 0.13" in model.describe()
+    assert model.inflation == pytest.approx(((1 + 2 * sum(rho)) * (1 + 2 * sum(rho[:3]))) ** 0.4)
+    assert not model.is_white
+
+
+def test_zeros_at_the_end_of_a_correlation_make_no_other_model() -> None:
+    short = NoiseModel(1, correlation_y=(0.3,), correlation_x=())
+    assert short == NoiseModel(1, correlation_y=(0.3, 0.0, 0.0), correlation_x=(0.0,) * 5)
+    assert (short.correlation_y, short.correlation_x) == ((0.3, 0.0), (0.0, 0.0))
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

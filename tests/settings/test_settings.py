@@ -6,7 +6,8 @@ from napari_denoise.settings.recipe import TrainSettings
 
 
 def test_settings_survive_json():
-    noise = ("auto", 3.5, NoiseModel(gain=2, offset=100, correlation_x=(0.6, 0.2)))
+    long = NoiseModel(read_noise=13.4, correlation_y=(0.62, 0.22, 0.13, 0.09))
+    noise = ("auto", 3.5, NoiseModel(gain=2, offset=100, correlation_x=(0.6, 0.2)), long)
     settings = DenoiseSettings(noise=noise, tile=256, intensity_range=(0, 4095), strength=0.5)
     assert DenoiseSettings.parse(settings.to_json()) == settings
 

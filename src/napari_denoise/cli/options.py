@@ -121,8 +121,8 @@ def _model(pairs: Sequence[tuple[str, Any]], whole: str) -> dict[str, Any]:
         if name in model:
             raise ValueError(f"noise {whole!r}: it gives {name} twice; give it once")
         lags = name.startswith("correlation")
-        if not (_is_pair(value) if lags else _is_number(value)):
-            kind = "two numbers, such as 0.3/0.1" if lags else "a number"
+        if not (_are_lags(value) if lags else _is_number(value)):
+            kind = "two numbers or more, such as 0.3/0.1" if lags else "a number"
             raise ValueError(f"noise {whole!r}: {name} is {value!r}; expected {kind}")
         model[name] = value
     if not model:
@@ -130,8 +130,8 @@ def _model(pairs: Sequence[tuple[str, Any]], whole: str) -> dict[str, Any]:
     return model
 
 
-def _is_pair(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_number, value))
+def _are_lags(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) >= 2 and all(map(_is_number, value))
 
 
 def _is_number(value: Any) -> bool:

@@ -28,7 +28,8 @@ class NoiseModel:
     read_noise
         Standard deviation of an unexposed pixel.
     correlation_y, correlation_x
-        Autocorrelation of the noise at lags 1 and 2 along each axis; zeros if white.
+        Autocorrelation of the noise along each axis at lags 1, 2 and so on, as many as matter;
+        zeros if white. At least two are kept, and zeros beyond them are dropped.
     skewness
         Third cumulant of the noise over ``gain**2 * (mean - offset)``: 1 for photons alone;
         more where each electron is amplified by chance, up to 1.5 behind an electron
@@ -43,8 +44,8 @@ class NoiseModel:
     gain: float = 0.0
     offset: float = 0.0
     read_noise: float = 0.0
-    correlation_y: tuple[float, float] = (0.0, 0.0)
-    correlation_x: tuple[float, float] = (0.0, 0.0)
+    correlation_y: tuple[float, ...] = (0.0, 0.0)
+    correlation_x: tuple[float, ...] = (0.0, 0.0)
     skewness: float = 1.0
 
     def __post_init__(self) -> None:
@@ -58,10 +59,11 @@ class NoiseModel:
                 )
         for name in ("correlation_y", "correlation_x"):
             lags = getattr(self, name)
-            if len(lags) != 2 or not all(-1 <= value <= 1 for value in lags):
+            if not all(-1 <= value <= 1 for value in lags):
                 raise ValueError(
-                    f"{name} {lags} of the noise: expected two values of -1 to 1, at lags 1 and 2"
+                    f"{name} {lags} of the noise: expected values of -1 to 1, at lags 1, 2 ..."
                 )
+            object.__setattr__(self, name, _without_tail(lags))
         if not 1 <= self.skewness <= MOST_SKEWED:
             raise ValueError(
                 f"skewness {self.skewness} of the noise: expected 1 (photons alone) to "
@@ -112,6 +114,14 @@ class NoiseModel:
         return text if self.is_white else f"{text}, correlated ({self._describe_lags()})"
 
     def _describe_lags(self) -> str:
-        along_y = "{:z.2f} / {:z.2f}".format(*self.correlation_y)
-        along_x = "{:z.2f} / {:z.2f}".format(*self.correlation_x)
+        along_y, along_x = (
+            " / ".join(f"{value:z.2f}" for value in lags)
+            for lags in (self.correlation_y, self.correlation_x)
+        )
         return along_y if along_y == along_x else f"y {along_y}, x {along_x}"
+
+
+def _without_tail(lags: tuple[float, ...]) -> tuple[float, ...]:
+    """Write one correlation one way: no zeros at the end, but two lags at least."""
+    last = max((number for number, value in enumerate(lags, 1) if value), default=0)
+    return (*lags[: max(last, 2)], *(0.0,) * (2 - len(lags)))

@@ -143,8 +143,9 @@ def denoise_case(case: Case, denoiser: Denoiser, output: Path, bars: FileProgres
 
 def measure(truth: Any, image: Any, meta: ImageMeta) -> dict[str, float]:
     """Return mean "psnr" and "ssim" over the frames; linear light is tone-mapped before."""
-    from napari_denoise.cli.metrics_command import choose_range, compare, tone_mapped
+    from napari_denoise.cli.metrics_command import choose_range, compare
     from napari_denoise.image.axes import Layout
+    from napari_denoise.image.tone import tone_mapped
 
     layout = Layout(meta.axes, tuple(truth.shape))
     if _is_hdr(meta):
@@ -237,13 +238,14 @@ def displayed(result: DemoResult) -> tuple[Picture, Picture, Picture]:
 
     from napari_denoise.cli.metrics_command import plane
     from napari_denoise.image.axes import Layout
+    from napari_denoise.image.tone import GAMMA
 
     layout = Layout(result.meta.axes, tuple(result.truth.shape))
     index = layout.frames[_middle(result)]
     stacks = (result.noisy, result.denoised, result.truth)
     frames = [plane(stack[index], layout).astype(np.float32) for stack in stacks]
     low, high = _limits(frames[-1], result)
-    gamma = 1 / 2.2 if _is_hdr(result.meta) else 1.0
+    gamma = GAMMA if _is_hdr(result.meta) else 1.0
     shown = [np.clip((frame - low) / (high - low), 0, 1) ** gamma for frame in frames]
     return shown[0], shown[1], shown[2]
 

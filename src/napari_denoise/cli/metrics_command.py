@@ -78,6 +78,7 @@ def compare_files(
     """
     from napari_denoise.batch.work import is_linear_colour
     from napari_denoise.image.axes import Layout
+    from napari_denoise.image.tone import TONE_MAPPED, tone_mapped
     from napari_denoise.io.read import read
 
     truth, meta = read(reference, axes=axes)
@@ -93,7 +94,7 @@ def compare_files(
     hdr = is_linear_colour(truth, meta) and not tone_map
     if tone_map:
         truth, other = tone_mapped(truth), tone_mapped(other)
-        peak, origin = 1.0, "tone-mapped: clip(x, 0, 1) ^ (1 / 2.2)"
+        peak, origin = 1.0, TONE_MAPPED
     else:
         peak, origin = choose_range(truth, layout, data_range)
     hint = "" if tone_map or data_range is not None else _too_wide(truth, layout, peak)
@@ -175,14 +176,6 @@ def compare(
         if hdr:
             row["relmse"] = relmse(a, b)
         yield row
-
-
-def tone_mapped(linear: Any) -> NDArray[np.float32]:
-    """Bring linear light to display values: ``clip(x, 0, 1) ** (1 / 2.2)``."""
-    import numpy as np
-
-    display = np.clip(np.asarray(linear, np.float32), 0, 1) ** np.float32(1 / 2.2)
-    return np.asarray(display, np.float32)
 
 
 def plane(frame: Any, layout: Layout) -> NDArray[np.generic]:

@@ -102,6 +102,11 @@ class Layout:
         return number
 
 
+def plane_chunks(axes: str, shape: Sequence[int]) -> tuple[int, ...]:
+    """Chunks of one plane each."""
+    return tuple(n if a in "YXS" else 1 for a, n in zip(axes, shape, strict=True))
+
+
 def guess_axes(shape: Sequence[int], *, rgb: bool = False) -> str:
     """Letters for data that come without any: YX last, T and Z before, S for colour.
 

@@ -1,15 +1,18 @@
-"""The planes of an array in the order of writing, one or a window of one in memory at a time."""
+"""Frames of an array: some of them, and their planes in the order of writing, whole or in windows."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_denoise.image.axes import plane_chunks
+
+_Item = TypeVar("_Item")
 LARGE_BYTES = 2**28
 """Planes larger than this are never held whole: they are read and written in windows."""
 
@@ -30,7 +33,7 @@ def planes_last(array: Any, axes: str) -> tuple[Any, str]:
         import dask.array as da
 
         # One chunk per plane: dask's own choice may be the whole array.
-        chunks = tuple(n if a in "YXS" else 1 for a, n in zip(axes, array.shape, strict=True))
+        chunks = plane_chunks(axes, array.shape)
         meta = np.empty((0,) * len(chunks), array.dtype)
         array = da.from_array(array, chunks, meta=meta)
     return array.transpose([axes.index(a) for a in order]), final
@@ -56,3 +59,9 @@ def windows(array: Any, axes: str, rows: int, columns: int) -> Iterator[NDArray[
         for y, x in product(range(0, height, rows), range(0, width, columns)):
             part = slice(y, min(y + rows, height)), slice(x, min(x + columns, width))
             yield np.ascontiguousarray(np.asarray(array[(*index, *part)]))
+
+
+def evenly(items: Sequence[_Item], most: int) -> list[_Item]:
+    """Pick at most so many items, evenly from the first to the last."""
+    places = np.linspace(0, len(items) - 1, min(most, len(items)))
+    return [items[place] for place in np.unique(places.round().astype(int))]

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from napari_denoise.image.axes import Layout, guess_axes, looks_like_color
+from napari_denoise.image.tone import GAMMA
 from napari_denoise.io import sidecar
 from napari_denoise.io.errors import FileError, ReadWarning
 from napari_denoise.io.formats import loaded
-from napari_denoise.io.formats.exr_reader import GAMMA, display_range, read_exr
+from napari_denoise.io.formats.exr_reader import display_range, read_exr
 from napari_denoise.io.formats.loaded import Frame, Loaded, check_dtype, join
 from napari_denoise.io.formats.raster import read_jpeg, read_png
 from napari_denoise.io.formats.tiff_reader import read_tiff, read_tiff_plane

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_denoise.image.axes import Layout
+from napari_denoise.image.frames import evenly
 from napari_denoise.image.long_work import finished
 from napari_denoise.image.planes import block_means, color_samples
 from napari_denoise.image.values import replace_nonfinite
@@ -58,10 +59,10 @@ class SampledFrames:
         starts = [(i, layout.neighbour(i)) for i in series]
         with_next = [(i, j) for i, j in starts if j is not None]
         if with_next:
-            chosen = _spread(with_next, MEASURED_FRAMES // 2)
+            chosen = evenly(with_next, MEASURED_FRAMES // 2)
             numbers = sorted({n for pair in chosen for n in pair})
         else:
-            chosen, numbers = [], _spread(list(series), MEASURED_FRAMES)
+            chosen, numbers = [], evenly(series, MEASURED_FRAMES)
         planes: dict[int, list[NDArray[Any] | None]] = {}
         extents = []
         for number in numbers:
@@ -105,17 +106,7 @@ def _finite(plane: NDArray[Any]) -> NDArray[Any] | None:
     return replace_nonfinite(plane)[0] if has_values else None
 
 
-def _spread(items: list[Any], count: int) -> list[Any]:
-    """Pick at most `count` items, evenly from first to last."""
-    if len(items) <= count:
-        return items
-    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, count).round().astype(int))]
-
-
 _SAMPLES_PER_FRAME = 1 << 16
-
-
-_MAX_FRAMES = 16
 
 
 def robust_range(frames: Sequence[Any]) -> tuple[float, float]:
@@ -132,8 +123,7 @@ def robust_range(frames: Sequence[Any]) -> tuple[float, float]:
     """
     if not len(frames):
         raise ValueError("robust_range got 0 frames: pass at least one (Y, X) frame")
-    chosen = np.unique(np.linspace(0, len(frames) - 1, _MAX_FRAMES).round().astype(int))
-    values = np.concatenate([_thin(frames[i]) for i in chosen])
+    values = np.concatenate([_thin(frame) for frame in evenly(frames, MEASURED_FRAMES)])
     values = values[np.isfinite(values)]
     if not values.size:
         return 0.0, 1.0

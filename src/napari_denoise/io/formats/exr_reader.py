@@ -69,8 +69,6 @@ class LibraryOutput:
 
 _PRINTED = LibraryOutput()
 """OpenEXR prints a warning of pixels it cannot read, and leaves out their part of the file."""
-GAMMA = 1 / 2.2
-"""For display: linear light looks much too dark on a monitor."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import dask.array as da
 import numpy as np
 from napari.layers import Image
 
-from napari_denoise.image.axes import Layout
+from napari_denoise.image.axes import Layout, plane_chunks
 from napari_denoise.plugin.layers.apply import assign, insert_above, offset_translate
 from napari_denoise.plugin.layers.history import History
 from napari_denoise.plugin.layers.source import HELPER, Source, displayed_axes, holds, levels_of
@@ -69,7 +69,7 @@ def residual(noisy: Any, denoised: Any, axes: str) -> Any:
     Colour samples are averaged, so that one grey image shows every channel.
     """
     layout = Layout(axes, tuple(noisy.shape))
-    chunks = tuple(n if a in "YXS" else 1 for a, n in zip(axes, layout.shape, strict=True))
+    chunks = plane_chunks(axes, layout.shape)
     a, b = (
         da.from_array(x, chunks=chunks, name=False) if not isinstance(x, da.Array) else x
         for x in (noisy, denoised)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_denoise.image.axes import Layout
+from napari_denoise.image.axes import Layout, plane_chunks
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.plugin.denoise.preview import Piece
 from napari_denoise.plugin.layers.apply import rebuild_levels
@@ -302,7 +302,7 @@ def _target(work: Work) -> Generator[None, None, Any]:
     source = work.source
     shape = tuple(source.array.shape)
     if work.alone:
-        shape = tuple(n if a in "YXS" else 1 for a, n in zip(source.axes, shape, strict=True))
+        shape = plane_chunks(source.axes, shape)
     result = allocate(shape, source.array.dtype, source.axes)
     if work.frame is not None and not work.alone:
         yield from copy_frames(source.array, result, source.layout)

@@ -13,6 +13,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
+from napari_denoise.image.tone import GAMMA
 from napari_denoise.plugin.finetune.looks import Look
 from napari_denoise.plugin.kit.parts import STRIPES, Status, button, column, row, small_print
 from napari_denoise.plugin.layers.source import HELPER
@@ -245,7 +246,7 @@ def _display(image: Any) -> dict[str, Any]:
         return {
             "rgb": True,
             "contrast_limits": (0.0, max(float(np.percentile(values, 99)), 1e-6)),
-            "gamma": 1 / 2.2,
+            "gamma": GAMMA,
         }
     low, high = (float(v) for v in np.percentile(values, [0.1, 99.9]))
     return {"contrast_limits": (low, max(high, low + 1e-6))}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from napari_denoise.image.axes import Layout
+from napari_denoise.image.axes import Layout, plane_chunks
 
 _SHARE_OF_FREE = 0.5
 """A result may take this much of the memory that is free when it is made."""
@@ -34,7 +34,7 @@ def temporary_store(shape: tuple[int, ...], dtype: Any, axes: str) -> Any:
     import zarr
 
     folder = tempfile.TemporaryDirectory(prefix="napari-denoise-")
-    chunks = tuple(n if a in "YXS" else 1 for a, n in zip(axes, shape, strict=True))
+    chunks = plane_chunks(axes, shape)
     array = zarr.create_array(folder.name, shape=shape, chunks=chunks, dtype=dtype)
     # A layer may use the array long after the widget is gone: tie the folder to it.
     weakref.finalize(array, folder.cleanup)

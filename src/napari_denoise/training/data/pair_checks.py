@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_denoise.image.frames import evenly
 from napari_denoise.image.tiles import Window
 from napari_denoise.measure.noise_estimation import roughness
 from napari_denoise.training.data.pair_planes import WHOLE, PairPlanes, Plane
@@ -105,7 +106,9 @@ class _Look:
     @cached_property
     def kept(self) -> dict[int, PairPlanes]:
         """A few frames, spread over all, by their numbers: most checks are of them."""
-        return {number: self.pair.planes(number, self.window) for number in _spread(self.frames)}
+        return {
+            number: self.pair.planes(number, self.window) for number in evenly(self.frames, _FRAMES)
+        }
 
     def of_channel(self, channel: int) -> list[PairPlanes]:
         """Return a few frames of a channel; those that are not kept are read for them alone."""
@@ -113,7 +116,7 @@ class _Look:
         numbers = [number for number in self.frames if layout.channel_of(number) == channel]
         return [
             self.kept.get(number) or self.pair.planes(number, self.window)
-            for number in _spread(numbers)
+            for number in evenly(numbers, _FRAMES)
         ]
 
 
@@ -194,14 +197,6 @@ def _without_value(seen: Sequence[PairPlanes]) -> Iterator[Finding]:
         if count:
             text = f"{count} pixel{'s' * (count > 1)} of the {name} image NaN or infinite"
             yield Finding("warning", "nonfinite", text, "nothing is learnt around them")
-
-
-def _spread(frames: Sequence[int]) -> list[int]:
-    """Take a few of them, evenly."""
-    if not frames:
-        return []
-    places = np.unique(np.linspace(0, len(frames) - 1, _FRAMES).round().astype(int))
-    return [frames[place] for place in places]
 
 
 def _matches(look: _Look, shift: tuple[float, float]) -> tuple[tuple[Match, ...], float]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_denoise.image.axes import Layout, guess_axes, looks_like_color
+from napari_denoise.image.frames import evenly
 from napari_denoise.image.tiles import Window
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.read import read
@@ -254,7 +255,7 @@ def pair_of_repeats(
     total = np.zeros(shape[1:], np.float64)
     for number in range(count):
         total += np.asarray(stack[number])
-    chosen = np.unique(np.linspace(0, count - 1, _MOST_REPEATS).round().astype(int))
+    chosen = evenly(range(count), _MOST_REPEATS)
     noisy = np.stack([np.asarray(stack[n]) for n in chosen])
     clean = _without(total, noisy, count)
     return Pair(name, noisy, clean, letters, False, {}, denoised, tuple(sources), True)

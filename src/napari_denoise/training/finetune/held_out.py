@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from napari_denoise.engines.torch import TorchEngine
+from napari_denoise.image.frames import evenly
 from napari_denoise.image.long_work import finished
 from napari_denoise.image.planes import color_samples
+from napari_denoise.image.tone import TONE_MAPPED, tone_mapped
 from napari_denoise.inference.guides import Features
 from napari_denoise.inference.stack import StackJob, albedo_job, measure_albedo
 from napari_denoise.measure.channels import Channel, measured
@@ -99,7 +101,7 @@ class HeldOutSet:
         self.features: list[Features | None] = []
         self.albedos: list[tuple[Channel, ...]] = []
         self.whole = [view for held in held_out if (view := self._view(held)) is not None]
-        self.shown = [_smaller(view, _SIDE) for view in _spread(self.whole, _MOST_SHOWN)]
+        self.shown = [_smaller(view, _SIDE) for view in evenly(self.whole, _MOST_SHOWN)]
         """A part of them, small enough to be measured time and again."""
         self.measured = _within(self.whole, MOST_MEASURED)
         """What the figures at the end are of."""
@@ -119,7 +121,7 @@ class HeldOutSet:
     def peak_note(self) -> str:
         """What PSNR and SSIM relate to."""
         if self.radiance:
-            return "tone-mapped: clip(x, 0, 1) ^ (1 / 2.2)"
+            return TONE_MAPPED
         return f"data range {self.peak:g}"
 
     def noisy(self, *, whole: bool = False) -> Figures:
@@ -187,7 +189,7 @@ class HeldOutSet:
     def picture(self, planes: Planes) -> Planes:
         """Bring values to [0, 1] for people to look at."""
         if self.radiance:
-            return _displayed(planes)
+            return tone_mapped(planes)
         targets = np.concatenate([np.ravel(v.target[:, v.mask]) for v in self.shown])
         low, high = np.percentile(targets, [0.5, 99.8])
         scaled = (planes - low) / max(high - low, 1e-12)
@@ -245,7 +247,7 @@ class HeldOutSet:
         )
 
     def _shown_as(self, planes: Planes) -> Planes:
-        return _displayed(planes) if self.radiance else planes
+        return tone_mapped(planes) if self.radiance else planes
 
 
 class HeldOutValidator:
@@ -309,17 +311,11 @@ class HeldOutValidator:
         self._best_psnr, self.best_step = psnr, state.step
 
 
-def _spread(views: Sequence[_View], count: int) -> list[_View]:
-    """Take so many of them, evenly."""
-    places = np.linspace(0, len(views) - 1, min(count, len(views)))
-    return [views[place] for place in np.unique(places.round().astype(int))]
-
-
 def _within(views: Sequence[_View], pixels: int) -> list[_View]:
     """Take all, or windows of some, so that they hold no more pixels together."""
     if sum(view.mask.size for view in views) <= pixels:
         return list(views)
-    chosen = _spread(views, _MOST_WINDOWS)
+    chosen = evenly(views, _MOST_WINDOWS)
     return [_smaller(view, int((pixels / len(chosen)) ** 0.5)) for view in chosen]
 
 
@@ -340,10 +336,6 @@ def _smaller(view: _View, longest: int) -> _View:
     )
     target, noisy = view.target[:, *cut], view.noisy[:, *cut]
     return _View(view.job, view.frame, (window[0], window[1]), view.mask[cut], target, noisy)
-
-
-def _displayed(linear: Planes) -> Planes:
-    return np.asarray(np.clip(linear, 0, 1) ** np.float32(1 / 2.2), np.float32)
 
 
 def _similarity(clean: Planes, image: Planes, mask: NDArray[np.bool_], peak: float) -> float | None:

@@ -1,4 +1,4 @@
-"""Frames of an array: some of them, and their planes in the order of writing, whole or in windows."""
+"""Frames of an array: some of them, and their planes in the order of writing, whole or in parts."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from napari_denoise.weights.catalogue import choose_weights, find_weights
 if TYPE_CHECKING:
     from napari_denoise.inference.denoiser import Denoiser
     from napari_denoise.inference.stack import StackJob, Step
-    from napari_denoise.measure.channels import Looked
+    from napari_denoise.measure.channels import Measuring
 
 Progress = Callable[["Step"], object]
 
@@ -152,7 +152,7 @@ def prepare(denoiser: Denoiser, array: Any, meta: ImageMeta, settings: DenoiseSe
 
 def preparing(
     denoiser: Denoiser, array: Any, meta: ImageMeta, settings: DenoiseSettings
-) -> Generator[Looked, None, StackJob]:
+) -> Generator[Measuring, None, StackJob]:
     """Prepare a stack as its file describes it, yielding after every frame looked at.
 
     Raises

@@ -133,15 +133,15 @@ def denoise_case(case: Case, denoiser: Denoiser, output: Path, bars: FileProgres
         noisy,
         denoised,
         truth,
-        measure(truth, noisy, meta),
-        measure(truth, denoised, meta),
+        figures_of(truth, noisy, meta),
+        figures_of(truth, denoised, meta),
         done.seconds,
         done.weights,
         task.target,
     )
 
 
-def measure(truth: Any, image: Any, meta: ImageMeta) -> dict[str, float]:
+def figures_of(truth: Any, image: Any, meta: ImageMeta) -> dict[str, float]:
     """Return mean "psnr" and "ssim" over the frames; linear light is tone-mapped before."""
     from napari_denoise.cli.metrics_command import choose_range, compare
     from napari_denoise.image.axes import Layout

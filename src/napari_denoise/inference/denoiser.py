@@ -15,7 +15,7 @@ from napari_denoise.image.axes import Index, Layout, guess_axes, looks_like_colo
 from napari_denoise.image.long_work import finished
 from napari_denoise.inference.guides import Features
 from napari_denoise.inference.stack import StackJob, Step, albedo_job, measure_albedo
-from napari_denoise.measure.channels import Channel, Looked, measure
+from napari_denoise.measure.channels import Channel, Measuring, measure
 from napari_denoise.settings.denoise import DenoiseSettings
 from napari_denoise.weights.catalogue import WeightsInfo, choose_weights, find_weights
 
@@ -103,7 +103,7 @@ class Denoiser:
         features: Mapping[str, Any] | None = None,
         settings: DenoiseSettings | None = None,
         **fields: Any,
-    ) -> Generator[Looked, None, StackJob]:
+    ) -> Generator[Measuring, None, StackJob]:
         """Do as `prepare`, yielding after every frame looked at, so that it can be left."""
         _check_array(array)
         _check_fields(fields)
@@ -126,7 +126,7 @@ class Denoiser:
 
     def _albedo(
         self, guides: Features, info: WeightsInfo, settings: DenoiseSettings
-    ) -> Generator[Looked, None, StackJob | None]:
+    ) -> Generator[Measuring, None, StackJob | None]:
         channels = yield from measure_albedo(guides, info.card)
         if not channels:
             return None

@@ -19,7 +19,7 @@ from napari_denoise.image.tiles import Tile, Window, plan_tiles, recompute_facto
 from napari_denoise.image.values import Float32Array, restore_dtype
 from napari_denoise.inference.frame_source import LargeFrame, WholeFrame, open_frame
 from napari_denoise.inference.guides import Features
-from napari_denoise.measure.channels import Channel, Looked, measure
+from napari_denoise.measure.channels import Channel, Measuring, measure
 from napari_denoise.measure.mappings import inverse_mean
 from napari_denoise.settings.denoise import REALISM_NOTE, DenoiseSettings
 from napari_denoise.settings.noise import NoiseModel
@@ -412,7 +412,7 @@ class StackJob:
 
 def measure_albedo(
     features: Features, card: WeightsCard
-) -> Generator[Looked, None, tuple[Channel, ...]]:
+) -> Generator[Measuring, None, tuple[Channel, ...]]:
     """Measure the albedo beside a render; none where there is none, or no use for it.
 
     Raises

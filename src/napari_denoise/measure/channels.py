@@ -125,7 +125,7 @@ def _squeezed(values: Float32Array, factor: float) -> Float32Array:
     return (values - np.float32(0.5)) * np.float32(factor) + np.float32(0.5)
 
 
-class Looked(NamedTuple):
+class Measuring(NamedTuple):
     """How often a frame of a channel was looked at so far; each is looked at two or three times."""
 
     channel: int
@@ -135,7 +135,7 @@ class Looked(NamedTuple):
 
 def measure(
     array: Any, layout: Layout, made_for: MadeFor, settings: DenoiseSettings
-) -> Generator[Looked, None, tuple[Channel, ...]]:
+) -> Generator[Measuring, None, tuple[Channel, ...]]:
     """Measure what the settings leave open and fix the mapping of every channel.
 
     Yields after every frame looked at, so that it can be left within one. `finished` runs it
@@ -189,7 +189,7 @@ def _check_dtype(dtype: np.dtype[Any]) -> None:
 
 def _counted(
     work: Generator[None, None, Channel], channel: int, channels: int
-) -> Generator[Looked, None, Channel]:
+) -> Generator[Measuring, None, Channel]:
     times = 0
     while True:
         try:
@@ -198,7 +198,7 @@ def _counted(
             made: Channel = end.value
             return made
         times += 1
-        yield Looked(channel, channels, times)
+        yield Measuring(channel, channels, times)
 
 
 def _measure_channel(

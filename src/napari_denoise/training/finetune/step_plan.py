@@ -206,7 +206,7 @@ def make_plan(
     """
     trial = settings(1000)
     free = free_memory(device)
-    speed = measure(trial, pairs, base, device, validation)
+    speed = measure_speed(trial, pairs, base, device, validation)
     share = trial.distortion.steps / trial.steps
     each = share * speed.first + (1 - share) * speed.second
     if asked.seconds is None:
@@ -230,7 +230,7 @@ def _validations(seconds: float, each: float) -> int:
     return int(min(max(_VALIDATING * seconds / max(each, 1e-9), _FEWEST), _MOST))
 
 
-def measure(
+def measure_speed(
     settings: TrainSettings, pairs: Pairs, base: StateDict, device: str, validation: float
 ) -> Speed:
     """Time steps of each stage on a state that is thrown away.

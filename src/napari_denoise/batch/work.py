@@ -152,7 +152,7 @@ def prepare(denoiser: Denoiser, array: Any, meta: ImageMeta, settings: DenoiseSe
 
 def preparing(
     denoiser: Denoiser, array: Any, meta: ImageMeta, settings: DenoiseSettings
-) -> Generator[Measuring, None, StackJob]:
+) -> Generator[Measuring | None, None, StackJob]:
     """Prepare a stack as its file describes it, yielding after every frame looked at.
 
     Raises

@@ -68,6 +68,14 @@ def denoise(
             rich_help_panel=_HOW,
         ),
     ] = "auto",
+    outliers: Annotated[
+        str,
+        typer.Option(
+            help="Isolated outliers (hot, dead, cosmic, fireflies) in the result: auto (replace in "
+            "renders, keep elsewhere), replace, keep.",
+            rich_help_panel=_HOW,
+        ),
+    ] = "auto",
     intensity_range: Annotated[
         tuple[float, float] | None,
         typer.Option(
@@ -144,6 +152,7 @@ def denoise(
             strength=strength,
             realism=realism,
             mapping=mapping,
+            outliers=outliers,
             intensity_range=intensity_range,
             tile=parse_tile(tile),
             device=device,

@@ -13,6 +13,7 @@ from napari_denoise.engines.device import FINEST_SIGMA, choose_device, choose_pr
 from napari_denoise.engines.torch import load_engine
 from napari_denoise.image.axes import Index, Layout, guess_axes, looks_like_color
 from napari_denoise.image.long_work import finished
+from napari_denoise.inference.few_photons import has_few_photons, with_error_shares
 from napari_denoise.inference.guides import Features
 from napari_denoise.inference.stack import StackJob, Step, albedo_job, measure_albedo
 from napari_denoise.measure.channels import Channel, Measuring, measure
@@ -103,7 +104,7 @@ class Denoiser:
         features: Mapping[str, Any] | None = None,
         settings: DenoiseSettings | None = None,
         **fields: Any,
-    ) -> Generator[Measuring, None, StackJob]:
+    ) -> Generator[Measuring | None, None, StackJob]:
         """Do as `prepare`, yielding after every frame looked at, so that it can be left."""
         _check_array(array)
         _check_fields(fields)
@@ -122,7 +123,10 @@ class Denoiser:
         albedo = None
         if guides is not None:
             albedo = yield from self._albedo(guides, info, resolved)
-        return StackJob(array, layout, resolved, channels, engine, info, guides, notes, albedo)
+        job = StackJob(array, layout, resolved, channels, engine, info, guides, notes, albedo)
+        if any(map(has_few_photons, channels)):
+            job.channels = yield from with_error_shares(job)
+        return job
 
     def _albedo(
         self, guides: Features, info: WeightsInfo, settings: DenoiseSettings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +10,78 @@ from numpy.typing import NDArray
 from napari_denoise.image.axes import Index, Layout
 from napari_denoise.image.frames import is_large
 from napari_denoise.image.planes import color_samples
-from napari_denoise.image.tiles import Window
+from napari_denoise.image.tiles import Tile, Window
 from napari_denoise.image.values import replace_nonfinite
+from napari_denoise.measure.channels import Channel
+from napari_denoise.measure.outliers import (
+    FILL_REACH,
+    BoolArray,
+    OutlierRule,
+    RadianceRule,
+    fill_area,
+    find_outliers,
+    is_blank,
+    replace_outliers,
+)
 
-_REACH = 2
-"""Pixels around a bad one that its stand-in is taken from."""
+_REACH = max(2, FILL_REACH)
+"""Pixels around a bad one that its stand-in is taken from, or that tell whether it is fill."""
+
+
+class Part(NamedTuple):
+    """What a tile reads of a frame, and what it is to know of the pixels that it writes."""
+
+    window: NDArray[Any]
+    """(C, Y, X) of all that is read, bad pixels and outliers replaced."""
+    original: NDArray[Any]
+    """(C, Y, X) of what is written, outliers as they are."""
+    outliers: BoolArray
+    """(C, Y, X) of what is written; of no pixel if there are none."""
+    fill: BoolArray | None
+    """(Y, X) of what is written: areas that stay as they are."""
+
+
+class _Colors:
+    """(C, Y, X) of a frame or a window, and what of it is an outlier or fill."""
+
+    def __init__(self, colors: NDArray[Any], channel: Channel) -> None:
+        self.original = self.calm = colors
+        self._places: list[NDArray[np.intp]] = []
+        self._fill = self._filled(colors, channel.fill)
+        if rule := channel.outliers:
+            self._replace(colors, rule)
+        if self._fill is not None:
+            self.calm = np.where(self._fill, colors.dtype.type(channel.ground), self.calm)
+
+    def _replace(self, colors: NDArray[Any], rule: OutlierRule) -> None:
+        found = [find_outliers(plane, rule) for plane in colors]
+        if isinstance(rule, RadianceRule):  # a firefly has one place in all its colours
+            found = [np.unique(np.concatenate(found), axis=0)] * len(colors)
+        if any(map(len, found)):
+            pairs = zip(colors, found, strict=True)
+            self.calm = np.stack([replace_outliers(plane, places) for plane, places in pairs])
+            self._places = found
+
+    def part(self, read: Window, keep: Window) -> Part:
+        """Return what a tile needs; both windows are within these colours."""
+        lone = np.zeros(self.original[:, *keep].shape, bool)
+        for plane, places in zip(lone, self._places, strict=False):
+            inside = places - [side.start for side in keep]
+            inside = inside[((inside >= 0) & (inside < plane.shape)).all(axis=1)]
+            plane[tuple(inside.T)] = True
+        fill = None if self._fill is None else self._fill[keep]
+        return Part(self.calm[:, *read], self.original[:, *keep], lone, fill)
+
+    @staticmethod
+    def _filled(colors: NDArray[Any], values: tuple[float, ...]) -> BoolArray | None:
+        """Mark fill that is the same in all colours."""
+        if not values:
+            return None
+        alike = colors[0]
+        if len(colors) > 1:
+            same = (colors == colors[0]).all(axis=0)
+            alike = np.where(same, colors[0].astype(np.float64), np.nan)
+        return fill_area(alike, values)
 
 
 class WholeFrame:
@@ -24,21 +91,27 @@ class WholeFrame:
     ----------
     array, layout, index
         The stack, and which frame of it.
+    channel
+        How it is denoised.
     """
 
     large = False
 
-    def __init__(self, array: Any, layout: Layout, index: Index) -> None:
-        self._layout = Layout("YXS"[: len(layout.frame_axes)], _frame_shape(layout))
+    def __init__(self, array: Any, layout: Layout, index: Index, channel: Channel) -> None:
+        planar = Layout("YXS"[: len(layout.frame_axes)], _frame_shape(layout))
         raw = _rows_first(np.asarray(array[index]), layout)
-        self.empty = _holds_no_value(color_samples(raw, self._layout)[0])
+        self.empty = _holds_no_value(color_samples(raw, planar)[0])
         """Whether no colour sample of it is finite."""
+        self.blank = not self.empty and all(map(is_blank, color_samples(raw, planar)[0]))
+        """Whether it holds one value alone, and stays as it is."""
         frame, self.bad = (raw, 0) if self.empty else replace_nonfinite(raw)
-        self._colors, self._alpha = color_samples(frame, self._layout)
+        colors, self._alpha = color_samples(frame, planar)
+        self._colors = _Colors(colors, channel) if not self.empty else None
 
-    def colors(self, where: Window, keep: Window) -> NDArray[Any]:
-        """Return (C, Y, X) of a window, bad pixels replaced."""
-        return self._colors[:, *where]
+    def part(self, tile: Tile) -> Part:
+        """Return what a tile reads and writes."""
+        assert self._colors is not None  # noqa: S101 - an empty frame has no tiles
+        return self._colors.part(tile.read, tile.write)
 
     def alpha(self, where: Window) -> NDArray[Any] | None:
         """Return (1, Y, X) of a window; None without alpha."""
@@ -54,34 +127,39 @@ class LargeFrame:
     ----------
     array, layout, index
         The stack, and which frame of it; it is asked for windows.
-    middle
-        Stands in for pixels without a finite neighbour.
+    channel
+        How it is denoised.
     """
 
-    large, empty = True, False
+    large, empty, blank = True, False, False
 
-    def __init__(self, array: Any, layout: Layout, index: Index, middle: float) -> None:
-        self._array, self._stack, self._index, self._middle = array, layout, index, middle
+    def __init__(self, array: Any, layout: Layout, index: Index, channel: Channel) -> None:
+        self._array, self._stack, self._index, self._channel = array, layout, index, channel
         self._layout = Layout("YXS"[: len(layout.frame_axes)], _frame_shape(layout))
+        self._middle = float(channel.mapping.inverse([0.5])[0])
         self.bad = 0
-        """Values that were replaced in what was read last and is kept."""
+        """Values that were replaced in what was read last and is written."""
 
-    def colors(self, where: Window, keep: Window) -> NDArray[Any]:
-        """Return (C, Y, X) of a window, bad pixels replaced; `bad` counts those of `keep` in it."""
+    def part(self, tile: Tile) -> Part:
+        """Return what a tile reads and writes; `bad` counts what it writes."""
         size = self._stack.size("Y"), self._stack.size("X")
-        read = tuple(
+        around = tuple(
             slice(max(0, part.start - _REACH), min(length, part.stop + _REACH))
-            for part, length in zip(where, size, strict=True)
+            for part, length in zip(tile.read, size, strict=True)
         )
-        raw = self._read((read[0], read[1]))
-        inner = tuple(
-            slice(part.start - more.start, part.stop - more.start)
-            for part, more in zip(where, read, strict=True)
+        raw = self._read((around[0], around[1]))
+        read, keep = (
+            tuple(
+                slice(part.start - more.start, part.stop - more.start)
+                for part, more in zip(window, around, strict=True)
+            )
+            for window in (tile.read, tile.write)
         )
         if raw.dtype.kind == "f":
-            self.bad = int(np.count_nonzero(~np.isfinite(raw[inner][keep])))
+            self.bad = int(np.count_nonzero(~np.isfinite(raw[keep])))
         whole, _ = replace_nonfinite(raw, self._middle)
-        return color_samples(whole[inner], self._layout)[0]
+        colors = color_samples(whole, self._layout)[0]
+        return _Colors(colors, self._channel).part((read[0], read[1]), (keep[0], keep[1]))
 
     def alpha(self, where: Window) -> NDArray[Any] | None:
         """Return (1, Y, X) of a window; None without alpha."""
@@ -95,11 +173,12 @@ class LargeFrame:
         return _rows_first(np.asarray(self._array[index]), self._stack)
 
 
-def open_frame(array: Any, layout: Layout, index: Index, middle: float) -> WholeFrame | LargeFrame:
-    """Open a frame of a stack as its size demands; parameters as for `LargeFrame`."""
-    if is_large(array, layout.axes):
-        return LargeFrame(array, layout, index, middle)
-    return WholeFrame(array, layout, index)
+def open_frame(
+    array: Any, layout: Layout, index: Index, channel: Channel
+) -> WholeFrame | LargeFrame:
+    """Open a frame of a stack as its size demands; parameters as for `WholeFrame`."""
+    kind = LargeFrame if is_large(array, layout.axes) else WholeFrame
+    return kind(array, layout, index, channel)
 
 
 def _frame_shape(layout: Layout) -> tuple[int, ...]:

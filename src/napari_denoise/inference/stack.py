@@ -163,7 +163,7 @@ class StackJob:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the user should know about the frames done so far."""
-        found = [*self._notes, *_unnoisy(self.channels, self.settings)]
+        found = [*self._notes, *_found(self.channels), *_unnoisy(self.channels, self.settings)]
         if count := sum(self._nonfinite.values()):
             found.append(
                 f"{count} pixel{'s were' if count > 1 else ' was'} NaN or infinite: replaced by "
@@ -328,10 +328,9 @@ class StackJob:
     ) -> Iterator[TileStep]:
         index = self.frames[number]
         channel = self.channels[self.layout.channel_of(number)]
-        middle = float(channel.mapping.inverse([0.5])[0])
-        frame = open_frame(self.array, self.layout, index, middle)
-        if frame.empty:
-            if counted:
+        frame = open_frame(self.array, self.layout, index, channel)
+        if frame.empty or frame.blank:
+            if counted and frame.empty:
                 self._without_values.add(number)
             raw = np.asarray(self.array[self.layout.window(index, wanted)]).astype(self.dtype)
             yield self._done(replace(begun, tile=1, tiles=1), index, wanted, raw)
@@ -380,18 +379,24 @@ class StackJob:
         guides: Float32Array | None,
     ) -> tuple[NDArray[Any], Float32Array | None]:
         """Denoise the part of (C, Y, X) that a tile writes; the variance of its error beside."""
-        window = frame.colors(tile.read, tile.keep)
-        original = window[:, *tile.keep]
+        window, original, outliers, fill = frame.part(tile)
         if self._leaves(channel):
             return original, None
         sigma = channel.sigma_map(*window.shape[1:])
         estimate = self.engine.run(channel.to_network(window), sigma, guides, tile.keep)
         mean, variance = channel.from_network(*estimate)
         clean = inverse_mean(channel.mapping, mean, variance)
+        if channel.positive and self.dtype.kind == "f":
+            np.maximum(clean, 0, out=clean, where=original >= 0)
         if self.settings.strength < 1:
             noisy = original.astype(np.float32)
             clean = noisy + np.float32(self.settings.strength) * (clean - noisy)
-        return restore_dtype(clean, self.dtype), variance
+        result = restore_dtype(clean, self.dtype)
+        if channel.keep and outliers.any():
+            result = np.where(outliers, original, result)
+        if fill is not None and fill.any():
+            result = np.where(fill, original, result)
+        return result, variance
 
     def _plan(self, region: Window | None = None) -> tuple[Tile, ...]:
         multiple = self.engine.multiple
@@ -424,7 +429,7 @@ def measure_albedo(
         return ()
     try:
         albedo = features.arrays["albedo"]
-        return (yield from measure(albedo, features.layout, card, DenoiseSettings()))
+        return (yield from measure(albedo, features.layout, card, DenoiseSettings(), plain=True))
     except ValueError as error:
         raise ValueError(f"albedo: {error}; or leave it out") from error
 
@@ -494,6 +499,13 @@ def _within(inner: Window, outer: Window) -> Window:
         for part, whole in zip(inner, outer, strict=True)
     )
     return rows, columns
+
+
+def _found(channels: tuple[Channel, ...]) -> list[str]:
+    """Say what was found in the channels; once, where all say the same."""
+    if len({channel.notes for channel in channels}) == 1:
+        return list(channels[0].notes)
+    return [f"channel {n}: {text}" for n, c in enumerate(channels) for text in c.notes]
 
 
 def _unnoisy(channels: tuple[Channel, ...], settings: DenoiseSettings) -> list[str]:

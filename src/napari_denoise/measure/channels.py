@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -19,13 +19,15 @@ from napari_denoise.image.values import Float32Array
 from napari_denoise.measure.kind import is_radiance
 from napari_denoise.measure.mappings import (
     AffineMapping,
+    AnscombeMapping,
     LogMapping,
     Mapped,
     Mapping,
     fit_mapping,
 )
 from napari_denoise.measure.noise_estimation import roughness
-from napari_denoise.measure.sampled import SampledFrames
+from napari_denoise.measure.outliers import OutlierRule
+from napari_denoise.measure.sampled import SampledFrames, plane_rule
 from napari_denoise.settings.denoise import ChannelNoise, DenoiseSettings
 from napari_denoise.settings.noise import LARGEST, NoiseModel
 
@@ -33,6 +35,13 @@ MappingKind = Literal["affine", "anscombe", "log"]
 HEAVY_TAILS = 1.75
 """Path-traced noise has fireflies; a denoiser made for Gaussian noise must be told more than
 its sd. Best of 1, 1.5, 2, 2.5, 3 is between 1.5 and 2, on random procedural scenes."""
+_NOISE_ABOVE, _CLEARLY = 3.0, 1.0
+"""The brightest pixel is so many sd of noise above its structure; what exceeds the range by this
+part of it lets the range grow."""
+_LEAST_SIGMA = 0.01
+"""Of noise that does not depend on the signal: below, the ground would lose its contrast."""
+_SIGNED = 0.02
+"""Share of negative values, by weight, from which on data are no light."""
 WIDEST = 1e5
 """Data in a smaller part of the intensity range would be lost to the rounding of float32."""
 
@@ -73,11 +82,31 @@ class Channel:
         Data units to network units.
     scale
         Noise level that the network is told.
+    outliers
+        What an isolated outlier is; None where nothing is taken for one.
+    keep
+        Whether outliers stay in the result.
+    fill
+        Values of areas that stay as they are.
+    ground
+        What the network sees in their place; data units.
+    positive
+        Whether the data have no negative value, and the result is to have none.
+    notes
+        What was found and done, for people.
     """
 
     noise: NoiseModel
     mapping: Mapping
     scale: NetworkScale
+    outliers: OutlierRule | None = None
+    keep: bool = True
+    fill: tuple[float, ...] = ()
+    ground: float = 0.0
+    error_share: float = 1.0
+    """Share of the stated error variance that keeps the mean of few photons."""
+    positive: bool = False
+    notes: tuple[str, ...] = ()
 
     def to_network(self, window: NDArray[Any]) -> Mapped:
         """Map (C, Y, X) of the data, squeezed where its noise is more than the network knows.
@@ -98,10 +127,12 @@ class Channel:
     ) -> tuple[Float32Array, Float32Array | None]:
         """Bring an estimate and the variance of its error back to mapped units."""
         factor = self.scale.factor
-        if factor == 1:
-            return mean, variance
-        mean = (mean - np.float32(0.5)) / np.float32(factor) + np.float32(0.5)
-        return mean, None if variance is None else variance / np.float32(factor**2)
+        if factor != 1:
+            mean = (mean - np.float32(0.5)) / np.float32(factor) + np.float32(0.5)
+            variance = None if variance is None else variance / np.float32(factor**2)
+        if variance is not None and self.error_share != 1:
+            variance = variance * np.float32(self.error_share)
+        return mean, variance
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for the provenance."""
@@ -110,6 +141,8 @@ class Channel:
             "mapping": self.mapping.to_json(),
             "network_sigma": self.scale.sigma,
             "network_factor": self.scale.factor,
+            **({"found": list(self.notes)} if self.notes else {}),
+            **({"error_share": self.error_share} if self.error_share != 1 else {}),
         }
 
 
@@ -134,7 +167,12 @@ class Measuring(NamedTuple):
 
 
 def measure(
-    array: Any, layout: Layout, made_for: MadeFor, settings: DenoiseSettings
+    array: Any,
+    layout: Layout,
+    made_for: MadeFor,
+    settings: DenoiseSettings,
+    *,
+    plain: bool = False,
 ) -> Generator[Measuring, None, tuple[Channel, ...]]:
     """Measure what the settings leave open and fix the mapping of every channel.
 
@@ -149,6 +187,8 @@ def measure(
         The weights' card.
     settings
         What the user chose.
+    plain
+        Take pixels as they are, none for an outlier or fill.
 
     Raises
     ------
@@ -158,7 +198,7 @@ def measure(
     _check_dtype(np.dtype(array.dtype))
     channels = []
     for number in range(layout.size("C")):
-        work = _measure_channel(array, layout, number, made_for, settings)
+        work = _measure_channel(array, layout, number, made_for, settings, plain)
         channels.append((yield from _counted(work, number, layout.size("C"))))
     return tuple(channels)
 
@@ -202,21 +242,93 @@ def _counted(
 
 
 def _measure_channel(
-    array: Any, layout: Layout, channel: int, made_for: MadeFor, settings: DenoiseSettings
+    array: Any,
+    layout: Layout,
+    channel: int,
+    made_for: MadeFor,
+    settings: DenoiseSettings,
+    plain: bool,
 ) -> Generator[None, None, Channel]:
-    samples = yield from SampledFrames.read(array, layout, channel)
+    samples = yield from SampledFrames.read(array, layout, channel, plain=plain)
     _check_values(samples.extent, settings.intensity_range)
-    low, high = settings.intensity_range or samples.range()
     wanted = _noise_of(settings, channel, layout.size("C"))
-    kind = _kind(settings.mapping, made_for, layout, samples.frames)
+    kind, notes = _kind(settings.mapping, made_for, layout, samples)
     if kind == "log":
-        return (yield from _measure_log(samples, wanted, low, high, made_for))
+        made = yield from _measure_log(samples, wanted, settings.intensity_range, made_for)
+    else:
+        made = yield from _measure_linear(samples, wanted, kind, settings, made_for)
+    return _guarded(made, samples, settings.outliers, notes)
+
+
+def _measure_linear(
+    samples: SampledFrames,
+    wanted: ChannelNoise,
+    kind: MappingKind,
+    settings: DenoiseSettings,
+    made_for: MadeFor,
+) -> Generator[None, None, Channel]:
     noise = yield from _resolve(wanted, samples)
+    low, high = settings.intensity_range or samples.range()
     mapping = fit_mapping(kind, noise, low, high)
+    if settings.intensity_range is None and made_for.mapping == "anscombe":
+        mapping = _reaching(mapping, kind, noise, samples)
     sigma = mapping.sigma
     if isinstance(mapping, AffineMapping):
         sigma = _typical_sd(noise, samples.frames) / mapping.width
     return Channel(noise, mapping, _scale(sigma * noise.inflation, made_for))
+
+
+def _reaching(
+    mapping: Mapping, kind: MappingKind, noise: NoiseModel, samples: SampledFrames
+) -> Mapping:
+    """Let the range reach the brightest real structure, where it clearly exceeds it.
+
+    Structure beyond the range would be extrapolated by the network, and lose its height. Few
+    bright spots on a flat ground do not tell a gain; that they count photons may be assumed, so
+    that the ground keeps its contrast.
+    """
+    if isinstance(mapping, LogMapping):
+        return mapping
+    brightest = samples.brightest - _NOISE_ABOVE * float(np.sqrt(noise.variance(samples.brightest)))
+    if brightest <= mapping.high + _CLEARLY * (mapping.high - mapping.low):
+        return mapping
+    wide = fit_mapping(kind, noise, mapping.low, brightest)
+    if isinstance(wide, AffineMapping) and 0 < wide.sigma < _LEAST_SIGMA:
+        ground = samples.ground()
+        gain = 4 * (brightest - ground) * _LEAST_SIGMA**2
+        return AnscombeMapping(gain, ground, wide.noise_sd, mapping.low, brightest)
+    return wide
+
+
+def _guarded(
+    channel: Channel,
+    samples: SampledFrames,
+    outliers: Literal["auto", "replace", "keep"],
+    notes: tuple[str, ...],
+) -> Channel:
+    """Say what an outlier of this channel is, and what of its pixels stays as it is."""
+    radiance = isinstance(channel.mapping, LogMapping)
+    found = samples.findings
+    if found.outliers and _are_photons_apart(channel.noise, samples):
+        found = replace(found, outliers=0)
+    rule = plane_rule(samples.frames, radiance=radiance) if found.outliers else None
+    keep = outliers == "keep" or (outliers == "auto" and not radiance)
+    said = found.describe()
+    return replace(
+        channel,
+        outliers=rule,
+        keep=keep,
+        fill=found.fill,
+        ground=samples.ground() if found.fill else 0.0,
+        positive=samples.extent is not None and samples.extent[0] >= 0,
+        notes=(*notes, *([said] if said else [])),
+    )
+
+
+def _are_photons_apart(noise: NoiseModel, samples: SampledFrames) -> bool:
+    """Whether most pixels are without a photon and single ones stand out: each is isolated."""
+    level = samples.mean() - noise.offset
+    return noise.gain > 0 and level < 2 * noise.gain and 2 * noise.read_noise < noise.gain
 
 
 def _check_values(extent: tuple[float, float] | None, wanted: tuple[float, float] | None) -> None:
@@ -243,7 +355,10 @@ def _check_values(extent: tuple[float, float] | None, wanted: tuple[float, float
 
 
 def _measure_log(
-    samples: SampledFrames, wanted: ChannelNoise, low: float, high: float, made_for: MadeFor
+    samples: SampledFrames,
+    wanted: ChannelNoise,
+    given: tuple[float, float] | None,
+    made_for: MadeFor,
 ) -> Generator[None, None, Channel]:
     """Path-traced noise grows with the signal: it is measured after the logarithm."""
     noise = NoiseModel()
@@ -251,9 +366,9 @@ def _measure_log(
         noise = yield from _resolve(wanted, samples)
     made_for_renders = made_for.mapping == "log"
     if made_for_renders:
-        mapping: Mapping = LogMapping.of_exposure(samples.mean())
+        mapping: Mapping = LogMapping.of_exposure(samples.exposure())
     else:
-        mapping = fit_mapping("log", noise, low, high)
+        mapping = fit_mapping("log", noise, *(given or samples.range()))
     if wanted != "auto":
         return Channel(noise, mapping, _scale(mapping.sigma * noise.inflation, made_for))
     mapped = []
@@ -296,17 +411,31 @@ def _kind(
     wanted: Literal["auto"] | MappingKind,
     made_for: MadeFor,
     layout: Layout,
-    frames: Sequence[NDArray[Any]],
-) -> MappingKind:
-    """Follow the weights, except that linear HDR colour gets the logarithm."""
+    samples: SampledFrames,
+) -> tuple[MappingKind, tuple[str, ...]]:
+    """Follow the weights, except that linear HDR colour gets the logarithm; notes beside."""
     if wanted != "auto":
-        return wanted
-    if "S" in layout.axes and made_for.mapping == "affine" and is_radiance(frames):
-        return "log"
-    return made_for.mapping
+        return wanted, ()
+    if "S" in layout.axes and made_for.mapping == "affine" and is_radiance(samples.frames):
+        return "log", ()
+    if made_for.mapping == "log" and _is_signed(samples.frames):
+        note = (
+            "the data have both signs, which light has not: they are denoised on a linear scale, "
+            "by weights that were made for light; look at the result closely"
+        )
+        return "affine", (note,)
+    return made_for.mapping, ()
+
+
+def _is_signed(frames: Sequence[NDArray[Any]]) -> bool:
+    """Whether negative values are more than the lobes of a filter leave in a render."""
+    total = sum(float(np.nansum(np.abs(frame), dtype=np.float64)) for frame in frames)
+    below = sum(float(-np.nansum(np.minimum(frame, 0), dtype=np.float64)) for frame in frames)
+    return below > _SIGNED * total
 
 
 def _typical_sd(noise: NoiseModel, frames: Sequence[NDArray[Any]]) -> float:
     """Root of the mean noise variance over the brightness of the frames."""
     values = np.concatenate([np.ravel(frame[::8, ::8]) for frame in frames])
-    return float(np.sqrt(noise.variance(values).mean()))
+    values = values[np.isfinite(values)]
+    return float(np.sqrt(noise.variance(values).mean())) if values.size else 0.0

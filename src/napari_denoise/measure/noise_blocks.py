@@ -178,14 +178,22 @@ def _around(
     mean: FloatArray,
 ) -> FloatArray:
     """Mean of what lies within a block's side of each block, the block left out."""
-    sums = np.zeros(np.add(image.shape, 1))
-    np.cumsum(np.nan_to_num(image, posinf=0, neginf=0), axis=0, out=sums[1:, 1:])
-    np.cumsum(sums, axis=1, out=sums)
     top, bottom = np.maximum(rows - SIZE, 0), np.minimum(rows + 2 * SIZE, image.shape[0])
     left, right = np.maximum(columns - SIZE, 0), np.minimum(columns + 2 * SIZE, image.shape[1])
-    total = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+
+    def total(values: NDArray[Any]) -> FloatArray:
+        sums = np.zeros(np.add(image.shape, 1))
+        np.cumsum(values, axis=0, out=sums[1:, 1:])
+        np.cumsum(sums, axis=1, out=sums)
+        return np.asarray(
+            sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+        )
+
     pixels = (bottom - top) * (right - left)
-    return np.asarray((total - SIZE**2 * mean) / (pixels - SIZE**2))
+    if image.dtype.kind == "f" and not (finite := np.isfinite(image)).all():
+        pixels = np.maximum(total(finite), SIZE**2 + 1)
+    light = total(np.nan_to_num(image, posinf=0, neginf=0))
+    return np.asarray((light - SIZE**2 * mean) / (pixels - SIZE**2))
 
 
 def _too_many(raw: list[FloatArray], level: float) -> BoolArray:

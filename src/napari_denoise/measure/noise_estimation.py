@@ -21,6 +21,7 @@ from napari_denoise.measure.noise_spectrum import Correlation, fit_correlation
 from napari_denoise.settings.noise import MOST_SKEWED, NoiseModel
 
 FloatArray = NDArray[np.float64]
+FramePair = tuple[NDArray[Any], NDArray[Any]]
 
 _SMALLEST = 16
 _BUDGET = 16_000
@@ -59,6 +60,11 @@ _SKEWED = 1.15
 _PIXELS_OF_A_BLOCK = 18
 """Independent ones of the 36 inner pixels: blocks overlap."""
 
+_POISSON = 0.7, 1.4
+"""Variance over mean and step of counted photons, from which texture takes or adds a little."""
+_JUDGED, _SHARED = 2000, 0.75
+"""Blocks that a pair is judged by; fine detail of its difference at least, in that of frames two
+apart."""
 _MOVED = 1.5
 """Coarse energy of differences, relative to that of noise, that means motion."""
 
@@ -151,14 +157,33 @@ def estimating_noise(
         return NoiseModel()
     if min(frames[0].shape) < _SMALLEST:
         return NoiseModel(read_noise=_small_sigma(frames))
+    independent = _independent(pairs, extremes)
+    if len(pairs) and not independent:  # frames that share noise tell no more than one of them
+        frames = [frames[len(frames) // 2]]
     single = _fit_single((yield from _pool(frames, extremes)), extremes)
-    paired = None
+    paired, pairs = None, independent
     if len(pairs):
         paired = _fit_pairs((yield from _pool_pairs(pairs, extremes)), extremes)
     fit = paired if paired and _is_noise(paired, single) else single
     if fit is None:
         return NoiseModel(read_noise=_small_sigma(frames))
-    return _model(fit, single or fit, extremes)
+    model = _model(fit, single or fit, extremes)
+    return model if model.gain > 0 else _counts(frames, extremes) or model
+
+
+def _counts(frames: Sequence[NDArray[Any]], extremes: Extremes) -> NoiseModel | None:
+    """Recognise counted photons, mostly none, by a variance that is the mean; None otherwise.
+
+    Where nearly every pixel is empty, no block tells how the variance grows with the level.
+    """
+    if extremes.low != 0 or extremes.step <= 0:
+        return None
+    mean = float(np.mean([np.nanmean(frame, dtype=np.float64) for frame in frames]))
+    if not 0 < mean < extremes.step / 2:
+        return None
+    gain = roughness([np.asarray(frame, np.float32) for frame in frames]) ** 2 / mean
+    alike = _POISSON[0] < gain / extremes.step < _POISSON[1]
+    return NoiseModel(gain=gain) if alike else None
 
 
 def _pool(frames: Sequence[NDArray[Any]], extremes: Extremes) -> Generator[None, None, Blocks]:
@@ -193,6 +218,37 @@ def _cut_pair(first: NDArray[Any], second: NDArray[Any], extremes: Extremes, bud
     difference = (one - factor * two) / np.sqrt(weight)
     level = (one + factor**2 * two) / weight
     return cut_blocks(difference, extremes, budget, level=level, piled=(first, second))
+
+
+def _independent(pairs: Sequence[FramePair], extremes: Extremes) -> list[FramePair]:
+    """Choose the pairs whose two frames have noise of their own.
+
+    Frames that share noise (repeated, running means, interpolated) differ by less than each does
+    from the next but one, where there is one: texture, which stands still, does not.
+    """
+    following = {id(first): second for first, second in pairs}
+    before = {id(second): first for first, second in pairs}
+    chosen = []
+    for first, second in pairs:
+        detail = _difference(first, second, extremes)
+        if (third := following.get(id(second))) is not None:
+            apart = _difference(first, third, extremes)
+        elif (third := before.get(id(first))) is not None:
+            apart = _difference(third, second, extremes)
+        else:
+            apart = 0.0
+        if detail > _SHARED * apart and detail > 0:
+            chosen.append((first, second))
+    return chosen
+
+
+def _difference(first: NDArray[Any], second: NDArray[Any], extremes: Extremes) -> float:
+    """Fine detail of the difference of two frames, where it is flat."""
+    blocks = _cut_pair(first, second, extremes, _JUDGED)
+    if not len(blocks):
+        return 0.0
+    flat = np.argsort(blocks.energy[:, _LOW].sum(1))[: max(1, len(blocks) // 2)]
+    return float(blocks.energy[flat][:, _HIGH].mean())
 
 
 def _with_nan(frame: NDArray[Any]) -> FloatArray:
@@ -475,6 +531,8 @@ def roughness(frames: Sequence[NDArray[Any]]) -> float:
         second = (
             frame[..., 1:, 1:] - frame[..., :-1, 1:] - frame[..., 1:, :-1] + frame[..., :-1, :-1]
         )
-        total += float(np.square(second, dtype=np.float64).sum()) / 4
-        count += second.size
+        finite = np.isfinite(second)
+        values = second if finite.all() else second[finite]
+        total += float(np.square(values, dtype=np.float64).sum()) / 4
+        count += values.size
     return float(np.sqrt(total / count)) if count else 0.0

@@ -2,42 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
 
 from napari_denoise.image.axes import Layout
-from napari_denoise.image.frames import evenly
+from napari_denoise.image.frames import evenly, is_large
 from napari_denoise.image.long_work import finished
 from napari_denoise.image.planes import block_means, color_samples
 from napari_denoise.image.values import replace_nonfinite
 from napari_denoise.measure.noise_estimation import estimating_noise
+from napari_denoise.measure.outliers import (
+    NoiseRule,
+    OutlierRule,
+    RadianceRule,
+    are_photons,
+    fill_area,
+    find_fill,
+    find_flashes,
+    find_outliers,
+    has_tail,
+    is_blank,
+    replace_outliers,
+)
 from napari_denoise.settings.noise import NoiseModel
 
 MEASURED_FRAMES = 16
 """At most this many frames of a channel are looked at."""
+_WHOLE = 1 << 20
+"""Pixels of the largest frames that are measured whole; of others some windows."""
+_SIDE, _PER_SIDE = 256, 4
+_LAMP, _HALF = 32.0, 16.0
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found in the frames looked at and kept out of every estimate."""
+
+    outliers: int = 0
+    """Isolated ones, of all frames together."""
+    fill: tuple[float, ...] = ()
+    """Values that fill a part of the frames."""
+    fill_share: float = 0.0
+    blank: tuple[int, ...] = ()
+    """Positions of frames along their series, counted from 0; also of the next two."""
+    flashes: tuple[int, ...] = ()
+    repeats: tuple[tuple[int, int], ...] = ()
+    """A frame, and the one that it repeats."""
+    looked: int = 1
+    """How many frames were looked at."""
+
+    def describe(self) -> str:
+        """Say it in a line for people; empty if there is nothing to say."""
+        said = []
+        if self.outliers:
+            where = f" in the {self.looked} frames looked at" if self.looked > 1 else ""
+            said.append(f"{self.outliers} isolated outlier{'s' * (self.outliers > 1)}{where}")
+        if self.fill:
+            values = " and ".join(f"{value:g}" for value in self.fill)
+            said.append(f"{100 * self.fill_share:.0f} % of the image is constant {values}")
+        if self.blank:
+            said.append(_numbered(self.blank, "is blank", "are blank"))
+        if self.flashes:
+            said.append(_numbered(self.flashes, "is a flash", "are flashes"))
+        said += [f"frame {one} repeats frame {other}" for one, other in self.repeats[:3]]
+        if len(self.repeats) > 3:
+            said.append(f"{len(self.repeats) - 3} others repeat the one before")
+        return "; ".join(said)
+
+
+def _numbered(numbers: Sequence[int], one: str, several: str) -> str:
+    if len(numbers) == 1:
+        return f"frame {numbers[0]} {one}"
+    shown = ", ".join(map(str, numbers[:6])) + (" ..." if len(numbers) > 6 else "")
+    return f"frames {shown} {several}"
 
 
 @dataclass(frozen=True, eq=False)
 class SampledFrames:
-    """Some frames of one channel; those without any finite value are left out.
+    """Some frames of one channel, without what says nothing about noise.
+
+    Left out are frames without any finite value, blank ones and flashes, and pairs of equal
+    frames. Isolated outliers are replaced, constant fill is NaN.
 
     Parameters
     ----------
     frames
-        (Y, X) each; samples of a colour frame one by one.
+        (Y, X) each; samples of a colour frame one by one; of large frames some windows.
     pairs
         Adjacent frames of the stack among them.
     extent
         Lowest and highest finite value; None without any.
+    brightest
+        Highest value that is no outlier.
+    findings
+        What was left out.
     """
 
     frames: list[NDArray[Any]]
     pairs: list[tuple[NDArray[Any], NDArray[Any]]]
     extent: tuple[float, float] | None
+    brightest: float = 0.0
+    findings: Findings = Findings()
 
     @classmethod
     def of(cls, array: Any, layout: Layout, channel: int = 0) -> Self:
@@ -45,7 +116,9 @@ class SampledFrames:
         return finished(cls.read(array, layout, channel))
 
     @classmethod
-    def read(cls, array: Any, layout: Layout, channel: int) -> Generator[None, None, Self]:
+    def read(
+        cls, array: Any, layout: Layout, channel: int, *, plain: bool = False
+    ) -> Generator[None, None, Self]:
         """Read them, yielding after each.
 
         Parameters
@@ -54,38 +127,228 @@ class SampledFrames:
             The stack.
         channel
             Position along C.
+        plain
+            Take pixels as they are: in an albedo a flat colour is no fill.
         """
         series = layout.series(channel)
         starts = [(i, layout.neighbour(i)) for i in series]
         with_next = [(i, j) for i, j in starts if j is not None]
-        if with_next:
-            chosen = evenly(with_next, MEASURED_FRAMES // 2)
+        if len(series) > MEASURED_FRAMES and with_next:  # three in a row tell of shared noise
+            firsts = evenly(with_next, MEASURED_FRAMES // 3)
+            following = dict(starts)
+            chosen = [(i, j) for i, j in firsts]
+            chosen += [(j, k) for _, j in firsts if (k := following.get(j)) is not None]
+            chosen = sorted(set(chosen))
+            numbers = sorted({n for pair in chosen for n in pair})
+        elif with_next:
+            chosen = with_next
             numbers = sorted({n for pair in chosen for n in pair})
         else:
             chosen, numbers = [], evenly(series, MEASURED_FRAMES)
-        planes: dict[int, list[NDArray[Any] | None]] = {}
+        seen: dict[int, list[SampledPlane | None]] = {}
         extents = []
         for number in numbers:
-            colors = color_samples(np.asarray(array[layout.frames[number]]), layout)[0]
-            extents.append(_extent(colors))
-            planes[number] = [_finite(plane) for plane in colors]
+            extent, seen[number] = _look(array, layout, number, plain)
+            extents.append(extent)
             yield
-        frames = [plane for n in numbers for plane in planes[n] if plane is not None]
-        both = [pair for i, j in chosen for pair in zip(planes[i], planes[j], strict=True)]
-        pairs = [(a, b) for a, b in both if a is not None and b is not None]
-        return cls(frames, pairs, _union(extents))
+        position = {number: place for place, number in enumerate(series)}
+        return cls._without(seen, chosen, position, _union(extents))
+
+    @classmethod
+    def _without(
+        cls,
+        seen: Mapping[int, Sequence[SampledPlane | None]],
+        chosen: Sequence[tuple[int, int]],
+        position: Mapping[int, int],
+        extent: tuple[float, float] | None,
+    ) -> Self:
+        """Leave out blank frames, flashes and repeats, and say which."""
+        whole = {n: [plane for plane in planes if plane is not None] for n, planes in seen.items()}
+        blank = {n for n, planes in whole.items() if planes and all(p.blank for p in planes)}
+        kept = [n for n in whole if n not in blank and whole[n]]
+        if not kept:  # nothing but blank frames: they are what there is
+            kept, blank = [n for n in whole if whole[n]], set()
+        flashes = {kept[i] for i in find_flashes([whole[n][0].windows[0] for n in kept])}
+        good = [n for n in kept if n not in flashes]
+        frames = [window for n in good for plane in whole[n] for window in plane.windows]
+        pairs, repeats = [], []
+        for i, j in chosen:
+            if i not in good or j not in good:
+                continue
+            both = [
+                (a, b)
+                for a, b in zip(seen[i], seen[j], strict=True)
+                if a is not None and b is not None
+            ]
+            if all(_equal(a, b) for a, b in both):
+                repeats.append((position[j], position[i]))
+                continue
+            pairs += [pair for a, b in both for pair in zip(a.windows, b.windows, strict=True)]
+        planes = [plane for n in good for plane in whole[n]]
+        findings = Findings(
+            outliers=sum(max(plane.outliers for plane in whole[n]) for n in good),
+            fill=_common_fill(planes),
+            fill_share=float(np.mean([plane.fill_share for plane in planes])) if planes else 0.0,
+            blank=tuple(sorted(position[n] for n in blank)),
+            flashes=tuple(sorted(position[n] for n in flashes)),
+            repeats=tuple(repeats),
+            looked=len(good),
+        )
+        brightest = max((plane.brightest for plane in planes), default=0.0)
+        return cls(frames, pairs, extent, brightest, findings)
 
     def range(self) -> tuple[float, float]:
         """Measure darkest and brightest intensity, on means of 4x4 so that noise adds little."""
         return robust_range([block_means(frame) for frame in self.frames])
 
-    def mean(self) -> float:
-        """Mean intensity."""
-        return float(np.mean([frame.mean(dtype=np.float64) for frame in self.frames]))
+    def ground(self) -> float:
+        """Return the median intensity."""
+        values = np.concatenate([np.ravel(frame[::8, ::8]) for frame in self.frames])
+        values = values[np.isfinite(values)]
+        return float(np.median(values)) if values.size else 0.0
+
+    def exposure(self) -> float:
+        """Measure the mean intensity that a lamp in the picture does not carry away.
+
+        ``m = mean(min(x, 32 m))``; and no more than 16 times what half of the picture is below.
+        """
+        mean = self.mean()
+        for _ in range(100):
+            capped = self.mean(_LAMP * mean) if mean > 0 else mean
+            if capped >= mean * 0.999:
+                break
+            mean = capped
+        blocks = np.concatenate([np.ravel(block_means(frame, 8)) for frame in self.frames])
+        lit = blocks[np.isfinite(blocks) & (blocks > 0)]
+        return min(mean, _HALF * float(np.median(lit))) if lit.size else mean
+
+    def mean(self, most: float = np.inf) -> float:
+        """Mean of the values, none counted as more than some value."""
+        means = []
+        for frame in self.frames:
+            capped = frame if np.isinf(most) else np.minimum(frame, frame.dtype.type(most))
+            finite = capped if frame.dtype.kind != "f" else capped[np.isfinite(capped)]
+            whole = capped if finite.size == capped.size else finite
+            if whole.size:
+                means.append(float(whole.mean(dtype=np.float64)))
+        return float(np.mean(means)) if means else 0.0
 
     def estimating_noise(self) -> Generator[None, None, NoiseModel]:
         """Estimate the noise in the units of the frames, yielding after each."""
         return estimating_noise(self.frames, self.pairs)
+
+
+@dataclass(frozen=True, eq=False)
+class SampledPlane:
+    """One plane that was looked at: what is measured of it, and what was set aside."""
+
+    windows: list[NDArray[Any]]
+    blank: bool
+    outliers: int
+    fill: tuple[float, ...]
+    fill_share: float
+    brightest: float
+
+
+def _look(
+    array: Any, layout: Layout, number: int, plain: bool
+) -> tuple[tuple[float, float] | None, list[SampledPlane | None]]:
+    """Read the planes of a frame, or windows of a large one."""
+    index = layout.frames[number]
+    size = layout.size("Y"), layout.size("X")
+    if is_large(array, layout.axes):
+        parts = [np.asarray(array[layout.window(index, where)]) for where in _windows(size)]
+        whole = [color_samples(part, layout)[0] for part in parts]
+        looked = [[_set_aside(plane, layout, plain) for plane in colors] for colors in whole]
+        extent = _union([_extent(colors) for colors in whole])
+        return extent, [_joined([part[n] for part in looked]) for n in range(len(looked[0]))]
+    colors = color_samples(np.asarray(array[index]), layout)[0]
+    planes = [_set_aside(plane, layout, plain) for plane in colors]
+    if size[0] * size[1] > _WHOLE:
+        planes = [plane and _cut(plane, size) for plane in planes]
+    return _extent(colors), planes
+
+
+def _set_aside(plane: NDArray[Any], layout: Layout, plain: bool) -> SampledPlane | None:
+    """Find outliers and fill of a plane, and take them out; None without any finite value."""
+    finite = _finite(plane)
+    if finite is None:
+        return None
+    if is_blank(finite):
+        return SampledPlane([finite], True, 0, (), 0.0, float(finite.max()))
+    if plain:
+        return SampledPlane([finite], False, 0, (), 0.0, float(finite.max()))
+    places = find_outliers_of(finite, radiance="S" in layout.axes and finite.dtype.kind == "f")
+    calm = replace_outliers(finite, places)
+    fill = find_fill(calm)
+    brightest, share = float(calm.max()), 0.0
+    if fill and (area := fill_area(calm, fill)) is not None:
+        share = float(area.mean())
+        calm = calm.astype(np.float32 if calm.dtype.itemsize <= 2 else np.float64)
+        calm[binary_dilation(area, iterations=2)] = np.nan
+        rest = calm[np.isfinite(calm)]
+        brightest = float(rest.max()) if rest.size else brightest
+    return SampledPlane([calm], False, len(places), fill, share, brightest)
+
+
+def find_outliers_of(plane: NDArray[Any], *, radiance: bool = False) -> NDArray[np.intp]:
+    """Find the isolated outliers of a plane by what it tells itself; photons are none."""
+    rule = plane_rule([plane], radiance=radiance)
+    if rule is None or (not radiance and are_photons(plane, rule)):
+        return np.empty((0, 2), np.intp)
+    return find_outliers(plane, rule)
+
+
+def plane_rule(planes: Sequence[NDArray[Any]], *, radiance: bool) -> OutlierRule | None:
+    """Return what an outlier of such planes is."""
+    if not radiance:
+        rule = NoiseRule.of(planes)
+        tail = rule is not None and any(has_tail(plane, rule) for plane in planes)
+        return rule.beyond_tails() if rule is not None and tail else rule
+    means = [float(np.median(block_means(np.maximum(plane, 0), 8))) for plane in planes]
+    exposure = float(np.mean(means))
+    return RadianceRule(exposure) if exposure > 0 else None
+
+
+def _cut(plane: SampledPlane, size: tuple[int, int]) -> SampledPlane:
+    (whole,) = plane.windows
+    return replace(plane, windows=[whole[where].copy() for where in _windows(size)])
+
+
+def _joined(parts: Sequence[SampledPlane | None]) -> SampledPlane | None:
+    known = [part for part in parts if part is not None]
+    if not known:
+        return None
+    filler = known[0].windows[0]  # windows of two frames are compared one by one
+    return SampledPlane(
+        [part.windows[0] if part is not None else filler for part in parts],
+        all(part.blank for part in known),
+        sum(part.outliers for part in known),
+        _common_fill(known),
+        float(np.mean([part.fill_share for part in known])),
+        max(part.brightest for part in known),
+    )
+
+
+def _windows(size: tuple[int, int]) -> list[tuple[slice, slice]]:
+    """Windows spread evenly over a frame, `_PER_SIDE` along each side."""
+    starts = [
+        np.linspace(0, max(n - _SIDE, 0), min(_PER_SIDE, -(-n // _SIDE))).astype(int) for n in size
+    ]
+    return [(slice(y, y + _SIDE), slice(x, x + _SIDE)) for y, x in product(*starts)]
+
+
+def _equal(one: SampledPlane, other: SampledPlane) -> bool:
+    return all(
+        a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+        for a, b in zip(one.windows, other.windows, strict=True)
+    )
+
+
+def _common_fill(planes: Sequence[SampledPlane]) -> tuple[float, ...]:
+    """Values that fill at least half of some planes."""
+    values = [value for plane in planes for value in plane.fill]
+    return tuple(sorted(v for v in set(values) if 2 * values.count(v) >= len(planes)))
 
 
 def _extent(values: NDArray[Any]) -> tuple[float, float] | None:

@@ -36,6 +36,9 @@ class DenoiseSettings(Settings):
     mapping: Literal["auto", "affine", "anscombe", "log"] = "auto"
     intensity_range: tuple[float, float] | None = None
     """Lowest and highest intensity in the data's units; None measures them."""
+    outliers: Literal["auto", "replace", "keep"] = "auto"
+    """What the result holds where a pixel is an isolated outlier (hot, dead, cosmic, firefly):
+    "auto" replaces it in renders and keeps it elsewhere. Its neighbours are unharmed either way."""
     engine: Literal["torch"] = "torch"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"

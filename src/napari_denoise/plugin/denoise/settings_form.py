@@ -74,6 +74,14 @@ class SettingsForm:
         )
         flatten(self.output)
         self._row("Output", self.output, tells=False)
+        self.outliers = mg.ComboBox(
+            choices=[("Auto", "auto"), ("Replace", "replace"), ("Keep", "keep")],
+            value="auto",
+            tooltip="What the result shows at lone hot, dead or cosmic pixels and fireflies. Auto "
+            "replaces them in renders and keeps them in all other data. Their neighbours are "
+            "denoised as if they were not there.",
+        )
+        self._row("Outliers", self.outliers)
         self._speed_section()
         self.fill_weights(list_weights())
 
@@ -216,6 +224,7 @@ class SettingsForm:
             noise=self._noise_value(),
             strength=self.strength.value / 100,
             realism=self.realism.value / 100 if self._realistic else 0.0,
+            outliers=self.outliers.value,
             tile=self.tile.value,
             device=self.device.value,
         )

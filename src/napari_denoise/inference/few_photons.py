@@ -1,0 +1,127 @@
+"""The mean of few photons: how much of the stated error its inverse may count.
+
+Where nearly every pixel is empty, the error that a network states is as large as the signal, and
+the inverse of the Anscombe transform adds what it is worth: dark areas come out too bright. What
+share of it keeps the mean is measured on some windows of the stack itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_denoise.image.axes import Index
+from napari_denoise.image.frames import evenly, is_large
+from napari_denoise.image.tiles import Tile, Window
+from napari_denoise.image.values import Float32Array
+from napari_denoise.inference.frame_source import open_frame
+from napari_denoise.measure.channels import Channel
+from napari_denoise.measure.mappings import AnscombeMapping, inverse_mean
+
+if TYPE_CHECKING:
+    from napari_denoise.inference.stack import StackJob
+
+FEW = 10.0
+"""Photons at the middle of the range; with more the mean is kept as it is."""
+_SIDE, _WINDOWS = 128, 16
+_OFF = 0.005
+"""Relative change of the mean that is left alone."""
+_ROUNDS = 16
+
+
+def with_error_shares(job: StackJob) -> Generator[None, None, tuple[Channel, ...]]:
+    """Return the channels of a job, those of few photons with the share that keeps their mean.
+
+    Yields after every window.
+    """
+    channels = []
+    for number, channel in enumerate(job.channels):
+        share = 1.0
+        if has_few_photons(channel):
+            share = yield from _share(job, number, channel)
+        channels.append(channel if share == 1 else replace(channel, error_share=share))
+    return tuple(channels)
+
+
+def has_few_photons(channel: Channel) -> bool:
+    """Whether the middle of a channel's range is only some photons."""
+    mapping = channel.mapping
+    if not isinstance(mapping, AnscombeMapping) or channel.scale.sigma == 0:
+        return False
+    return (mapping.high - mapping.offset) / 2 < FEW * mapping.gain
+
+
+def _share(job: StackJob, number: int, channel: Channel) -> Generator[None, None, float]:
+    series = job.layout.series(number)
+    index = job.frames[series[len(series) // 2]]
+    frame = open_frame(job.array, job.layout, index, channel)
+    if frame.empty:
+        return 1.0
+    noisy, estimates = 0.0, []
+    for tile in _tiles(job, index):
+        part = frame.part(tile)
+        sigma = channel.sigma_map(*part.window.shape[1:])
+        found = job.engine.run(channel.to_network(part.window), sigma, None, tile.keep)
+        mean, variance = channel.from_network(*found)
+        if variance is None:
+            return 1.0
+        estimates.append((mean, variance))
+        noisy += float((part.original - channel.noise.offset).sum(dtype=np.float64))
+        yield
+    return _balanced(channel, estimates, noisy)
+
+
+def _balanced(
+    channel: Channel, estimates: list[tuple[Float32Array, Float32Array]], noisy: float
+) -> float:
+    """Find the share, 0 to 1, with which the estimates hold as much light as the noisy windows."""
+
+    def light(share: float) -> float:
+        return sum(
+            float(
+                (
+                    inverse_mean(channel.mapping, mean, variance * np.float32(share))
+                    - channel.noise.offset
+                ).sum(dtype=np.float64)
+            )
+            for mean, variance in estimates
+        )
+
+    if noisy <= 0 or abs(light(1.0) - noisy) <= _OFF * noisy:
+        return 1.0
+    low, high = 0.0, 1.0
+    for _ in range(_ROUNDS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if light(middle) > noisy else (middle, high)
+    return (low + high) / 2
+
+
+def _tiles(job: StackJob, index: Index) -> list[Tile]:
+    """Choose windows of a frame, on the network's grid: of little, some, more and much light."""
+    cells = [
+        _tile(((y, min(y + _SIDE, job.size[0])), (x, min(x + _SIDE, job.size[1]))), job)
+        for y in range(0, job.size[0], _SIDE)
+        for x in range(0, job.size[1], _SIDE)
+    ]
+    if len(cells) <= _WINDOWS:
+        return cells
+    if is_large(job.array, job.layout.axes):
+        return evenly(cells, _WINDOWS)
+    frame = np.asarray(job.array[index])
+    light = [frame[cell.write].mean(dtype=np.float64) for cell in cells]
+    ranked = [cells[place] for place in np.argsort(light, kind="stable")]
+    ranks = ((np.arange(_WINDOWS) + 0.5) / _WINDOWS * len(ranked)).astype(int)
+    return [ranked[rank] for rank in ranks]
+
+
+def _tile(spans: tuple[tuple[int, int], tuple[int, int]], job: StackJob) -> Tile:
+    read: list[slice] = []
+    keep: list[slice] = []
+    for (start, stop), length in zip(spans, job.size, strict=True):
+        read.append(slice(max(0, start - job.engine.halo), min(length, stop + job.engine.halo)))
+        keep.append(slice(start - read[-1].start, stop - read[-1].start))
+    write: Window = (slice(*spans[0]), slice(*spans[1]))
+    return Tile((read[0], read[1]), (keep[0], keep[1]), write)

@@ -51,15 +51,14 @@ def describe(source: ImageInput, axes: str | None = None) -> dict[str, Any]:
     FileError
         It cannot be read.
     """
-    from napari_denoise.batch.work import collected_warnings, is_linear_colour
-    from napari_denoise.image.axes import Layout
+    from napari_denoise.batch.work import collected_warnings
+    from napari_denoise.inference.described import described, is_linear_colour
     from napari_denoise.io.read import read
-    from napari_denoise.weights.catalogue import choose_weights
 
     with collected_warnings() as messages:
         array, meta = read(source.files, axes=axes, sequence=source.is_stack)
-    layout = Layout(meta.axes, tuple(array.shape))
-    noise = _noise(array, layout)
+    stack = described(array, meta=meta)
+    noise = _noise(array, stack.layout)
     for text in messages:
         warn(text)
     _warn_of_nothing(source, noise)
@@ -78,7 +77,7 @@ def describe(source: ImageInput, axes: str | None = None) -> dict[str, Any]:
         "sequence": _sequence(source),
         "linear_light": is_linear_colour(array, meta),
         "noise": noise,
-        "weights": choose_weights(array, layout, linear=is_linear_colour(array, meta)),
+        "weights": stack.weights(),
         "denoised": meta.extra.get("napari_denoise"),
     }
 

@@ -32,6 +32,10 @@ LARGEST_AUTO_TILE = {"cpu": 768, "cuda": 1024, "mps": 1024}
 halo costs little anywhere."""
 
 
+FEW_LEVELS = 2.0
+"""Where integers hold less than this on average, their steps are as coarse as the image."""
+
+
 @dataclass(frozen=True)
 class Step:
     """One tile is done; the last tile of a frame carries the frame."""
@@ -89,6 +93,27 @@ class Cost:
     recompute: float
 
 
+class MeanSize:
+    """Mean size of the values that have been denoised, added up as they come."""
+
+    def __init__(self) -> None:
+        self._sum, self._count = 0.0, 0
+
+    def add(self, values: Float32Array) -> None:
+        """Take values in."""
+        self._sum += float(np.abs(values).sum(dtype=np.float64))
+        self._count += values.size
+
+    @property
+    def value(self) -> float:
+        """The mean so far."""
+        return self._sum / max(self._count, 1)
+
+    def is_below(self, level: float) -> bool:
+        """Whether there is anything, and its mean is lower."""
+        return self._count > 0 and self.value < level
+
+
 class StackJob:
     """A stack with its noise, mapping and engine fixed; denoises any part of it alike.
 
@@ -127,15 +152,27 @@ class StackJob:
         self.features, self._notes, self.albedo = features, notes, albedo
         self.array, self.layout, self.settings = array, layout, settings
         self.engine, self.info = engine, info
-        self.dtype = np.dtype(array.dtype)
+        self.dtype = settings.result_dtype(array.dtype)
         self.channels = channels
         self._tile = self._auto_tile() if settings.tile == "auto" else int(settings.tile)
         self._nonfinite: dict[tuple[int, int, int], int] = {}
         self._without_values: set[int] = set()
+        self._levels = MeanSize()
 
-    def adjusted(self, *, strength: float, tile: Literal["auto"] | int) -> StackJob:
-        """Return the same job with another strength and tile size; nothing is measured anew."""
-        settings = replace(self.settings, strength=strength, tile=tile)
+    def adjusted(
+        self,
+        *,
+        strength: float,
+        tile: Literal["auto"] | int,
+        dtype: Literal["same", "float32"] | None = None,
+    ) -> StackJob:
+        """Return the same job with another strength, tile size and dtype of the result.
+
+        Nothing is measured anew; a dtype of None stays.
+        """
+        settings = replace(
+            self.settings, strength=strength, tile=tile, dtype=dtype or self.settings.dtype
+        )
         albedo = self.albedo and self.albedo.adjusted(strength=1.0, tile=tile)
         fixed = self.channels, self.engine, self.info, self.features, self._notes, albedo
         return StackJob(self.array, self.layout, settings, *fixed)
@@ -182,6 +219,12 @@ class StackJob:
             )
         if self.features is not None and self.features.arrays and not self.engine.features:
             found.append(f"the weights {self.info.name!r} make no use of albedo and normal")
+        if self.dtype.kind in "iu" and self._levels.is_below(FEW_LEVELS):
+            found.append(
+                f"the result is {self._levels.value:.2g} levels of {self.dtype} on average, and "
+                "whole numbers hide most of it: choose float32 as the data type of the result "
+                "(dtype = 'float32')"
+            )
         return tuple(found)
 
     def tiles(self, which: Sequence[int] | None = None) -> Iterator[TileStep]:
@@ -355,9 +398,11 @@ class StackJob:
             for tile in group:
                 count += 1
                 near = None if guides is None else guides[:, *_within(tile.read, read)]
-                colors, variance = self._denoise(frame, channel, tile, near)
+                colors, variance = self._denoise(frame, channel, tile, near, counted)
                 alpha = frame.alpha(tile.write)
-                planes = colors if alpha is None else np.concatenate([colors, alpha])
+                planes = colors
+                if alpha is not None:
+                    planes = np.concatenate([colors, alpha.astype(self.dtype, copy=False)])
                 if counted:
                     corner = tile.write[0].start, tile.write[1].start
                     self._nonfinite[number, *(corner if frame.large else (0, 0))] = frame.bad
@@ -378,12 +423,13 @@ class StackJob:
         channel: Channel,
         tile: Tile,
         guides: Float32Array | None,
+        counted: bool,
     ) -> tuple[NDArray[Any], Float32Array | None]:
         """Denoise the part of (C, Y, X) that a tile writes; the variance of its error beside."""
         window = frame.colors(tile.read, tile.keep)
         original = window[:, *tile.keep]
         if self._leaves(channel):
-            return original, None
+            return original.astype(self.dtype, copy=False), None
         sigma = channel.sigma_map(*window.shape[1:])
         estimate = self.engine.run(channel.to_network(window), sigma, guides, tile.keep)
         mean, variance = channel.from_network(*estimate)
@@ -391,6 +437,10 @@ class StackJob:
         if self.settings.strength < 1:
             noisy = original.astype(np.float32)
             clean = noisy + np.float32(self.settings.strength) * (clean - noisy)
+        if channel.largest is not None:  # higher ones in the data say that it is not the largest
+            clean = np.minimum(clean, np.maximum(original, np.float32(channel.largest)))
+        if counted:
+            self._levels.add(clean)
         return restore_dtype(clean, self.dtype), variance
 
     def _plan(self, region: Window | None = None) -> tuple[Tile, ...]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -26,6 +26,7 @@ from napari_denoise.measure.mappings import (
 )
 from napari_denoise.measure.noise_estimation import roughness
 from napari_denoise.measure.sampled import SampledFrames
+from napari_denoise.measure.saturation import camera_maximum
 from napari_denoise.settings.denoise import ChannelNoise, DenoiseSettings
 from napari_denoise.settings.noise import LARGEST, NoiseModel
 
@@ -73,11 +74,15 @@ class Channel:
         Data units to network units.
     scale
         Noise level that the network is told.
+    largest
+        The camera's largest value, in the data's units: no result goes beyond. None where it is
+        not known, or that of the data type.
     """
 
     noise: NoiseModel
     mapping: Mapping
     scale: NetworkScale
+    largest: float | None = None
 
     def to_network(self, window: NDArray[Any]) -> Mapped:
         """Map (C, Y, X) of the data, squeezed where its noise is more than the network knows.
@@ -110,6 +115,7 @@ class Channel:
             "mapping": self.mapping.to_json(),
             "network_sigma": self.scale.sigma,
             "network_factor": self.scale.factor,
+            "largest": self.largest,
         }
 
 
@@ -134,7 +140,12 @@ class Measuring(NamedTuple):
 
 
 def measure(
-    array: Any, layout: Layout, made_for: MadeFor, settings: DenoiseSettings
+    array: Any,
+    layout: Layout,
+    made_for: MadeFor,
+    settings: DenoiseSettings,
+    *,
+    bits: int | None = None,
 ) -> Generator[Measuring, None, tuple[Channel, ...]]:
     """Measure what the settings leave open and fix the mapping of every channel.
 
@@ -149,6 +160,8 @@ def measure(
         The weights' card.
     settings
         What the user chose.
+    bits
+        Of the camera, where the file says so.
 
     Raises
     ------
@@ -158,16 +171,21 @@ def measure(
     _check_dtype(np.dtype(array.dtype))
     channels = []
     for number in range(layout.size("C")):
-        work = _measure_channel(array, layout, number, made_for, settings)
+        work = _measure_channel(array, layout, number, made_for, settings, bits)
         channels.append((yield from _counted(work, number, layout.size("C"))))
     return tuple(channels)
 
 
 def measured(
-    array: Any, layout: Layout, made_for: MadeFor, settings: DenoiseSettings
+    array: Any,
+    layout: Layout,
+    made_for: MadeFor,
+    settings: DenoiseSettings,
+    *,
+    bits: int | None = None,
 ) -> tuple[Channel, ...]:
     """Do all of `measure` at once."""
-    return finished(measure(array, layout, made_for, settings))
+    return finished(measure(array, layout, made_for, settings, bits=bits))
 
 
 def measured_noise(array: Any, layout: Layout) -> list[NoiseModel | None]:
@@ -202,24 +220,44 @@ def _counted(
 
 
 def _measure_channel(
-    array: Any, layout: Layout, channel: int, made_for: MadeFor, settings: DenoiseSettings
+    array: Any,
+    layout: Layout,
+    channel: int,
+    made_for: MadeFor,
+    settings: DenoiseSettings,
+    bits: int | None,
 ) -> Generator[None, None, Channel]:
     samples = yield from SampledFrames.read(array, layout, channel)
-    _check_values(samples.extent, settings.intensity_range)
+    extent = _check_values(samples.extent, settings.intensity_range)
     low, high = settings.intensity_range or samples.range()
     wanted = _noise_of(settings, channel, layout.size("C"))
     kind = _kind(settings.mapping, made_for, layout, samples.frames)
     if kind == "log":
-        return (yield from _measure_log(samples, wanted, low, high, made_for))
+        found = yield from _measure_log(samples, wanted, low, high, made_for)
+    else:
+        found = yield from _measure_line(samples, wanted, (low, high), kind, made_for)
+    return replace(found, largest=camera_maximum(samples.frames, extent, bits))
+
+
+def _measure_line(
+    samples: SampledFrames,
+    wanted: ChannelNoise,
+    ends: tuple[float, float],
+    kind: Literal["affine", "anscombe"],
+    made_for: MadeFor,
+) -> Generator[None, None, Channel]:
+    """Noise whose variance is a line over the intensity is measured in the data's units."""
     noise = yield from _resolve(wanted, samples)
-    mapping = fit_mapping(kind, noise, low, high)
+    mapping = fit_mapping(kind, noise, *ends)
     sigma = mapping.sigma
     if isinstance(mapping, AffineMapping):
         sigma = _typical_sd(noise, samples.frames) / mapping.width
     return Channel(noise, mapping, _scale(sigma * noise.inflation, made_for))
 
 
-def _check_values(extent: tuple[float, float] | None, wanted: tuple[float, float] | None) -> None:
+def _check_values(
+    extent: tuple[float, float] | None, wanted: tuple[float, float] | None
+) -> tuple[float, float]:
     """Refuse values that there is no computing with, and a range that is not theirs."""
     if extent is None:
         raise ValueError(
@@ -233,39 +271,47 @@ def _check_values(extent: tuple[float, float] | None, wanted: tuple[float, float
             "to NaN, or scale the data down"
         )
     if wanted is None or low == high:
-        return
+        return extent
     apart = wanted[0] >= high or wanted[1] <= low
     if apart or wanted[1] - wanted[0] > WIDEST * (high - low):
         raise ValueError(
             f"intensity_range {wanted} does not fit data from {low:g} to {high:g}: give about "
             "their darkest and brightest intensity, or leave it out to have it measured"
         )
+    return extent
 
 
 def _measure_log(
     samples: SampledFrames, wanted: ChannelNoise, low: float, high: float, made_for: MadeFor
 ) -> Generator[None, None, Channel]:
-    """Path-traced noise grows with the signal: it is measured after the logarithm."""
-    noise = NoiseModel()
-    if wanted != "auto":
-        noise = yield from _resolve(wanted, samples)
+    """Path-traced noise grows with the signal: it is measured after the logarithm.
+
+    In the data's units it is what it is at the intensity that becomes 1/2, measured or given.
+    """
     made_for_renders = made_for.mapping == "log"
     if made_for_renders:
-        mapping: Mapping = LogMapping.of_exposure(samples.mean())
+        mapping = LogMapping.of_exposure(samples.mean())
     else:
-        mapping = fit_mapping("log", noise, low, high)
-    if wanted != "auto":
-        return Channel(noise, mapping, _scale(mapping.sigma * noise.inflation, made_for))
+        mapping = LogMapping.of_range(high)
+    if wanted == "auto":
+        sigma = yield from _after(mapping, samples)
+        noise = NoiseModel(read_noise=sigma * mapping.slope)
+        mapping = replace(mapping, noise_sd=noise.read_noise)
+    else:
+        noise = yield from _resolve(wanted, samples)
+        mapping = replace(mapping, noise_sd=float(np.sqrt(noise.variance(mapping.middle))))
+        sigma = mapping.sigma * noise.inflation
+    told = sigma if made_for_renders else sigma * HEAVY_TAILS
+    return Channel(noise, mapping, _scale(told, made_for))
+
+
+def _after(mapping: Mapping, samples: SampledFrames) -> Generator[None, None, float]:
+    """Measure the noise after a mapping, yielding after every frame."""
     mapped = []
     for frame in samples.frames:
         mapped.append(mapping.forward(frame))
         yield
-    sigma = roughness(mapped)
-    middle = mapping.inverse(np.array([0.5 - 1e-3, 0.5 + 1e-3], np.float32))
-    slope = float(middle[1] - middle[0]) / 2e-3
-    in_data = NoiseModel(read_noise=sigma * slope)
-    told = sigma if made_for_renders else sigma * HEAVY_TAILS
-    return Channel(in_data, mapping, _scale(told, made_for))
+    return roughness(mapped)
 
 
 def _scale(sigma: float, made_for: MadeFor) -> NetworkScale:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import DTypeLike
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
@@ -40,6 +41,12 @@ class DenoiseSettings(Settings):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
     """"auto", "cpu", "cuda", "cuda:1", "mps"."""
+    dtype: Literal["same", "float32"] = "same"
+    """Of the result: the data's own, or float32, which keeps what integers near zero round away."""
+
+    def result_dtype(self, dtype: DTypeLike) -> np.dtype[Any]:
+        """Return the dtype of the result for data of this one."""
+        return np.dtype(dtype if self.dtype == "same" else np.float32)
 
     @model_validator(mode="after")
     def _range_is_ordered(self) -> Self:

@@ -75,13 +75,13 @@ class Jobs:
 
 
 def _prepare(source: Source, settings: DenoiseSettings) -> Generator[None, None, StackJob]:
-    from napari_denoise.batch.work import preparing
     from napari_denoise.inference.denoiser import Denoiser
 
     denoiser = Denoiser.load(settings.weights, settings.device, settings.precision)
     extra = source.layer.metadata.get(FILE, {}).get("extra", {})
     meta = ImageMeta(source.axes, features=source.features, extra=extra)
-    job = yield from _silent(preparing(denoiser, source.array, meta, settings))
+    work = denoiser.preparing(source.array, settings=settings, meta=meta)
+    job = yield from _silent(work)
     if not job.engine.features:
         job.features = None  # the form says that they are of no use to these weights
     _ = job.info.sha256  # reads the file once, here rather than where the card is shown

@@ -11,6 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_denoise.batch.plan import BatchTask
 from napari_denoise.batch.stream import DenoisedArray
 from napari_denoise.io.errors import FileError, ReadWarning, WriteWarning
@@ -120,7 +123,7 @@ def denoise_file(
         array, meta = read(source.files, axes=axes, sequence=source.is_stack)
         if "napari_denoise" in meta.extra:
             messages.append(f"{source.pattern}: it was denoised before, and is now once more")
-        check_output(task.target, array, meta, overwrite=overwrite)
+        check_output(task.target, _as_result(array, settings), meta, overwrite=overwrite)
         job = denoiser.prepare(array, settings=settings, meta=meta)
         meta = replace(meta, extra={**meta.extra, "napari_denoise": job.provenance()})
         stack = DenoisedArray(job, progress, source=source.files[0])
@@ -136,6 +139,11 @@ def denoise_file(
         weights=job.info.name,
         warnings=(*messages, *(f"{source.pattern}: {text}" for text in job.warnings)),
     )
+
+
+def _as_result(array: Any, settings: DenoiseSettings) -> NDArray[Any]:
+    """Stand in for the result: its shape and dtype, and no pixels."""
+    return np.broadcast_to(np.zeros((), settings.result_dtype(array.dtype)), array.shape)
 
 
 @contextmanager

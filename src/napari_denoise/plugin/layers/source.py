@@ -14,6 +14,7 @@ import numpy as np
 from napari.layers import Image
 
 from napari_denoise.image.axes import Layout
+from napari_denoise.io.meta import ImageMeta
 from napari_denoise.plugin.layers.data import FILE, GROUP, PROVENANCE, axes_by_labels
 
 HELPER = "napari_denoise_helper"
@@ -114,6 +115,12 @@ class Source:
     def features(self) -> dict[str, Any]:
         """The guides as the engine takes them: role and array."""
         return {guide.role: guide.array for guide in self.guides}
+
+    @property
+    def meta(self) -> ImageMeta:
+        """What the layer, its guides and the file that it came from say of the array."""
+        file = self.layer.metadata.get(FILE, {})
+        return ImageMeta(self.axes, features=self.features, extra=file.get("extra", {}))
 
     @property
     def samples(self) -> tuple[int, ...]:

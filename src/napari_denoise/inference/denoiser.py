@@ -13,12 +13,13 @@ from napari_denoise.engines.device import FINEST_SIGMA, choose_device, choose_pr
 from napari_denoise.engines.torch import load_engine
 from napari_denoise.image.axes import Index
 from napari_denoise.image.long_work import finished
-from napari_denoise.inference.described import described
+from napari_denoise.inference.described import Described, described
 from napari_denoise.inference.guides import Features
 from napari_denoise.inference.stack import StackJob, Step, albedo_job, measure_albedo
 from napari_denoise.inference.warned import warn_of
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.measure.channels import Channel, Measuring, measure
+from napari_denoise.measure.kind import looks_tone_mapped
 from napari_denoise.settings.denoise import DenoiseSettings
 from napari_denoise.weights.catalogue import WeightsInfo, find_weights
 
@@ -129,12 +130,12 @@ class Denoiser:
         )
         engine = load_engine(info, resolved.realism, self.device, precision)
         guides = Features(stack.features, stack.layout) if stack.features else None
-        notes = () if self.automatic or precision == self.precision else (_rounds(self.precision),)
+        notes = [*self._rounding(precision), *_tone_mapping(stack, info)]
         albedo = None
         if guides is not None:
             albedo = yield from self._albedo(guides, info, resolved)
         fixed = stack.layout, resolved, channels, engine, info
-        return StackJob(array, *fixed, guides, notes, albedo)
+        return StackJob(array, *fixed, guides, tuple(notes), albedo)
 
     def _albedo(
         self, guides: Features, info: WeightsInfo, settings: DenoiseSettings
@@ -144,6 +145,10 @@ class Denoiser:
             return None
         engine = load_engine(info, 0.0, self.device, self._precision_for(channels))
         return albedo_job(guides, channels, engine, info, settings.tile)
+
+    def _rounding(self, used: str) -> Iterator[str]:
+        if not self.automatic and used != self.precision:
+            yield _rounds(self.precision)
 
     def _precision_for(self, channels: tuple[Channel, ...]) -> str:
         least = min((c.scale.sigma for c in channels if c.scale.sigma), default=1.0)
@@ -240,6 +245,14 @@ def _merge(settings: DenoiseSettings | None, fields: dict[str, Any]) -> DenoiseS
     if settings is None:
         return DenoiseSettings.parse(fields)
     return DenoiseSettings.parse({**vars(settings), **fields}) if fields else settings
+
+
+def _tone_mapping(stack: Described, info: WeightsInfo) -> Iterator[str]:
+    if info.card.domain == "photo" and looks_tone_mapped(stack.array, stack.layout):
+        yield (
+            "the noise looks like that of a tone-mapped render, whose grain weights for "
+            "photographs leave in: if it is one, open its EXR, or choose the weights 'render'"
+        )
 
 
 def _rounds(precision: str) -> str:

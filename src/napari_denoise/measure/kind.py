@@ -19,6 +19,12 @@ _SIGNED = 0.05
 _LOBES, _HIGHLIGHT = 1e-3, 2.0
 """Most of a render that lobes make negative, and the least light at its brightest then: a
 photograph in floating point has noise around 0 as it has around 1."""
+_MIDDLE, _LEAST_SIDE = 1024, 32
+_SEEN = (0.06, 0.94)
+"""Shares of the range of integers between which nothing is clipped."""
+_GRAINY, _FAR_OUT, _ALIKE, _WHITE = 0.025, 1e-3, 0.6, -0.42
+"""Least noise, share beyond 4 sd and correlation of colours, and most of adjacent differences, of a
+render that was tone-mapped: at 4 to 32 samples a pixel 0.03, 1.5e-3, 0.78 and -0.45."""
 _LOOKED_AT = 3
 """Frames that tell whether a sequence has a sign."""
 
@@ -63,6 +69,51 @@ def holds_no_light(array: Any, layout: Layout) -> bool:
     """
     frames = [np.asarray(array[index]) for index in evenly(layout.frames, _LOOKED_AT)]
     return _negative([color_samples(frame, layout)[0] for frame in frames]) > _SIGNED
+
+
+def looks_tone_mapped(array: Any, layout: Layout) -> bool:
+    """Whether colour in integers has the noise of sampled light: a render that was tone-mapped.
+
+    Light that a renderer found or missed is so in every colour, at each pixel by itself, and now
+    and then far too much of it. A camera has noise of its own for each colour; after JPEG it is
+    shared by the colours but no longer white. Strong noise in a JPEG can look like it: a hint, no
+    proof.
+
+    The middle of one frame is looked at.
+    """
+    if layout.size("S") < 3 or np.dtype(array.dtype).kind not in "iu":
+        return False
+    number = len(layout.frames) // 2
+    place = layout.window(layout.frames[number], _middle(layout))
+    colors = color_samples(np.asarray(array[place]), layout)[0].astype(np.float32)
+    if min(colors.shape[1:]) < _LEAST_SIDE:
+        return False
+    return _is_sampled_light(colors / np.float32(np.iinfo(array.dtype).max))
+
+
+def _middle(layout: Layout) -> tuple[slice, slice]:
+    """Rows and columns in the middle of a frame."""
+    starts = [max(0, layout.size(letter) - _MIDDLE) // 2 for letter in "YX"]
+    rows, columns = (slice(start, start + _MIDDLE) for start in starts)
+    return rows, columns
+
+
+def _is_sampled_light(colors: NDArray[np.float32]) -> bool:
+    detail = np.diff(np.diff(colors, axis=1), axis=2) / 2  # keeps the sd of white noise
+    mean = colors.mean(axis=0)[:-1, :-1]
+    exposed = (mean > _SEEN[0]) & (mean < _SEEN[1])
+    chosen = detail[:, exposed]
+    if chosen.shape[1] < _LEAST_SIDE**2:
+        return False
+    spread = 1.4826 * float(np.median(np.abs(chosen)))
+    if spread < _GRAINY or (np.abs(chosen) > 4 * spread).mean() < _FAR_OUT:
+        return False
+    tamed = np.clip(chosen, -3 * spread, 3 * spread)
+    alike = float(np.min(np.corrcoef(tamed)))
+    # White noise has -1/2 between differences of adjacent pixels.
+    level = np.clip(detail.mean(axis=0), -3 * spread, 3 * spread)
+    along = np.corrcoef(level[:-1].ravel(), level[1:].ravel())[0, 1]
+    return alike > _ALIKE and float(along) < _WHITE
 
 
 def _negative(frames: Sequence[NDArray[Any]]) -> float:

@@ -130,7 +130,7 @@ class Denoiser:
         )
         engine = load_engine(info, resolved.realism, self.device, precision)
         guides = Features(stack.features, stack.layout) if stack.features else None
-        notes = [*self._rounding(precision), *_tone_mapping(stack, info)]
+        notes = [*self._rounding(precision), *_tone_mapping(stack, info, self.info is not None)]
         albedo = None
         if guides is not None:
             albedo = yield from self._albedo(guides, info, resolved)
@@ -247,11 +247,19 @@ def _merge(settings: DenoiseSettings | None, fields: dict[str, Any]) -> DenoiseS
     return DenoiseSettings.parse({**vars(settings), **fields}) if fields else settings
 
 
-def _tone_mapping(stack: Described, info: WeightsInfo) -> Iterator[str]:
-    if info.card.domain == "photo" and looks_tone_mapped(stack.array, stack.layout):
+def _tone_mapping(stack: Described, info: WeightsInfo, chosen: bool) -> Iterator[str]:
+    """Say what becomes of a render that was tone-mapped, by weights that somebody chose or not."""
+    if info.card.domain == "microscopy" or not looks_tone_mapped(stack.array, stack.layout):
+        return
+    if info.card.domain == "photo":
         yield (
             "the noise looks like that of a tone-mapped render, whose grain weights for "
             "photographs leave in: if it is one, open its EXR, or choose the weights 'render'"
+        )
+    elif not chosen:
+        yield (
+            f"the noise looks like that of a tone-mapped render, so the weights {info.name!r} were "
+            "chosen: its EXR would be denoised better, and a photograph with 'photo'"
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
 
 from napari_denoise.image.axes import Layout
 from napari_denoise.image.frames import evenly
@@ -22,15 +23,17 @@ photograph in floating point has noise around 0 as it has around 1."""
 _MIDDLE, _LEAST_SIDE = 1024, 32
 _SEEN = (0.06, 0.94)
 """Shares of the range of integers between which nothing is clipped."""
-_GRAINY, _FAR_OUT, _ALIKE, _WHITE = 0.025, 1e-3, 0.6, -0.42
-"""Least noise, share beyond 4 sd and correlation of colours, and most of adjacent differences, of a
-render that was tone-mapped: at 4 to 32 samples a pixel 0.03, 1.5e-3, 0.78 and -0.45."""
+_GRAINY, _WHITE, _OWN, _AMOUNT = 0.025, -0.42, 0.2, 1.3
+"""Least sd of noise; most correlation of adjacent differences, which is -1/2 of white noise; most
+of the noise that is each colour's own; and most by which one factor for all colours explains it
+worse than one amount does. Renders of 4 to 32 samples a pixel have 0.03 or more, -0.45, 0.09 and
+1.03 or less, photographs 0.3 or more of the third, or, as JPEG, 3 or more of the last."""
 _LOOKED_AT = 3
 """Frames that tell whether a sequence has a sign."""
 
 
 def kind_of(array: Any, layout: Layout, *, linear: bool = False) -> Kind:
-    """Tell the kind of a stack; floating-point colour is looked at for radiance.
+    """Tell the kind of a stack, of colour by whether it is light or was, before tone mapping.
 
     Parameters
     ----------
@@ -43,8 +46,11 @@ def kind_of(array: Any, layout: Layout, *, linear: bool = False) -> Kind:
         return "microscopy"
     if linear:
         return "render"
-    floats = np.dtype(array.dtype).kind == "f"
-    return "render" if floats and is_radiance(SampledFrames.of(array, layout).frames) else "photo"
+    if np.dtype(array.dtype).kind == "f":
+        light = is_radiance(SampledFrames.of(array, layout).frames)
+    else:
+        light = looks_tone_mapped(array, layout)
+    return "render" if light else "photo"
 
 
 def is_radiance(frames: Sequence[NDArray[Any]]) -> bool:
@@ -74,12 +80,9 @@ def holds_no_light(array: Any, layout: Layout) -> bool:
 def looks_tone_mapped(array: Any, layout: Layout) -> bool:
     """Whether colour in integers has the noise of sampled light: a render that was tone-mapped.
 
-    Light that a renderer found or missed is so in every colour, at each pixel by itself, and now
-    and then far too much of it. A camera has noise of its own for each colour; after JPEG it is
-    shared by the colours but no longer white. Strong noise in a JPEG can look like it: a hint, no
-    proof.
-
-    The middle of one frame is looked at.
+    Light that a renderer found or missed is so at each pixel by itself, and in every colour by the
+    same factor. A camera has noise of its own for each colour; after JPEG the colours share it,
+    but by the same amount. The middle of one frame is looked at.
     """
     if layout.size("S") < 3 or np.dtype(array.dtype).kind not in "iu":
         return False
@@ -99,21 +102,24 @@ def _middle(layout: Layout) -> tuple[slice, slice]:
 
 
 def _is_sampled_light(colors: NDArray[np.float32]) -> bool:
+    """Whether the detail of (S, Y, X), in shares of the range, is white and follows the colour."""
     detail = np.diff(np.diff(colors, axis=1), axis=2) / 2  # keeps the sd of white noise
-    mean = colors.mean(axis=0)[:-1, :-1]
-    exposed = (mean > _SEEN[0]) & (mean < _SEEN[1])
+    around = np.stack([uniform_filter(plane, 5) for plane in colors])[:, :-1, :-1]
+    middle = around.mean(axis=0)
+    exposed = (middle > _SEEN[0]) & (middle < _SEEN[1])
+    chosen, colour = detail[:, exposed], around[:, exposed]
+    spread = 1.4826 * float(np.median(np.abs(chosen))) if chosen.size else 0.0
+    if spread < _GRAINY:
+        return False
+    detail = np.clip(detail, -3 * spread, 3 * spread)
+    level = detail.mean(axis=0)
+    along = float(np.corrcoef(level[:-1].ravel(), level[1:].ravel())[0, 1])
     chosen = detail[:, exposed]
-    if chosen.shape[1] < _LEAST_SIDE**2:
-        return False
-    spread = 1.4826 * float(np.median(np.abs(chosen)))
-    if spread < _GRAINY or (np.abs(chosen) > 4 * spread).mean() < _FAR_OUT:
-        return False
-    tamed = np.clip(chosen, -3 * spread, 3 * spread)
-    alike = float(np.min(np.corrcoef(tamed)))
-    # White noise has -1/2 between differences of adjacent pixels.
-    level = np.clip(detail.mean(axis=0), -3 * spread, 3 * spread)
-    along = np.corrcoef(level[:-1].ravel(), level[1:].ravel())[0, 1]
-    return alike > _ALIKE and float(along) < _WHITE
+    factor = (chosen * colour).sum(axis=0) / np.square(colour).sum(axis=0)
+    by_factor = float(np.square(chosen - colour * factor).sum())
+    by_amount = float(np.square(chosen - chosen.mean(axis=0)).sum())
+    shared = by_factor < _OWN * float(np.square(chosen).sum())
+    return along < _WHITE and shared and by_factor < _AMOUNT * by_amount
 
 
 def _negative(frames: Sequence[NDArray[Any]]) -> float:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST_BITS = 8
-_PILED = 8
-"""Least count of the largest value, and how often it is the mean of the values just below."""
+_PILED, _TIMES = 8, 4
+"""Least count of the largest value, and how many times that of a value just below it is."""
 _BELOW = 16
 
 
@@ -50,4 +50,4 @@ def _is_piled_up(frames: Sequence[NDArray[Any]], most: int) -> bool:
     for frame in frames:
         at += int(np.count_nonzero(frame == most))
         below += int(np.count_nonzero((frame >= most - _BELOW) & (frame < most)))
-    return at >= _PILED and at > _PILED * below / _BELOW
+    return at >= _PILED and at > _TIMES * below / _BELOW

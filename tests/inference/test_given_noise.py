@@ -140,3 +140,16 @@ def test_the_provenance_of_a_render_says_what_a_typed_figure_means() -> None:
         at_half = mapping.inverse(np.float32(0.5)), mapping.inverse(np.float32(0.501))
         slope = float(at_half[1] - at_half[0]) / 1e-3
         assert channel.scale.sigma == pytest.approx(0.3 / slope, rel=0.01)
+
+
+def test_given_noise_that_is_none_where_the_data_lie_is_said() -> None:
+    denoiser = Denoiser.load("microscopy", "cpu", "float32")
+    data = KINDS["microscopy"].noisy
+    dark = NoiseModel(gain=2.0, offset=60000.0)
+    for mapping in ("auto", "affine"):
+        prepared = denoiser.prepare(data, "CYX", noise=("auto", dark), mapping=mapping)
+        if prepared.channels[1].scale.sigma == 0:
+            (text,) = prepared.warnings
+            assert text.startswith("the noise that was given is none at the intensities of channel")
+    assert prepared.channels[1].scale.sigma == 0
+    assert not denoiser.prepare(data, "CYX", noise=0.0).warnings

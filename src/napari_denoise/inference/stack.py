@@ -547,21 +547,36 @@ def _within(inner: Window, outer: Window) -> Window:
 
 
 def _unnoisy(channels: tuple[Channel, ...], settings: DenoiseSettings) -> list[str]:
-    """Name the channels in which noise was looked for and none found: they stay unchanged."""
+    """Name the channels that stay unchanged although their noise was looked for, or given."""
     wanted = settings.noise if isinstance(settings.noise, tuple) else (settings.noise,)
-    looked = [wanted[i % len(wanted)] == "auto" for i in range(len(channels))]
-    clean = [i for i, c in enumerate(channels) if looked[i] and c.scale.sigma == 0]
-    if not clean:
-        return []
-    where = "the data"
-    if len(channels) > 1:
-        numbers = ", ".join(map(str, clean))
-        where = f"channel{'s' if clean[1:] else ''} {numbers} of {len(channels)}, counted from 0"
-    it = "they are" if clean[1:] else "it is"
-    return [
-        f"no noise was found in {where}: {it} returned as {it}; if there is noise, state it "
-        "(noise = its standard deviation, in the data's units)"
-    ]
+    asked = [wanted[number % len(wanted)] for number in range(len(channels))]
+    left = [number for number, channel in enumerate(channels) if channel.scale.sigma == 0]
+    looked = [number for number in left if asked[number] == "auto"]
+    given = [number for number in left if asked[number] not in ("auto", 0, NoiseModel())]
+    said = []
+    if looked:
+        said.append(
+            f"no noise was found in {_places(looked, channels)}: {_stay(looked)}; if there is "
+            "noise, state it (noise = its standard deviation, in the data's units)"
+        )
+    if given:
+        said.append(
+            f"the noise that was given is none at the intensities of {_places(given, channels)}: "
+            f"{_stay(given)}; look at its offset"
+        )
+    return said
+
+
+def _places(numbers: Sequence[int], channels: Sequence[Channel]) -> str:
+    if len(channels) == 1:
+        return "the data"
+    several = "s" if numbers[1:] else ""
+    return f"channel{several} {', '.join(map(str, numbers))} of {len(channels)}, counted from 0"
+
+
+def _stay(numbers: Sequence[int]) -> str:
+    it = "they are" if numbers[1:] else "it is"
+    return f"{it} returned as {it}"
 
 
 def _cut(frame: NDArray[Any], window: Window, layout: Layout) -> NDArray[Any]:

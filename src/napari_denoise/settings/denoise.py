@@ -13,7 +13,8 @@ from napari_denoise.settings.base import STRICT, Settings
 from napari_denoise.settings.noise import LARGEST, NoiseModel
 
 ChannelNoise = Literal["auto"] | Annotated[float, Field(ge=0, le=LARGEST)] | NoiseModel
-"""Estimate it, a Gaussian sigma in the data's own units, or a full model."""
+"""Estimate it, a Gaussian sigma in the data's own units, or a full model; of linear HDR what it is
+at the intensity that the logarithm takes to 1/2."""
 
 
 REALISM_NOTE = "Part of the fine texture is made up: measure on the faithful result (realism 0)."

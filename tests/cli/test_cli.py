@@ -163,6 +163,7 @@ def test_info_and_denoise_agree_on_the_weights_of_a_dim_render(tmp_path):
     done = run("denoise", source, "-o", tmp_path / "clean.exr")
     assert (told["weights"], told["linear_light"]) == ("render", True)
     assert "weights render" in " ".join(done.stdout.split())
+    assert f"sigma {told['noise'][0]['read_noise']:.3g}" in " ".join(done.stdout.split())
 
 
 def test_axes_correct_what_the_file_says(tmp_path, tiny):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from napari_denoise.io.write import write
     from napari_denoise.settings.denoise import DenoiseSettings
     from napari_denoise.settings.noise import NoiseModel
+    from napari_denoise.training.data.real_pairs import Pair, open_pair, pair_of
+    from napari_denoise.training.data.regions import Region, Regions
     from napari_denoise.training.finetune.fine_tuning import finetune
 
     __version__: str
@@ -27,7 +29,12 @@ _HOMES = {
     "DenoiseSettings": "napari_denoise.settings.denoise",
     "ImageMeta": "napari_denoise.io.meta",
     "NoiseModel": "napari_denoise.settings.noise",
+    "Pair": "napari_denoise.training.data.real_pairs",
+    "Region": "napari_denoise.training.data.regions",
+    "Regions": "napari_denoise.training.data.regions",
     "finetune": "napari_denoise.training.finetune.fine_tuning",
+    "open_pair": "napari_denoise.training.data.real_pairs",
+    "pair_of": "napari_denoise.training.data.real_pairs",
     "read": "napari_denoise.io.read",
     "write": "napari_denoise.io.write",
 }
@@ -38,7 +45,12 @@ __all__ = [
     "Denoiser",
     "ImageMeta",
     "NoiseModel",
+    "Pair",
+    "Region",
+    "Regions",
     "finetune",
+    "open_pair",
+    "pair_of",
     "read",
     "write",
 ]

@@ -10,18 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from napari_denoise.image.axes import Layout, guess_axes, looks_like_color
+from napari_denoise.image.axes import Layout, guess_axes
 from napari_denoise.image.tone import GAMMA
 from napari_denoise.io import sidecar
 from napari_denoise.io.errors import FileError, ReadWarning
-from napari_denoise.io.formats import loaded
+from napari_denoise.io.formats import FILE_READERS, FRAME_READERS
 from napari_denoise.io.formats.exr_reader import display_range, read_exr
-from napari_denoise.io.formats.loaded import Frame, Loaded, check_dtype, join
-from napari_denoise.io.formats.raster import read_jpeg, read_png
-from napari_denoise.io.formats.tiff_reader import read_tiff, read_tiff_plane
+from napari_denoise.io.formats.loaded import Frame, join
 from napari_denoise.io.inputs import (
     SUFFIXES,
-    TIFF_SUFFIXES,
     ImageInput,
     PathLike,
     as_sequence,
@@ -129,12 +126,9 @@ def _one_input(path: PathLike | Iterable[PathLike], sequence: bool | None) -> Im
 
 def _read_file(path: Path, series: int | None) -> tuple[Any, ImageMeta]:
     suffix = suffix_of(path).lower()
-    if suffix in TIFF_SUFFIXES:
-        result = read_tiff(path, series or 0)
-    elif suffix == ".npy":
-        result = _read_npy(path)
-    else:
+    if suffix not in FILE_READERS:
         return _read_single(path)
+    result = FILE_READERS[suffix](path, series or 0)
     if result.images > 1 and series is None:
         text = f"{path}: it holds {result.images} images; the first was read: pass series=1 ..."
         warnings.warn(text, ReadWarning, stacklevel=3)
@@ -201,41 +195,11 @@ def _is_exr(source: ImageInput) -> bool:
 
 def _frame_reader(path: Path) -> Callable[[Path], Frame]:
     suffix = suffix_of(path).lower()
-    if suffix not in _FRAMES:
+    if suffix not in FRAME_READERS:
         raise FileError(
             path,
             f"files that end in {path.suffix or 'nothing'!r} are not read"
             + (" as frames of a sequence" if suffix else ""),
             f"expected one of {', '.join(SUFFIXES)}",
         )
-    return _FRAMES[suffix]
-
-
-def _read_npy(path: Path) -> Loaded:
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if array.nbytes <= loaded.LAZY_BYTES:
-            array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise FileError(
-            path,
-            f"it is not a whole NPY file of numbers ({error})",
-            "save it again with numpy.save(path, array)",
-        ) from error
-    check_dtype(path, array.dtype)
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    try:
-        axes = guess_axes(array.shape, rgb=looks_like_color(array.shape))
-    except ValueError as error:
-        raise FileError(path, str(error), "or save a part of it") from error
-    return Loaded(array, axes, {"extra": {"format": "npy"}})
-
-
-_FRAMES: dict[str, Callable[[Path], Frame]] = {
-    ".png": lambda path: {"color": read_png(path)},
-    ".jpg": lambda path: {"color": read_jpeg(path)},
-    ".jpeg": lambda path: {"color": read_jpeg(path)},
-    ".exr": lambda path: read_exr(path).images,
-    **dict.fromkeys(TIFF_SUFFIXES, lambda path: {"color": read_tiff_plane(path)}),
-}
+    return FRAME_READERS[suffix]

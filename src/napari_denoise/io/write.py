@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from napari_denoise.image.axes import Layout
-from napari_denoise.image.frames import is_large, iterate, planes_last, windows
+from napari_denoise.image.frames import iterate, planes_last
 from napari_denoise.io import sidecar
 from napari_denoise.io.atomic import check_absent, replacing
 from napari_denoise.io.errors import FileError, FileExists, WriteWarning
+from napari_denoise.io.formats import FILE_WRITERS
 from napari_denoise.io.formats.exr_writer import HALF_MAX, encode_exr, encode_through
 from napari_denoise.io.formats.loaded import check_dtype
 from napari_denoise.io.formats.raster import encode_png
-from napari_denoise.io.formats.tiff_writer import write_tiff
 from napari_denoise.io.inputs import TIFF_SUFFIXES, expand, split_number, suffix_of
 from napari_denoise.io.meta import ImageMeta
 
 FRAME_FORMATS = (".exr", ".png")
 """Formats that hold one frame per file."""
 WRITABLE = (".ome.tif", ".ome.tiff", ".tif", ".tiff", *FRAME_FORMATS, ".npy")
-BAND = 1024
-"""Rows that are held of a plane too large to be held whole."""
 _AXIS = {"T": "time points", "Z": "planes", "C": "channels"}
 
 
@@ -71,9 +66,7 @@ def write(path: str | Path, array: Any, meta: ImageMeta, *, overwrite: bool = Fa
     suffix = suffix_of(path).lower()
     if suffix in FRAME_FORMATS:
         return _write_frames(path, array, meta, overwrite)
-    return _write_whole(
-        path, array, meta, overwrite, _write_npy if suffix == ".npy" else write_tiff
-    )
+    return _write_whole(path, array, meta, overwrite, FILE_WRITERS[suffix])
 
 
 def check_output(path: str | Path, array: Any, meta: ImageMeta, *, overwrite: bool = False) -> None:
@@ -171,40 +164,6 @@ def _write_whole(
         if values:
             beside.write_bytes(sidecar.encode(values, path))
     return [path, place] if values else [path]
-
-
-def _write_npy(temporary: Path, target: Path, array: Any, meta: ImageMeta) -> set[str]:
-    """Write plane by plane, large ones in bands of rows, whatever the order of the axes."""
-    shape, dtype = tuple(array.shape), np.dtype(array.dtype)
-    header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    ordered, axes = planes_last(array, meta.axes)
-    with temporary.open("wb") as file:
-        npy.write_array_header_2_0(file, header)
-        start = file.tell()
-        # A memory map of what the disk has no room for would end the process.
-        in_order = axes == meta.axes
-        for part in _bands(ordered, axes) if in_order else _zeros(ordered, axes):
-            file.write(np.ascontiguousarray(part, dtype).data)
-    if not in_order:
-        stored = np.memmap(temporary, dtype, "r+", start, shape)
-        moved, _ = planes_last(stored, meta.axes)
-        for number, plane in enumerate(iterate(ordered, axes)):
-            moved[np.unravel_index(number, moved.shape[: -plane.ndim])] = plane
-        stored.flush()
-    return set()
-
-
-def _bands(ordered: Any, axes: str) -> Iterator[NDArray[Any]]:
-    if not is_large(ordered, axes):
-        return iterate(ordered, axes)
-    return windows(ordered, axes, BAND, ordered.shape[axes.index("X")])
-
-
-def _zeros(ordered: Any, axes: str) -> Iterator[NDArray[Any]]:
-    """As many planes as `iterate` gives, without computing any."""
-    leading = len(axes) - 2 - ("S" in axes)
-    plane = np.zeros(ordered.shape[leading:], ordered.dtype)
-    return repeat(plane, math.prod(ordered.shape[:leading]))
 
 
 def _write_frames(path: Path, array: Any, meta: ImageMeta, overwrite: bool) -> list[Path]:

@@ -7,6 +7,7 @@ import pytest
 from napari.components import LayerList
 from napari.layers import Image
 
+from napari_denoise.image.long_work import finished
 from napari_denoise.image.metrics import psnr
 from napari_denoise.inference.denoiser import Denoiser
 from napari_denoise.plugin.denoise.jobs import Jobs
@@ -129,7 +130,8 @@ def test_a_job_is_kept_while_its_guides_stay_and_made_anew_where_they_change():
     guiding, jobs, settings = Guiding(layers), Jobs(), DenoiseSettings()
 
     def job():
-        return jobs.prepare(guiding.attach([Source.of(layers["shot"])])[0], settings)
+        source = guiding.attach([Source.of(layers["shot"])])[0]
+        return finished(jobs.prepare(source, settings))
 
     first = job()
     assert job() is first and first.provenance()["features"] == ["albedo", "normal"]

@@ -1,1 +1,37 @@
-"""One file a format: bytes to arrays and back."""
+"""One file a format: bytes to arrays and back. The tables say who reads and writes what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from napari_denoise.io.formats.exr_reader import read_exr
+from napari_denoise.io.formats.loaded import Frame, Loaded
+from napari_denoise.io.formats.npy import read_npy, write_npy
+from napari_denoise.io.formats.raster import read_jpeg, read_png
+from napari_denoise.io.formats.tiff_reader import read_tiff, read_tiff_plane
+from napari_denoise.io.formats.tiff_writer import write_tiff
+from napari_denoise.io.inputs import TIFF_SUFFIXES
+from napari_denoise.io.meta import ImageMeta
+
+FILE_READERS: Mapping[str, Callable[[Path, int], Loaded]] = {
+    ".npy": lambda path, series: read_npy(path),
+    **dict.fromkeys(TIFF_SUFFIXES, read_tiff),
+}
+"""Formats of whole stacks; the number is that of an image in the file."""
+
+FRAME_READERS: Mapping[str, Callable[[Path], Frame]] = {
+    ".png": lambda path: {"color": read_png(path)},
+    ".jpg": lambda path: {"color": read_jpeg(path)},
+    ".jpeg": lambda path: {"color": read_jpeg(path)},
+    ".exr": lambda path: read_exr(path).images,
+    **dict.fromkeys(TIFF_SUFFIXES, lambda path: {"color": read_tiff_plane(path)}),
+}
+"""Files that hold one frame, alone or of a numbered sequence."""
+
+FILE_WRITERS: Mapping[str, Callable[[Path, Path, Any, ImageMeta], set[str]]] = {
+    ".npy": write_npy,
+    **dict.fromkeys(TIFF_SUFFIXES, write_tiff),
+}
+"""Write whole stacks; `io.write` itself writes those of one frame per file."""

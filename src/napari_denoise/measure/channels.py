@@ -296,7 +296,6 @@ def _measure_log(
     if wanted == "auto":
         sigma = yield from _after(mapping, samples)
         noise = NoiseModel(read_noise=sigma * mapping.slope)
-        mapping = replace(mapping, noise_sd=noise.read_noise)
     else:
         noise = yield from _resolve(wanted, samples)
         mapping = replace(mapping, noise_sd=float(np.sqrt(noise.variance(mapping.middle))))

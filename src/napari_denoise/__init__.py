@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_denoise.inference.denoiser import Denoiser
+    from napari_denoise.inference.warned import DenoiseWarning
     from napari_denoise.io.meta import ImageMeta
     from napari_denoise.io.read import read
     from napari_denoise.io.write import write
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Denoiser": "napari_denoise.inference.denoiser",
+    "DenoiseWarning": "napari_denoise.inference.warned",
     "DenoiseSettings": "napari_denoise.settings.denoise",
     "ImageMeta": "napari_denoise.io.meta",
     "NoiseModel": "napari_denoise.settings.noise",
@@ -39,6 +41,7 @@ _HOMES = {
 
 __all__ = [
     "DenoiseSettings",
+    "DenoiseWarning",
     "Denoiser",
     "ImageMeta",
     "NoiseModel",

@@ -128,6 +128,44 @@ def test_every_setting_reaches_the_engine(tmp_path, tiny):
     }
 
 
+def test_the_result_may_be_float32_where_its_format_holds_it(tmp_path, tiny):
+    source = save(tmp_path / "raw.ome.tif", photons(2, 24, 40), "TYX")
+    options = ("-w", tiny, "--dtype", "float32")
+    target = tmp_path / "clean.ome.tif"
+    assert run("denoise", source, "-o", target, *options).exit_code == 0
+    found, meta = read(target)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(
+        found, Denoiser.load(str(tiny))(read(source)[0], "TYX", dtype="float32")
+    )
+    assert meta.extra["napari_denoise"]["settings"]["dtype"] == "float32"
+    refused = run("denoise", source, "-o", tmp_path / "clean_####.png", *options)
+    assert refused.exit_code == 2
+    assert "PNG holds 8 or 16 bit integers, not float32" in refused.stderr
+    wrong = run("denoise", source, "-o", tmp_path / "x.tif", "--dtype", "uint8")
+    assert "--dtype uint8: expected same or float32" in wrong.stderr
+
+
+def test_what_is_to_be_known_of_a_result_is_said_once(tmp_path, tiny, recwarn):
+    stack = photons(2, 24, 40).astype(np.float32)
+    stack[0, 3, 4] = np.nan
+    source = save(tmp_path / "raw.ome.tif", stack, "TYX")
+    result = run("denoise", source, "-o", tmp_path / "clean.ome.tif", "-w", tiny)
+    assert result.exit_code == 0
+    assert " ".join(result.stderr.split()).count("1 pixel was NaN or infinite") == 1
+    assert not recwarn.list
+
+
+def test_info_and_denoise_agree_on_the_weights_of_a_dim_render(tmp_path):
+    light = np.random.default_rng(0).gamma(3, 0.03, (24, 32, 1)) * np.ones(3)
+    source = save(tmp_path / "dim.exr", light.astype(np.float32), "YXS")
+    (told,) = json.loads(run("info", source, "--json").stdout)
+    done = run("denoise", source, "-o", tmp_path / "clean.exr")
+    assert (told["weights"], told["linear_light"]) == ("render", True)
+    assert "weights render" in " ".join(done.stdout.split())
+    assert f"sigma {told['noise'][0]['read_noise']:.3g}" in " ".join(done.stdout.split())
+
+
 def test_axes_correct_what_the_file_says(tmp_path, tiny):
     source = tmp_path / "raw.npy"
     np.save(source, photons(2, 24, 40))

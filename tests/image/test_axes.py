@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_denoise.image.axes import Layout, guess_axes
+from napari_denoise.image.axes import Layout, guess_axes, letters_of
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,23 @@ def test_axes_are_guessed_from_the_number_of_dimensions():
     assert guess_axes((2, 4, 5, 3), rgb=True) == "TYXS"
     with pytest.raises(ValueError, match="pass axes"):
         guess_axes((4,))
+
+
+@pytest.mark.parametrize(
+    ("labels", "letters"),
+    [
+        (("t", "z", "c", "y", "x"), "TZCYX"),
+        (("Time", "Depth", "Channel", "Height", "Width"), "TZCYX"),
+        (("frames", "rows", "columns"), "TYX"),
+        (("plane", "row", "column"), "ZYX"),
+        (("slice", "Y", "X"), "ZYX"),
+        (("sections", "y", "x"), "ZYX"),
+        (("x", "slices", "y"), "XZY"),
+        (("-3", "-2", "-1"), None),
+        (("frame", "time", "y", "x"), None),
+        (("plane", "y"), None),
+        ((), None),
+    ],
+)
+def test_labels_of_axes_mean_the_same_everywhere(labels, letters):
+    assert letters_of(labels) == letters

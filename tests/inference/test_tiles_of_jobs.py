@@ -10,7 +10,7 @@ import pytest
 import zarr
 
 from _networks import write_tiny_weights
-from napari_denoise import Denoiser, DenoiseSettings, NoiseModel
+from napari_denoise import Denoiser, DenoiseSettings, DenoiseWarning, NoiseModel
 from napari_denoise.engines.base import Engine, Estimate
 from napari_denoise.image import frames
 from napari_denoise.image.axes import Layout
@@ -82,7 +82,8 @@ def test_a_frame_that_is_not_held_gives_the_pixels_of_one_that_is(
     image = noisy((2, 200, 170), np.float32)
     image[0, 60:65, 63:66] = np.nan  # across the border of tiles
     image[1, 5, 7] = np.inf
-    whole = gray(image, axes="TYX", tile=tile, **FIXED)
+    with pytest.warns(DenoiseWarning, match="16 pixels"):
+        whole = gray(image, axes="TYX", tile=tile, **FIXED)
     monkeypatch.setattr(frames, "LARGE_BYTES", 100)
     watched = Watched(image)
     job = gray.prepare(watched, "TYX", tile=tile, **FIXED)
@@ -101,7 +102,8 @@ def test_pixels_without_a_finite_one_near_do_not_depend_on_the_tiles(
 ) -> None:
     image = noisy((150, 160), np.float32)
     image[40:110, 50:120] = np.nan
-    results = [gray(image, tile=tile, **FIXED) for tile in (64, 100, 1024)]
+    with pytest.warns(DenoiseWarning, match="4900 pixels"):
+        results = [gray(image, tile=tile, **FIXED) for tile in (64, 100, 1024)]
     for other in results[1:]:
         assert np.abs(other - results[0]).max() <= 1e-5 * 200
     assert np.isfinite(results[0]).all()

@@ -7,6 +7,7 @@ import numpy as np
 import OpenEXR
 import pytest
 import tifffile
+from napari.layers import Image
 
 from napari_denoise.io.errors import FileError
 from napari_denoise.io.meta import ImageMeta
@@ -23,6 +24,8 @@ from napari_denoise.plugin.contributions import (
     with_suffix,
     write_layers,
 )
+from napari_denoise.plugin.layers.data import from_layers
+from napari_denoise.plugin.layers.source import axes_of
 
 CELLS = np.random.default_rng(3).integers(0, 4000, (3, 2, 32, 40)).astype("uint16")
 NOTE = {"weights": "microscopy", "noise": 0.25}
@@ -145,6 +148,15 @@ def test_a_layer_from_elsewhere_can_be_saved(tmp_path: Path) -> None:
     np.testing.assert_array_equal(array, CELLS[:, 0])
     assert (meta.axes, meta.units) == ("TYX", (None, None, None))
     assert read_layers(str(tmp_path / "a.ome.tif"))[0][1]["translate"] == (0, 3, 4)
+
+
+@pytest.mark.parametrize("label", ["z", "plane", "planes", "depth", "slice", "t", "frames"])
+def test_a_layer_is_saved_along_the_axes_that_it_is_denoised_along(label: str) -> None:
+    state = {"axis_labels": (label, "row", "column"), "scale": (2.0, 0.1, 0.1)}
+    layer = Image(CELLS[0], **state)
+    _, meta = from_layers("x.ome.tif", [layer.as_layer_data_tuple()])
+    assert meta.axes == axes_of(layer) == ("T" if label in ("t", "frames") else "Z") + "YX"
+    assert meta.scale == (2.0, 0.1, 0.1)
 
 
 def test_of_a_multiscale_layer_the_full_resolution_is_saved(tmp_path: Path) -> None:

@@ -5,29 +5,25 @@ from __future__ import annotations
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_denoise.batch.plan import BatchTask
 from napari_denoise.batch.stream import DenoisedArray
-from napari_denoise.image.axes import Layout
-from napari_denoise.image.long_work import finished
 from napari_denoise.io.errors import FileError, ReadWarning, WriteWarning
-from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.read import read
 from napari_denoise.io.write import check_output, write
 from napari_denoise.settings.denoise import DenoiseSettings
-from napari_denoise.weights.catalogue import choose_weights, find_weights
 
 if TYPE_CHECKING:
     from napari_denoise.inference.denoiser import Denoiser
-    from napari_denoise.inference.stack import StackJob, Step
-    from napari_denoise.measure.channels import Measuring
+    from napari_denoise.inference.stack import Step
 
 Progress = Callable[["Step"], object]
 
@@ -127,8 +123,8 @@ def denoise_file(
         array, meta = read(source.files, axes=axes, sequence=source.is_stack)
         if "napari_denoise" in meta.extra:
             messages.append(f"{source.pattern}: it was denoised before, and is now once more")
-        check_output(task.target, array, meta, overwrite=overwrite)
-        job = prepare(denoiser, array, meta, settings)
+        check_output(task.target, _as_result(array, settings), meta, overwrite=overwrite)
+        job = denoiser.prepare(array, settings=settings, meta=meta)
         meta = replace(meta, extra={**meta.extra, "napari_denoise": job.provenance()})
         stack = DenoisedArray(job, progress, source=source.files[0])
         _make_folder(task.target)
@@ -145,42 +141,9 @@ def denoise_file(
     )
 
 
-def prepare(denoiser: Denoiser, array: Any, meta: ImageMeta, settings: DenoiseSettings) -> StackJob:
-    """Do all of `preparing` at once."""
-    return finished(preparing(denoiser, array, meta, settings))
-
-
-def preparing(
-    denoiser: Denoiser, array: Any, meta: ImageMeta, settings: DenoiseSettings
-) -> Generator[Measuring | None, None, StackJob]:
-    """Prepare a stack as its file describes it, yielding after every frame looked at.
-
-    Raises
-    ------
-    ValueError
-        Data and settings do not fit each other.
-    """
-    if settings.mapping == "auto" and is_linear_colour(array, meta):
-        if denoiser.info is None:
-            layout = Layout(meta.axes, tuple(array.shape))
-            info = find_weights(choose_weights(array, layout, linear=True))
-            denoiser = replace(denoiser, info=info)
-        elif denoiser.info.card.mapping == "affine":
-            settings = replace(settings, mapping="log")
-    features = usable_features(array, meta)
-    return (yield from denoiser.preparing(array, meta.axes, features, settings))
-
-
-def usable_features(array: Any, meta: ImageMeta) -> dict[str, Any]:
-    """Return the albedo and normal of a file that have three samples at the colour's size."""
-    wanted = (*array.shape[:-1], 3)
-    return {role: a for role, a in meta.features.items() if tuple(a.shape) == wanted}
-
-
-def is_linear_colour(array: Any, meta: ImageMeta) -> bool:
-    """Whether a file says that it holds colour in linear light: OpenEXR does."""
-    colour = "S" in meta.axes and np.dtype(array.dtype).kind == "f"
-    return colour and meta.extra.get("format") == "exr"
+def _as_result(array: Any, settings: DenoiseSettings) -> NDArray[Any]:
+    """Stand in for the result: its shape and dtype, and no pixels."""
+    return np.broadcast_to(np.zeros((), settings.result_dtype(array.dtype)), array.shape)
 
 
 @contextmanager

@@ -109,6 +109,14 @@ def denoise(
         str, typer.Option(help="auto, float32, bfloat16, float16.", rich_help_panel=_HOW)
     ] = "auto",
     engine: Annotated[str, typer.Option(help="torch.", rich_help_panel=_HOW)] = "torch",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            help="same (as the data), or float32, which keeps what whole numbers near zero round "
+            "away.",
+            rich_help_panel=_FILES,
+        ),
+    ] = "same",
     suffix: Annotated[
         str,
         typer.Option(
@@ -158,6 +166,7 @@ def denoise(
             device=device,
             precision=precision,
             engine=engine,
+            dtype=dtype,
         )
         found, missing = _split(inputs, whole=bool(sequence))
         tasks = plan(found, output, sequence=sequence, suffix=suffix, file_format=file_format)

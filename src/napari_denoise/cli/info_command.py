@@ -9,8 +9,11 @@ import typer
 from napari_denoise.cli.console import Debug, Json, facts, print_json, reporting, warn
 
 if TYPE_CHECKING:
-    from napari_denoise.image.axes import Layout
+    from collections.abc import Sequence
+
+    from napari_denoise.inference.described import Described
     from napari_denoise.io.inputs import ImageInput
+    from napari_denoise.settings.noise import NoiseModel
 
 
 _NOTHING = "not measured: only NaN or infinity"
@@ -51,15 +54,15 @@ def describe(source: ImageInput, axes: str | None = None) -> dict[str, Any]:
     FileError
         It cannot be read.
     """
-    from napari_denoise.batch.work import collected_warnings, is_linear_colour
-    from napari_denoise.image.axes import Layout
+    from napari_denoise.batch.work import collected_warnings
+    from napari_denoise.inference.described import described, is_linear_colour
     from napari_denoise.io.read import read
-    from napari_denoise.weights.catalogue import choose_weights
 
     with collected_warnings() as messages:
         array, meta = read(source.files, axes=axes, sequence=source.is_stack)
-    layout = Layout(meta.axes, tuple(array.shape))
-    noise = _noise(array, layout)
+    stack = described(array, meta=meta)
+    weights = stack.weights()
+    noise = _noise(stack, weights)
     for text in messages:
         warn(text)
     _warn_of_nothing(source, noise)
@@ -78,7 +81,7 @@ def describe(source: ImageInput, axes: str | None = None) -> dict[str, Any]:
         "sequence": _sequence(source),
         "linear_light": is_linear_colour(array, meta),
         "noise": noise,
-        "weights": choose_weights(array, layout, linear=is_linear_colour(array, meta)),
+        "weights": weights,
         "denoised": meta.extra.get("napari_denoise"),
     }
 
@@ -99,15 +102,14 @@ def _sequence(source: ImageInput) -> dict[str, Any] | None:
     }
 
 
-def _noise(array: Any, layout: Layout) -> list[dict[str, Any]]:
-    """Estimate each channel's noise from the frames that the engine would look at."""
+def _noise(stack: Described, weights: str) -> list[dict[str, Any]]:
+    """Measure each channel's noise in the frames that denoising would look at."""
     from dataclasses import fields
 
-    from napari_denoise.measure.channels import measured_noise
     from napari_denoise.settings.noise import NoiseModel
 
     channels = []
-    for model in measured_noise(array, layout):
+    for model in _models(stack, weights):
         if model is None:
             none = dict.fromkeys(field.name for field in fields(NoiseModel))
             channels.append({"text": _NOTHING, "finite": False, **none})
@@ -115,6 +117,20 @@ def _noise(array: Any, layout: Layout) -> list[dict[str, Any]]:
             text = _WITHOUT if model == NoiseModel() else model.describe()
             channels.append({"text": text, "finite": True, **vars(model)})
     return channels
+
+
+def _models(stack: Described, weights: str) -> Sequence[NoiseModel | None]:
+    """Measure as denoising does: after the logarithm for renders that have values."""
+    from napari_denoise.measure.channels import measured, measured_noise
+    from napari_denoise.settings.denoise import DenoiseSettings
+    from napari_denoise.weights.catalogue import find_weights
+
+    found = measured_noise(stack.array, stack.layout)
+    card = find_weights(weights).card
+    if card.mapping != "log" or None in found:
+        return found
+    asked = stack.settings_for(card, DenoiseSettings())
+    return [channel.noise for channel in measured(stack.array, stack.layout, card, asked)]
 
 
 def _warn_of_nothing(source: ImageInput, noise: list[dict[str, Any]]) -> None:
@@ -134,7 +150,7 @@ def _readable(entry: dict[str, Any]) -> dict[str, Any]:
     if len(noise) > 1:
         noise = [f"{name}: {text}" for name, text in zip(names, noise, strict=False)]
     if entry["linear_light"] and measured:
-        noise.append("(grows with brightness in path-traced light: measured anew when denoising)")
+        noise.append("(at 2.6 times the mean: the noise of path-traced light grows with it)")
     sizes = ", ".join(f"{a} {n}" for a, n in zip(entry["axes"], entry["shape"], strict=True))
     return {
         "path": entry["path"],

@@ -76,9 +76,9 @@ def compare_files(
         A file cannot be read, the shapes differ, or integers of two ranges are to be
         compared without a data range.
     """
-    from napari_denoise.batch.work import is_linear_colour
     from napari_denoise.image.axes import Layout
     from napari_denoise.image.tone import TONE_MAPPED, tone_mapped
+    from napari_denoise.inference.described import is_linear_colour
     from napari_denoise.io.read import read
 
     truth, meta = read(reference, axes=axes)

@@ -13,6 +13,7 @@ _RULES = {
     "mapping": "auto, affine, anscombe or log",
     "precision": "auto, float32, bfloat16 or float16",
     "engine": "torch",
+    "dtype": "same or float32",
     "intensity_range": "two numbers, LOW below HIGH",
 }
 _PHRASES = (

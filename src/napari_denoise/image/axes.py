@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
 LETTERS = "TZCYXS"
 """Time, depth, channel, height, width, colour samples."""
+
+_WORDS = {
+    "T": ("t", "time", "timepoint", "timepoints", "frame", "frames"),
+    "Z": ("z", "depth", "plane", "planes", "slice", "slices", "section", "sections"),
+    "C": ("c", "ch", "channel", "channels"),
+    "Y": ("y", "row", "rows", "height"),
+    "X": ("x", "col", "cols", "column", "columns", "width"),
+}
+"""What people and programs call an axis, in lower case: the one table of it."""
+_LETTER_OF = {word: letter for letter, words in _WORDS.items() for word in words}
 
 Index = tuple[int | slice, ...]
 
@@ -100,6 +110,27 @@ class Layout:
                 assert isinstance(position, int)  # noqa: S101
                 number = number * length + position
         return number
+
+
+def letter_of(label: object) -> str | None:
+    """Letter of an axis by what it is called, such as Z for "Depth"; None where that says nothing.
+
+    >>> letter_of("Depth"), letter_of("-3")
+    ('Z', None)
+    """
+    return _LETTER_OF.get(str(label).strip().lower())
+
+
+def letters_of(labels: Iterable[object]) -> str | None:
+    """Letters of axes by what they are called; None unless all are known, each once, Y and X too.
+
+    >>> letters_of(("plane", "row", "column"))
+    'ZYX'
+    """
+    found = [letter_of(label) for label in labels]
+    letters = "".join(letter or "?" for letter in found)
+    known = None not in found and len(set(letters)) == len(letters)
+    return letters if known and {"Y", "X"} <= set(letters) else None
 
 
 def plane_chunks(axes: str, shape: Sequence[int]) -> tuple[int, ...]:

@@ -11,14 +11,18 @@ from numpy.typing import NDArray
 
 from napari_denoise.engines.device import FINEST_SIGMA, choose_device, choose_precision
 from napari_denoise.engines.torch import load_engine
-from napari_denoise.image.axes import Index, Layout, guess_axes, looks_like_color
+from napari_denoise.image.axes import Index
 from napari_denoise.image.long_work import finished
+from napari_denoise.inference.described import Described, described
 from napari_denoise.inference.few_photons import has_few_photons, with_error_shares
 from napari_denoise.inference.guides import Features
 from napari_denoise.inference.stack import StackJob, Step, albedo_job, measure_albedo
+from napari_denoise.inference.warned import warn_of
+from napari_denoise.io.meta import ImageMeta
 from napari_denoise.measure.channels import Channel, Measuring, measure
+from napari_denoise.measure.kind import looks_tone_mapped
 from napari_denoise.settings.denoise import DenoiseSettings
-from napari_denoise.weights.catalogue import WeightsInfo, choose_weights, find_weights
+from napari_denoise.weights.catalogue import WeightsInfo, find_weights
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Denoiser:
     Examples
     --------
     >>> stack, meta = read("cells.ome.tif")                               # doctest: +SKIP
-    >>> clean = Denoiser.load("microscopy")(stack, axes=meta.axes)        # doctest: +SKIP
+    >>> clean = Denoiser.load("microscopy")(stack, meta=meta)             # doctest: +SKIP
     """
 
     info: WeightsInfo | None
@@ -69,6 +73,8 @@ class Denoiser:
         axes: str | None = None,
         features: Mapping[str, Any] | None = None,
         settings: DenoiseSettings | None = None,
+        *,
+        meta: ImageMeta | None = None,
         **fields: Any,
     ) -> StackJob:
         """Measure range and noise of a stack, and fix how it will be denoised.
@@ -80,22 +86,26 @@ class Denoiser:
         array
             numpy, memmap, dask or zarr, of integers or floats.
         axes
-            A letter per dimension, of T Z C Y X S; guessed if None, where a last axis of 3
-            or 4 after two long ones is colour.
+            A letter per dimension, of T Z C Y X S; those of `meta` if None, and without it
+            guessed, where a last axis of 3 or 4 after two long ones is colour.
         features
             "albedo" and "normal" of a render, of the colour's shape with three samples; used by
-            weights that were made for them.
+            weights that were made for them. Those of `meta` if None; {} leaves these out.
         settings, **fields
             `DenoiseSettings`, or single fields of it.
+        meta
+            What `read` gave beside the array: pass it wherever there is one. A file knows its
+            axes, whether its colour is light, the albedo and normal beside it, and the bits of
+            its camera; without it all of that is guessed from the pixels.
 
         Raises
         ------
         ValueError
-            Axes, data or settings do not fit each other.
+            Axes, data, `meta` or settings do not fit each other.
         TypeError
             The data is not an array.
         """
-        return finished(self.preparing(array, axes, features, settings, **fields))
+        return finished(self.preparing(array, axes, features, settings, meta=meta, **fields))
 
     def preparing(
         self,
@@ -103,27 +113,30 @@ class Denoiser:
         axes: str | None = None,
         features: Mapping[str, Any] | None = None,
         settings: DenoiseSettings | None = None,
+        *,
+        meta: ImageMeta | None = None,
         **fields: Any,
     ) -> Generator[Measuring | None, None, StackJob]:
         """Do as `prepare`, yielding after every frame looked at, so that it can be left."""
         _check_array(array)
         _check_fields(fields)
-        shape = tuple(array.shape)
-        layout = Layout(axes or guess_axes(shape, rgb=looks_like_color(shape)), shape)
-        info = self.info or find_weights(choose_weights(array, layout))
         asked = _merge(settings, fields)
-        channels = yield from measure(array, layout, info.card, asked)
+        stack = described(array, axes, features, meta)
+        info = self.info or find_weights(stack.weights(asked.mapping))
+        asked = stack.settings_for(info.card, asked)
+        channels = yield from measure(array, stack.layout, info.card, asked, bits=stack.bits)
         precision = self._precision_for(channels)
         resolved = _merge(
             asked, {"weights": info.name, "device": self.device, "precision": precision}
         )
         engine = load_engine(info, resolved.realism, self.device, precision)
-        guides = Features(features, layout) if features else None
-        notes = () if self.automatic or precision == self.precision else (_rounds(self.precision),)
+        guides = Features(stack.features, stack.layout) if stack.features else None
+        notes = [*self._rounding(precision), *_tone_mapping(stack, info, self.info is not None)]
         albedo = None
         if guides is not None:
             albedo = yield from self._albedo(guides, info, resolved)
-        job = StackJob(array, layout, resolved, channels, engine, info, guides, notes, albedo)
+        fixed = stack.layout, resolved, channels, engine, info
+        job = StackJob(array, *fixed, guides, tuple(notes), albedo)
         if any(map(has_few_photons, channels)):
             job.channels = yield from with_error_shares(job)
         return job
@@ -137,6 +150,10 @@ class Denoiser:
         engine = load_engine(info, 0.0, self.device, self._precision_for(channels))
         return albedo_job(guides, channels, engine, info, settings.tile)
 
+    def _rounding(self, used: str) -> Iterator[str]:
+        if not self.automatic and used != self.precision:
+            yield _rounds(self.precision)
+
     def _precision_for(self, channels: tuple[Channel, ...]) -> str:
         least = min((c.scale.sigma for c in channels if c.scale.sigma), default=1.0)
         return "float32" if least < FINEST_SIGMA[self.precision] else self.precision
@@ -148,18 +165,22 @@ class Denoiser:
         features: Mapping[str, Any] | None = None,
         settings: DenoiseSettings | None = None,
         *,
+        meta: ImageMeta | None = None,
         progress: Callable[[Step], object] | None = None,
         **fields: Any,
     ) -> Iterator[tuple[Index, NDArray[Any]]]:
         """Yield ``(index, frame)`` in order; no more than a few frames are in memory.
 
         Parameters as for `prepare`; `progress` is called after every tile.
+
+        Warns
+        -----
+        DenoiseWarning
+            After the last frame, of all there is to know of the result.
         """
-        for step in self.prepare(array, axes, features, settings, **fields).steps():
-            if progress is not None:
-                progress(step)
-            if step.index is not None and step.result is not None:
-                yield step.index, step.result
+        job = self.prepare(array, axes, features, settings, meta=meta, **fields)
+        yield from _frames(job, progress)
+        warn_of(job.warnings)
 
     def __call__(
         self,
@@ -168,17 +189,31 @@ class Denoiser:
         features: Mapping[str, Any] | None = None,
         settings: DenoiseSettings | None = None,
         *,
+        meta: ImageMeta | None = None,
         progress: Callable[[Step], object] | None = None,
         **fields: Any,
     ) -> NDArray[Any]:
-        """Return the denoised stack, of the same shape and dtype. Parameters as `frames`."""
-        _check_array(array)
-        output = np.empty(array.shape, array.dtype)
-        for index, frame in self.frames(
-            array, axes, features, settings, progress=progress, **fields
-        ):
+        """Return the denoised stack, of the same shape and dtype.
+
+        Parameters and warnings as for `frames`. The dtype is the data's own unless
+        ``dtype="float32"`` asks for the other.
+        """
+        job = self.prepare(array, axes, features, settings, meta=meta, **fields)
+        output = np.empty(array.shape, job.dtype)
+        for index, frame in _frames(job, progress):
             output[index] = frame
+        warn_of(job.warnings)
         return output
+
+
+def _frames(
+    job: StackJob, progress: Callable[[Step], object] | None
+) -> Iterator[tuple[Index, NDArray[Any]]]:
+    for step in job.steps():
+        if progress is not None:
+            progress(step)
+        if step.index is not None and step.result is not None:
+            yield step.index, step.result
 
 
 def _check_array(array: Any) -> None:
@@ -214,6 +249,22 @@ def _merge(settings: DenoiseSettings | None, fields: dict[str, Any]) -> DenoiseS
     if settings is None:
         return DenoiseSettings.parse(fields)
     return DenoiseSettings.parse({**vars(settings), **fields}) if fields else settings
+
+
+def _tone_mapping(stack: Described, info: WeightsInfo, chosen: bool) -> Iterator[str]:
+    """Say what becomes of a render that was tone-mapped, by weights that somebody chose or not."""
+    if info.card.domain == "microscopy" or not looks_tone_mapped(stack.array, stack.layout):
+        return
+    if info.card.domain == "photo":
+        yield (
+            "the noise looks like that of a tone-mapped render, whose grain weights for "
+            "photographs leave in: if it is one, open its EXR, or choose the weights 'render'"
+        )
+    elif not chosen:
+        yield (
+            f"the noise looks like that of a tone-mapped render, so the weights {info.name!r} were "
+            "chosen: its EXR would be denoised better, and a photograph with 'photo'"
+        )
 
 
 def _rounds(precision: str) -> str:

@@ -32,6 +32,10 @@ LARGEST_AUTO_TILE = {"cpu": 768, "cuda": 1024, "mps": 1024}
 halo costs little anywhere."""
 
 
+FEW_LEVELS = 2.0
+"""Where integers hold less than this on average, their steps are as coarse as the image."""
+
+
 @dataclass(frozen=True)
 class Step:
     """One tile is done; the last tile of a frame carries the frame."""
@@ -89,6 +93,27 @@ class Cost:
     recompute: float
 
 
+class MeanSize:
+    """Mean size of the values that have been denoised, added up as they come."""
+
+    def __init__(self) -> None:
+        self._sum, self._count = 0.0, 0
+
+    def add(self, values: Float32Array) -> None:
+        """Take values in."""
+        self._sum += float(np.abs(values).sum(dtype=np.float64))
+        self._count += values.size
+
+    @property
+    def value(self) -> float:
+        """The mean so far."""
+        return self._sum / max(self._count, 1)
+
+    def is_below(self, level: float) -> bool:
+        """Whether there is anything, and its mean is lower."""
+        return self._count > 0 and self.value < level
+
+
 class StackJob:
     """A stack with its noise, mapping and engine fixed; denoises any part of it alike.
 
@@ -127,15 +152,27 @@ class StackJob:
         self.features, self._notes, self.albedo = features, notes, albedo
         self.array, self.layout, self.settings = array, layout, settings
         self.engine, self.info = engine, info
-        self.dtype = np.dtype(array.dtype)
+        self.dtype = settings.result_dtype(array.dtype)
         self.channels = channels
         self._tile = self._auto_tile() if settings.tile == "auto" else int(settings.tile)
         self._nonfinite: dict[tuple[int, int, int], int] = {}
         self._without_values: set[int] = set()
+        self._levels = MeanSize()
 
-    def adjusted(self, *, strength: float, tile: Literal["auto"] | int) -> StackJob:
-        """Return the same job with another strength and tile size; nothing is measured anew."""
-        settings = replace(self.settings, strength=strength, tile=tile)
+    def adjusted(
+        self,
+        *,
+        strength: float,
+        tile: Literal["auto"] | int,
+        dtype: Literal["same", "float32"] | None = None,
+    ) -> StackJob:
+        """Return the same job with another strength, tile size and dtype of the result.
+
+        Nothing is measured anew; a dtype of None stays.
+        """
+        settings = replace(
+            self.settings, strength=strength, tile=tile, dtype=dtype or self.settings.dtype
+        )
         albedo = self.albedo and self.albedo.adjusted(strength=1.0, tile=tile)
         fixed = self.channels, self.engine, self.info, self.features, self._notes, albedo
         return StackJob(self.array, self.layout, settings, *fixed)
@@ -182,6 +219,12 @@ class StackJob:
             )
         if self.features is not None and self.features.arrays and not self.engine.features:
             found.append(f"the weights {self.info.name!r} make no use of albedo and normal")
+        if self.dtype.kind in "iu" and self._levels.is_below(FEW_LEVELS):
+            found.append(
+                f"the result is {self._levels.value:.2g} levels of {self.dtype} on average, and "
+                "whole numbers hide most of it: choose float32 as the data type of the result "
+                "(dtype = 'float32')"
+            )
         return tuple(found)
 
     def tiles(self, which: Sequence[int] | None = None) -> Iterator[TileStep]:
@@ -354,9 +397,11 @@ class StackJob:
             for tile in group:
                 count += 1
                 near = None if guides is None else guides[:, *_within(tile.read, read)]
-                colors, variance = self._denoise(frame, channel, tile, near)
+                colors, variance = self._denoise(frame, channel, tile, near, counted)
                 alpha = frame.alpha(tile.write)
-                planes = colors if alpha is None else np.concatenate([colors, alpha])
+                planes = colors
+                if alpha is not None:
+                    planes = np.concatenate([colors, alpha.astype(self.dtype, copy=False)])
                 if counted:
                     corner = tile.write[0].start, tile.write[1].start
                     self._nonfinite[number, *(corner if frame.large else (0, 0))] = frame.bad
@@ -377,11 +422,12 @@ class StackJob:
         channel: Channel,
         tile: Tile,
         guides: Float32Array | None,
+        counted: bool,
     ) -> tuple[NDArray[Any], Float32Array | None]:
         """Denoise the part of (C, Y, X) that a tile writes; the variance of its error beside."""
         window, original, outliers, fill = frame.part(tile)
         if self._leaves(channel):
-            return original, None
+            return original.astype(self.dtype, copy=False), None
         sigma = channel.sigma_map(*window.shape[1:])
         estimate = self.engine.run(channel.to_network(window), sigma, guides, tile.keep)
         mean, variance = channel.from_network(*estimate)
@@ -391,11 +437,15 @@ class StackJob:
         if self.settings.strength < 1:
             noisy = original.astype(np.float32)
             clean = noisy + np.float32(self.settings.strength) * (clean - noisy)
+        if channel.largest is not None:  # higher ones in the data say that it is not the largest
+            clean = np.minimum(clean, np.maximum(original, np.float32(channel.largest)))
+        if counted:
+            self._levels.add(clean)
         result = restore_dtype(clean, self.dtype)
         if channel.keep and outliers.any():
-            result = np.where(outliers, original, result)
+            result = np.where(outliers, original.astype(self.dtype), result)
         if fill is not None and fill.any():
-            result = np.where(fill, original, result)
+            result = np.where(fill, original.astype(self.dtype), result)
         return result, variance
 
     def _plan(self, region: Window | None = None) -> tuple[Tile, ...]:
@@ -509,21 +559,36 @@ def _found(channels: tuple[Channel, ...]) -> list[str]:
 
 
 def _unnoisy(channels: tuple[Channel, ...], settings: DenoiseSettings) -> list[str]:
-    """Name the channels in which noise was looked for and none found: they stay unchanged."""
+    """Name the channels that stay unchanged although their noise was looked for, or given."""
     wanted = settings.noise if isinstance(settings.noise, tuple) else (settings.noise,)
-    looked = [wanted[i % len(wanted)] == "auto" for i in range(len(channels))]
-    clean = [i for i, c in enumerate(channels) if looked[i] and c.scale.sigma == 0]
-    if not clean:
-        return []
-    where = "the data"
-    if len(channels) > 1:
-        numbers = ", ".join(map(str, clean))
-        where = f"channel{'s' if clean[1:] else ''} {numbers} of {len(channels)}, counted from 0"
-    it = "they are" if clean[1:] else "it is"
-    return [
-        f"no noise was found in {where}: {it} returned as {it}; if there is noise, state it "
-        "(noise = its standard deviation, in the data's units)"
-    ]
+    asked = [wanted[number % len(wanted)] for number in range(len(channels))]
+    left = [number for number, channel in enumerate(channels) if channel.scale.sigma == 0]
+    looked = [number for number in left if asked[number] == "auto"]
+    given = [number for number in left if asked[number] not in ("auto", 0, NoiseModel())]
+    said = []
+    if looked:
+        said.append(
+            f"no noise was found in {_places(looked, channels)}: {_stay(looked)}; if there is "
+            "noise, state it (noise = its standard deviation, in the data's units)"
+        )
+    if given:
+        said.append(
+            f"the noise that was given is none at the intensities of {_places(given, channels)}: "
+            f"{_stay(given)}; look at its offset"
+        )
+    return said
+
+
+def _places(numbers: Sequence[int], channels: Sequence[Channel]) -> str:
+    if len(channels) == 1:
+        return "the data"
+    several = "s" if numbers[1:] else ""
+    return f"channel{several} {', '.join(map(str, numbers))} of {len(channels)}, counted from 0"
+
+
+def _stay(numbers: Sequence[int]) -> str:
+    it = "they are" if numbers[1:] else "it is"
+    return f"{it} returned as {it}"
 
 
 def _cut(frame: NDArray[Any], window: Window, layout: Layout) -> NDArray[Any]:

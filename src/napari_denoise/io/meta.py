@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+SIGNIFICANT_BITS = "significant_bits"
+"""Key of `ImageMeta.extra`: bits of the camera, where its file says that they are fewer than those
+of the data type."""
+
 
 @dataclass(frozen=True)
 class ImageMeta:

@@ -54,7 +54,8 @@ def sidecar_values(
         values.pop("units", None)
     if set(meta.scale) <= {1.0}:
         values.pop("scale", None)
-    extra = {k: v for k, v in meta.extra.items() if k not in OF_THE_READER and _is_json(v)}
+    known = OF_THE_READER | set(held)
+    extra = {k: v for k, v in meta.extra.items() if k not in known and _is_json(v)}
     if extra:
         values["extra"] = extra
     if "axes" not in held:

@@ -28,6 +28,7 @@ from napari_denoise.measure.mappings import (
 from napari_denoise.measure.noise_estimation import roughness
 from napari_denoise.measure.outliers import OutlierRule
 from napari_denoise.measure.sampled import SampledFrames, plane_rule
+from napari_denoise.measure.saturation import camera_maximum
 from napari_denoise.settings.denoise import ChannelNoise, DenoiseSettings
 from napari_denoise.settings.noise import LARGEST, NoiseModel
 
@@ -94,6 +95,9 @@ class Channel:
         Whether the data have no negative value, and the result is to have none.
     notes
         What was found and done, for people.
+    largest
+        The camera's largest value, in the data's units: no result goes beyond. None where it is
+        not known, or that of the data type.
     """
 
     noise: NoiseModel
@@ -107,6 +111,7 @@ class Channel:
     """Share of the stated error variance that keeps the mean of few photons."""
     positive: bool = False
     notes: tuple[str, ...] = ()
+    largest: float | None = None
 
     def to_network(self, window: NDArray[Any]) -> Mapped:
         """Map (C, Y, X) of the data, squeezed where its noise is more than the network knows.
@@ -141,6 +146,7 @@ class Channel:
             "mapping": self.mapping.to_json(),
             "network_sigma": self.scale.sigma,
             "network_factor": self.scale.factor,
+            "largest": self.largest,
             **({"found": list(self.notes)} if self.notes else {}),
             **({"error_share": self.error_share} if self.error_share != 1 else {}),
         }
@@ -172,6 +178,7 @@ def measure(
     made_for: MadeFor,
     settings: DenoiseSettings,
     *,
+    bits: int | None = None,
     plain: bool = False,
 ) -> Generator[Measuring, None, tuple[Channel, ...]]:
     """Measure what the settings leave open and fix the mapping of every channel.
@@ -187,6 +194,8 @@ def measure(
         The weights' card.
     settings
         What the user chose.
+    bits
+        Of the camera, where the file says so.
     plain
         Take pixels as they are, none for an outlier or fill.
 
@@ -198,16 +207,21 @@ def measure(
     _check_dtype(np.dtype(array.dtype))
     channels = []
     for number in range(layout.size("C")):
-        work = _measure_channel(array, layout, number, made_for, settings, plain)
+        work = _measure_channel(array, layout, number, made_for, settings, bits, plain)
         channels.append((yield from _counted(work, number, layout.size("C"))))
     return tuple(channels)
 
 
 def measured(
-    array: Any, layout: Layout, made_for: MadeFor, settings: DenoiseSettings
+    array: Any,
+    layout: Layout,
+    made_for: MadeFor,
+    settings: DenoiseSettings,
+    *,
+    bits: int | None = None,
 ) -> tuple[Channel, ...]:
     """Do all of `measure` at once."""
-    return finished(measure(array, layout, made_for, settings))
+    return finished(measure(array, layout, made_for, settings, bits=bits))
 
 
 def measured_noise(array: Any, layout: Layout) -> list[NoiseModel | None]:
@@ -247,26 +261,29 @@ def _measure_channel(
     channel: int,
     made_for: MadeFor,
     settings: DenoiseSettings,
+    bits: int | None,
     plain: bool,
 ) -> Generator[None, None, Channel]:
     samples = yield from SampledFrames.read(array, layout, channel, plain=plain)
-    _check_values(samples.extent, settings.intensity_range)
+    extent = _check_values(samples.extent, settings.intensity_range)
     wanted = _noise_of(settings, channel, layout.size("C"))
     kind, notes = _kind(settings.mapping, made_for, layout, samples)
     if kind == "log":
         made = yield from _measure_log(samples, wanted, settings.intensity_range, made_for)
     else:
-        made = yield from _measure_linear(samples, wanted, kind, settings, made_for)
+        made = yield from _measure_line(samples, wanted, kind, settings, made_for)
+    made = replace(made, largest=camera_maximum(samples.frames, extent, bits))
     return _guarded(made, samples, settings.outliers, notes)
 
 
-def _measure_linear(
+def _measure_line(
     samples: SampledFrames,
     wanted: ChannelNoise,
     kind: MappingKind,
     settings: DenoiseSettings,
     made_for: MadeFor,
 ) -> Generator[None, None, Channel]:
+    """Noise whose variance is a line over the intensity is measured in the data's units."""
     noise = yield from _resolve(wanted, samples)
     low, high = settings.intensity_range or samples.range()
     mapping = fit_mapping(kind, noise, low, high)
@@ -331,7 +348,9 @@ def _are_photons_apart(noise: NoiseModel, samples: SampledFrames) -> bool:
     return noise.gain > 0 and level < 2 * noise.gain and 2 * noise.read_noise < noise.gain
 
 
-def _check_values(extent: tuple[float, float] | None, wanted: tuple[float, float] | None) -> None:
+def _check_values(
+    extent: tuple[float, float] | None, wanted: tuple[float, float] | None
+) -> tuple[float, float]:
     """Refuse values that there is no computing with, and a range that is not theirs."""
     if extent is None:
         raise ValueError(
@@ -345,13 +364,14 @@ def _check_values(extent: tuple[float, float] | None, wanted: tuple[float, float
             "to NaN, or scale the data down"
         )
     if wanted is None or low == high:
-        return
+        return extent
     apart = wanted[0] >= high or wanted[1] <= low
     if apart or wanted[1] - wanted[0] > WIDEST * (high - low):
         raise ValueError(
             f"intensity_range {wanted} does not fit data from {low:g} to {high:g}: give about "
             "their darkest and brightest intensity, or leave it out to have it measured"
         )
+    return extent
 
 
 def _measure_log(
@@ -360,27 +380,33 @@ def _measure_log(
     given: tuple[float, float] | None,
     made_for: MadeFor,
 ) -> Generator[None, None, Channel]:
-    """Path-traced noise grows with the signal: it is measured after the logarithm."""
-    noise = NoiseModel()
-    if wanted != "auto":
-        noise = yield from _resolve(wanted, samples)
+    """Path-traced noise grows with the signal: it is measured after the logarithm.
+
+    In the data's units it is what it is at the intensity that becomes 1/2, measured or given.
+    """
     made_for_renders = made_for.mapping == "log"
     if made_for_renders:
-        mapping: Mapping = LogMapping.of_exposure(samples.exposure())
+        mapping = LogMapping.of_exposure(samples.exposure())
     else:
-        mapping = fit_mapping("log", noise, *(given or samples.range()))
-    if wanted != "auto":
-        return Channel(noise, mapping, _scale(mapping.sigma * noise.inflation, made_for))
+        mapping = LogMapping.of_range((given or samples.range())[1])
+    if wanted == "auto":
+        sigma = yield from _after(mapping, samples)
+        noise = NoiseModel(read_noise=sigma * mapping.slope)
+    else:
+        noise = yield from _resolve(wanted, samples)
+        mapping = replace(mapping, noise_sd=float(np.sqrt(noise.variance(mapping.middle))))
+        sigma = mapping.sigma * noise.inflation
+    told = sigma if made_for_renders else sigma * HEAVY_TAILS
+    return Channel(noise, mapping, _scale(told, made_for))
+
+
+def _after(mapping: Mapping, samples: SampledFrames) -> Generator[None, None, float]:
+    """Measure the noise after a mapping, yielding after every frame."""
     mapped = []
     for frame in samples.frames:
         mapped.append(mapping.forward(frame))
         yield
-    sigma = roughness(mapped)
-    middle = mapping.inverse(np.array([0.5 - 1e-3, 0.5 + 1e-3], np.float32))
-    slope = float(middle[1] - middle[0]) / 2e-3
-    in_data = NoiseModel(read_noise=sigma * slope)
-    told = sigma if made_for_renders else sigma * HEAVY_TAILS
-    return Channel(in_data, mapping, _scale(told, made_for))
+    return roughness(mapped)
 
 
 def _scale(sigma: float, made_for: MadeFor) -> NetworkScale:

@@ -11,7 +11,7 @@ A mapping is fixed once per stack and channel. Every mapping has
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
@@ -226,10 +226,21 @@ class LogMapping:
         level = _EXPOSURE_LEVEL * mean if mean > 0 else 1.0
         return cls(level, _EXPOSURE_SPAN * level)
 
+    @classmethod
+    def of_range(cls, high: float) -> LogMapping:
+        """Let the logarithm take over at 1/32 of the bright end: near the mean of a render."""
+        top = high if high > 0 else 1.0
+        return cls(top / 32, top)
+
     @property
     def sigma(self) -> float:
         """Noise standard deviation in network units, at y = 1/2."""
-        return self.noise_sd / (self._width * (self.level + self.middle))
+        return self.noise_sd / self.slope
+
+    @property
+    def slope(self) -> float:
+        """Data units per network unit, at y = 1/2."""
+        return self._width * (self.level + self.middle)
 
     @property
     def middle(self) -> float:
@@ -359,7 +370,5 @@ def _shot_noise_matters(noise: NoiseModel, high: float) -> bool:
 
 
 def _fit_log(noise: NoiseModel, high: float) -> LogMapping:
-    """Let the logarithm take over at 1/32 of the bright end: near the mean of a render."""
-    top = high if high > 0 else 1.0
-    bare = LogMapping(top / 32, top)
-    return LogMapping(top / 32, top, float(np.sqrt(noise.variance(bare.middle))))
+    bare = LogMapping.of_range(high)
+    return replace(bare, noise_sd=float(np.sqrt(noise.variance(bare.middle))))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import DTypeLike
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
@@ -12,7 +13,8 @@ from napari_denoise.settings.base import STRICT, Settings
 from napari_denoise.settings.noise import LARGEST, NoiseModel
 
 ChannelNoise = Literal["auto"] | Annotated[float, Field(ge=0, le=LARGEST)] | NoiseModel
-"""Estimate it, a Gaussian sigma in the data's own units, or a full model."""
+"""Estimate it, a Gaussian sigma in the data's own units, or a full model; of linear HDR what it is
+at the intensity that the logarithm takes to 1/2."""
 
 
 REALISM_NOTE = "Part of the fine texture is made up: measure on the faithful result (realism 0)."
@@ -43,6 +45,12 @@ class DenoiseSettings(Settings):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
     """"auto", "cpu", "cuda", "cuda:1", "mps"."""
+    dtype: Literal["same", "float32"] = "same"
+    """Of the result: the data's own, or float32, which keeps what integers near zero round away."""
+
+    def result_dtype(self, dtype: DTypeLike) -> np.dtype[Any]:
+        """Return the dtype of the result for data of this one."""
+        return np.dtype(dtype if self.dtype == "same" else np.float32)
 
     @model_validator(mode="after")
     def _range_is_ordered(self) -> Self:

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import zarr
 from _bench import noisy
+from napari.layers import Layer
 
 from _networks import write_tiny_weights
 from napari_denoise.inference.denoiser import Denoiser
+from napari_denoise.io.meta import ImageMeta
 from napari_denoise.plugin.layers import storage
-from napari_denoise.plugin.layers.source import PROVENANCE
+from napari_denoise.plugin.layers.data import to_layers
+from napari_denoise.plugin.layers.source import PROVENANCE, bare
 from napari_denoise.weights import catalogue
 
 
@@ -360,3 +363,60 @@ def test_weights_that_are_gone_are_said_and_leave_the_list(
     (tmp_path / "other.safetensors").rename(tmp_path / "third.safetensors")
     bench.until(lambda: "'other' are gone" in status.text)  # without being asked to run
     assert "third" in form.weights.choices
+
+
+def test_what_the_file_of_a_layer_says_means_what_it_means_to_python(bench):
+    light = np.random.default_rng(0).gamma(3, 0.03, (48, 56, 1)) * np.ones(3, np.float32)
+    dim, meta = light.astype(np.float32), ImageMeta("YXS", name="dim", extra={"format": "exr"})
+    (data,) = to_layers(dim, meta)
+    layer = bare(bench.viewer.add_layer(Layer.create(*data)))
+    bench.run()
+    assert layer.metadata[PROVENANCE]["weights"] == "render"
+    np.testing.assert_array_equal(layer.data, Denoiser.load("auto")(dim, meta=meta))
+
+
+def test_a_warning_is_shown_once(bench, stack):
+    spoilt = stack.astype(np.float32)
+    spoilt[0, 3, 4] = np.nan
+    bench.add(spoilt)
+    bench.run()
+    assert bench.widget.actions.status.text.count("1 pixel was NaN or infinite") == 1
+
+
+@pytest.mark.parametrize("place", ["in_place", "new"])
+def test_the_result_may_be_float32(bench, stack, place):
+    layer = bench.add(stack.copy(), axis_labels=("t", "y", "x"))
+    bench.widget.form.dtype.value = "float32"
+    bench.widget.form.output.value = place
+    (overlay,) = bench.preview()
+    assert overlay.layer.data.dtype == np.float32
+    bench.run()
+    made = layer if place == "in_place" else bench.images()[-1]
+    assert made.data.dtype == np.float32
+    np.testing.assert_array_equal(made.data, expected(stack, dtype="float32"))
+    assert made.metadata[PROVENANCE]["settings"]["dtype"] == "float32"
+    assert tuple(made.contrast_limits) == tuple(layer.contrast_limits)
+    if place == "in_place":
+        bench.widget.actions.undo.native.click()
+        bench.until(lambda: layer.data.dtype == np.uint16)
+        np.testing.assert_array_equal(layer.data, stack)
+
+
+def test_another_type_makes_the_preview_anew_and_measures_nothing(bench, stack):
+    bench.add(stack, axis_labels=("t", "y", "x"))
+    (before,) = bench.preview()
+    bench.widget.form.dtype.value = "float32"
+    bench.until(lambda: bench.widget.preview.overlays != (before,))
+    bench.preview_done()
+    (after,) = bench.widget.preview.overlays
+    assert after.layer.data.dtype == np.float32
+    part = tuple(slice(s.start, s.stop) for s in after.plane)
+    np.testing.assert_array_equal(np.rint(after.layer.data), expected(stack)[part])
+
+
+def test_colour_in_whole_numbers_keeps_its_type(bench):
+    image = np.random.default_rng(0).integers(40, 200, (40, 48, 3)).astype(np.uint8)
+    layer = bench.add(image, rgb=True)
+    bench.widget.form.dtype.value = "float32"
+    bench.run()
+    assert layer.data.dtype == np.uint8

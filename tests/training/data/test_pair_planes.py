@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 from hashlib import sha256
 from typing import Any
@@ -102,3 +103,13 @@ def test_a_partner_of_fewer_axes_has_a_hash_too():
     noisy, clean = in_three_channels(frames=2)
     assert Pair("a", noisy, clean[0, 0, :50], "TCYX").sha256
     assert Pair("a", noisy, clean[0, 0, 0], "TCYX").sha256
+
+
+def test_one_clean_image_of_many_frames_is_never_made_whole_for_the_hash() -> None:
+    noisy = np.zeros((60, 200, 200), np.uint8)
+    pair = pair_of("a", noisy, np.ones((200, 200), np.float32), "TYX")
+    tracemalloc.start()
+    assert pair.sha256
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 4 * 200 * 200 * 4 < pair.target.size

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tifffile
 
-from napari_denoise.io.meta import ImageMeta
+from napari_denoise.io.meta import SIGNIFICANT_BITS, ImageMeta
 from napari_denoise.io.units import ome_symbol, unit_name
 
+_BITS = re.compile(r"\b(?:SignificantBits|BitsPerPixel|BitDepth)\b\W{1,4}(\d{1,2})\b")
 OME_DTYPES = "int8 int16 int32 uint8 uint16 uint32 float32 float64".split()
 
 
@@ -39,13 +41,39 @@ def ome_fields(xml: str, index: int, axes: str) -> dict[str, Any]:
     return fields
 
 
-def ome_metadata(meta: ImageMeta, axes: str) -> dict[str, Any]:
-    """Say what tifffile writes into OME-XML: axes, pixel size, time step, channels.
+def ome_bits(xml: str, index: int) -> int | None:
+    """Bits of the camera, as image number `index` of OME-XML states them."""
+    images = _list(tifffile.xml2dict(xml).get("OME", {}).get("Image"))
+    pixels = images[index].get("Pixels", {}) if index < len(images) else {}
+    bits = pixels.get("SignificantBits")
+    return None if bits is None else int(bits)
+
+
+def tiff_bits(tif: tifffile.TiffFile) -> int | None:
+    """Bits of the camera in Micro-Manager's or ImageJ's notes, or by the largest sample value."""
+    noted = (tif.micromanager_metadata or {}).get("Summary", {}).get("BitDepth")
+    if str(noted or "").isdigit():
+        return int(str(noted))
+    info = _BITS.search(str((tif.imagej_metadata or {}).get("Info", "")))
+    if info:
+        return int(info.group(1))
+    tag = tif.pages.first.tags.get("MaxSampleValue")
+    if tag is None:
+        return None
+    values = tag.value if isinstance(tag.value, Sequence) else [tag.value]
+    most = max(map(int, values), default=0)
+    return most.bit_length() if most > 0 and most & (most + 1) == 0 else None
+
+
+def ome_metadata(meta: ImageMeta, axes: str, dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Say what tifffile writes into OME-XML: axes, pixel size, time step, channels, bits.
 
     Parameters
     ----------
     axes
         Letters in the order of writing.
+    dtype
+        Of what is written; floats have no bits of a camera.
     """
     values: dict[str, Any] = {"axes": axes}
     for axis, scale, unit in zip(meta.axes, meta.scale, meta.units, strict=False):
@@ -59,7 +87,10 @@ def ome_metadata(meta: ImageMeta, axes: str) -> dict[str, Any]:
         channel["Name"] = list(meta.channel_names)
     if meta.channel_colors and "S" not in axes:
         channel["Color"] = [_rgba(color) for color in meta.channel_colors]
-    return values | ({"Channel": channel} if channel else {})
+    bits = meta.extra.get(SIGNIFICANT_BITS)
+    known = isinstance(bits, int) and dtype.kind in "iu"
+    held = {"SignificantBits": bits} if known else {}
+    return values | held | ({"Channel": channel} if channel else {})
 
 
 def imagej_fields(tif: tifffile.TiffFile, axes: str) -> dict[str, Any]:

@@ -21,7 +21,14 @@ from napari_denoise.image.frames import is_large
 from napari_denoise.io.errors import FileError
 from napari_denoise.io.formats import loaded
 from napari_denoise.io.formats.loaded import Loaded, check_dtype
-from napari_denoise.io.formats.ome import imagej_fields, ome_fields, resolution_fields
+from napari_denoise.io.formats.ome import (
+    imagej_fields,
+    ome_bits,
+    ome_fields,
+    resolution_fields,
+    tiff_bits,
+)
+from napari_denoise.io.meta import SIGNIFICANT_BITS
 
 _CHUNK = 1024
 """Least side of the parts in which large tiled frames are read."""
@@ -186,6 +193,7 @@ def _axes(path: Path, series: Any) -> str:
 
 
 def _fields(tif: Any, series: Any, number: int, axes: str) -> dict[str, Any]:
+    extra: dict[str, Any]
     if tif.is_ome and series.kind == "ome":
         fields = ome_fields(tif.ome_metadata, number, axes)
         extra = {"format": "ome-tiff"}
@@ -195,6 +203,9 @@ def _fields(tif: Any, series: Any, number: int, axes: str) -> dict[str, Any]:
         fields, extra = resolution_fields(tif, axes), {"format": "tiff"}
     if set(series.axes) - set("TZCYXS"):
         extra["file_axes"] = series.axes  # so that the guess can be shown
+    bits = ome_bits(tif.ome_metadata, number) if extra["format"] == "ome-tiff" else tiff_bits(tif)
+    if bits is not None and series.dtype.kind in "iu" and 0 < bits < 8 * series.dtype.itemsize:
+        extra[SIGNIFICANT_BITS] = bits
     return fields | {"extra": extra}
 
 

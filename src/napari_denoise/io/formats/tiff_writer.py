@@ -13,7 +13,7 @@ import tifffile
 from napari_denoise.image.frames import is_large, iterate, planes_last, windows
 from napari_denoise.io.errors import FileError, WriteWarning
 from napari_denoise.io.formats.ome import OME_DTYPES, ome_metadata
-from napari_denoise.io.meta import ImageMeta
+from napari_denoise.io.meta import SIGNIFICANT_BITS, ImageMeta
 from napari_denoise.io.units import ome_symbol, unit_name
 
 TILE = 1024
@@ -42,7 +42,7 @@ def write_tiff(temporary: Path, target: Path, array: Any, meta: ImageMeta) -> se
     dtype = _dtype(target, np.dtype(array.dtype))
     ordered, axes = planes_last(array, meta.axes)
     samples = ordered.shape[-1] if "S" in axes else 1
-    metadata = ome_metadata(meta, axes) | {"Name": target.name}
+    metadata = ome_metadata(meta, axes, dtype) | {"Name": target.name}
     nbytes = math.prod(ordered.shape) * dtype.itemsize
     tile = (TILE, TILE) if is_large(ordered, axes) else None
     parts = windows(ordered, axes, *tile) if tile else iterate(ordered, axes)
@@ -74,6 +74,8 @@ def _held(meta: ImageMeta, shape: tuple[int, ...], axes: str, samples: int) -> s
     # A symbol is read back as the full name of the unit.
     if kept and all(known) and all(u is None or unit_name(u) == u for u in meta.units):
         held |= {"scale", "units"}
+    if meta.extra.get(SIGNIFICANT_BITS):
+        held.add(SIGNIFICANT_BITS)
     if kept and "S" not in axes:
         held |= {"channel_names", "channel_colors"}
     return held

@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_denoise.image.axes import Layout, plane_chunks
-from napari_denoise.io.meta import ImageMeta
 from napari_denoise.plugin.denoise.preview import Piece
 from napari_denoise.plugin.layers.apply import rebuild_levels
-from napari_denoise.plugin.layers.data import FILE
 from napari_denoise.plugin.layers.history import UndoEntry
 from napari_denoise.plugin.layers.source import Box, Source
 from napari_denoise.plugin.layers.storage import allocate, copy_frames, temporary_store
@@ -25,6 +23,10 @@ from napari_denoise.settings.denoise import DenoiseSettings
 
 if TYPE_CHECKING:
     from napari_denoise.inference.stack import StackJob
+
+
+_NOT_MEASURED = ("strength", "tile", "dtype")
+"""Settings that change nothing of what a job measured."""
 
 
 class Jobs:
@@ -39,6 +41,7 @@ class Jobs:
 
         Yields after every frame looked at, so that Cancel acts within one.
         """
+        settings = fitting(settings, source)
         with self._lock:
             samples = source.samples
             kept = self._find(source, settings, samples)
@@ -54,14 +57,10 @@ class Jobs:
         if old is None or not old[0].same_as(source):
             return None
         _, asked, measured, job = old
-        alike = replace(asked, strength=settings.strength, tile=settings.tile) == settings
-        if not alike or measured != samples:
+        light = {name: getattr(settings, name) for name in _NOT_MEASURED}
+        if replace(asked, **light) != settings or measured != samples:
             return None
-        return (
-            job
-            if asked == settings
-            else job.adjusted(strength=settings.strength, tile=settings.tile)
-        )
+        return job if asked == settings else job.adjusted(**light)
 
     def forget(self, layer: Any) -> None:
         """Let go of a layer's data."""
@@ -74,14 +73,18 @@ class Jobs:
         self._kept.clear()
 
 
+def fitting(settings: DenoiseSettings, source: Source) -> DenoiseSettings:
+    """Leave colour in integers its type: in floating point napari shows it from 0 to 1 only."""
+    whole = np.dtype(source.array.dtype).kind in "iu"
+    return replace(settings, dtype="same") if source.layer.rgb and whole else settings
+
+
 def _prepare(source: Source, settings: DenoiseSettings) -> Generator[None, None, StackJob]:
-    from napari_denoise.batch.work import preparing
     from napari_denoise.inference.denoiser import Denoiser
 
     denoiser = Denoiser.load(settings.weights, settings.device, settings.precision)
-    extra = source.layer.metadata.get(FILE, {}).get("extra", {})
-    meta = ImageMeta(source.axes, features=source.features, extra=extra)
-    job = yield from _silent(preparing(denoiser, source.array, meta, settings))
+    work = denoiser.preparing(source.array, settings=settings, meta=source.meta)
+    job = yield from _silent(work)
     if not job.engine.features:
         job.features = None  # the form says that they are of no use to these weights
     _ = job.info.sha256  # reads the file once, here rather than where the card is shown
@@ -173,7 +176,9 @@ def preview(
     """Denoise windows of frames: the centre of every layer, then the rest."""
     for order in orders:
         if order.box is not None:
-            yield Plane(order.source, order.box, np.array(order.source.array[order.box]))
+            plane = order.source.array[order.box]
+            dtype = fitting(settings, order.source).result_dtype(plane.dtype)
+            yield Plane(order.source, order.box, np.array(plane, dtype))
     ready = []
     for order in orders:
         job = yield from jobs.prepare(order.source, settings)
@@ -263,7 +268,7 @@ def _run_one(
     before = yield from _fingerprint(source)
     job = yield from jobs.prepare(source, settings)
     yield Measured(source, job)
-    result = yield from _target(work)
+    result = yield from _target(work, job.dtype)
     which = None if work.frame is None else [work.frame]
     total = len(source.layout.frames) if which is None else 1
     done = 0
@@ -297,13 +302,13 @@ def _place(work: Work, index: Any) -> Any:
     return tuple(0 if isinstance(i, int) else i for i in index)
 
 
-def _target(work: Work) -> Generator[None, None, Any]:
+def _target(work: Work, dtype: np.dtype[Any]) -> Generator[None, None, Any]:
     """Room for the result; a stack of which one frame changes starts as a copy."""
     source = work.source
     shape = tuple(source.array.shape)
     if work.alone:
         shape = plane_chunks(source.axes, shape)
-    result = allocate(shape, source.array.dtype, source.axes)
+    result = allocate(shape, dtype, source.axes)
     if work.frame is not None and not work.alone:
         yield from copy_frames(source.array, result, source.layout)
     return result

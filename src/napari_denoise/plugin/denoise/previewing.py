@@ -102,6 +102,8 @@ class Preview:
             return True  # adding the overlay lays the window out anew, and so asks again
         self._cancel()
         if settings != self._settings:
+            if self._settings is not None and settings.dtype != self._settings.dtype:
+                self._drop_others([])  # their pixels are of another type
             for overlay in self._overlays.values():
                 overlay.known[:] = False
         self._settings, self._sights = settings, sights

@@ -180,8 +180,17 @@ class SettingsForm:
         self._row("Device", self.device, self._speed)
         self.cost = small_print()
         self._speed.addRow(self.cost)
+        self.dtype = mg.ComboBox(
+            choices=[("As the data", "same"), ("float32", "float32")],
+            value="same",
+            tooltip="How the pixels of the result are held. Whole numbers round what lies between "
+            "them: for images of a photon or less per pixel choose float32. Colour keeps its type.",
+        )
+        self._row("Data type", self.dtype, self._speed)
         self.speed_section = Section(
-            "Speed and memory", body, "Tile size and device; neither changes the result."
+            "Speed, memory and data type",
+            body,
+            "Tile size and device, which do not change the result, and the data type it has.",
         )
         self._layout.addRow(self.speed_section)
 
@@ -227,6 +236,7 @@ class SettingsForm:
             outliers=self.outliers.value,
             tile=self.tile.value,
             device=self.device.value,
+            dtype=self.dtype.value,
         )
 
     @property

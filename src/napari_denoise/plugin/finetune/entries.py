@@ -130,7 +130,7 @@ def of_layers(layers: Any, noisy: Image, other: Image | None, kind: Kind) -> Mak
     denoised = provenance(noisy) is not None
     if kind == "repeats":
         return partial(
-            _alone, pair_of_repeats, noisy.name, source.array, source.axes, denoised=denoised
+            _alone, pair_of_repeats, noisy.name, source.array, denoised=denoised, meta=source.meta
         )
     if other is None or other is noisy:
         raise ValueError(f"“{noisy.name}”: choose another layer to go with it")
@@ -140,10 +140,9 @@ def of_layers(layers: Any, noisy: Image, other: Image | None, kind: Kind) -> Mak
         noisy.name,
         source.array,
         levels_of(other)[0],
-        source.axes,
         noisy_target=kind == "second",
-        features=source.features,
         denoised=denoised,
+        meta=source.meta,
     )
 
 

@@ -189,6 +189,8 @@ def _write_pair(folder: Path, number: int, pair: Pair) -> dict[str, Any]:
         "one_scene": pair.one_scene,
         "sources": list(pair.sources),
         "features": list(pair.features),
+        "linear": pair.linear,
+        "bits": pair.bits,
         "repeated": repeated,
     }
 
@@ -207,4 +209,6 @@ def _read_pair(folder: Path, number: int, note: dict[str, Any]) -> Pair:
         {role: load(role) for role in note["features"]},
         sources=tuple(note["sources"]),
         one_scene=note["one_scene"],
+        linear=note.get("linear", False),
+        bits=note.get("bits"),
     )

@@ -29,7 +29,7 @@ def rebuild_levels(
     """
     levels = [finest]
     for other in old[1:]:
-        level = allocate(tuple(other.shape), other.dtype, axes)
+        level = allocate(tuple(other.shape), finest.dtype, axes)
         for index in Layout(axes, tuple(other.shape)).frames:
             level[index] = shrink(_frame_at(finest, other.shape, index, axes), level[index].shape)
             yield None

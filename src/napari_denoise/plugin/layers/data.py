@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_denoise.image.axes import guess_axes
+from napari_denoise.image.axes import guess_axes, letters_of
 from napari_denoise.image.frames import planes_last
 from napari_denoise.io.errors import FileError
 from napari_denoise.io.formats import loaded
@@ -178,7 +178,8 @@ def _meta(layer: LayerData) -> ImageMeta:
     metadata = attrs.get("metadata", {})
     file = metadata.get(FILE, {})
     shape = tuple(_level(layer).shape)
-    axes = _axes(attrs, shape, file)
+    labels, rgb = attrs.get("axis_labels") or (), bool(attrs.get("rgb"))
+    axes = axes_by_labels(labels, shape, rgb=rgb, file=file)
     extra = {k: v for k, v in file.get("extra", {}).items() if k != "translate"}
     if np.any(attrs.get("translate", 0)):
         extra["translate"] = [float(v) for v in attrs["translate"]]
@@ -200,18 +201,20 @@ def _meta(layer: LayerData) -> ImageMeta:
     )
 
 
-def _axes(attrs: Mapping[str, Any], shape: tuple[int, ...], file: Mapping[str, Any]) -> str:
-    """Letters of the axis labels, else those of the file, else a guess."""
-    rgb = bool(attrs.get("rgb"))
-    labels = "".join(str(label)[:1].upper() for label in attrs.get("axis_labels") or ())
-    known = [str(label).lower() for label in attrs.get("axis_labels") or ()]
-    words = {"t", "z", "c", "y", "x", "time", "depth", "channel", "height", "width"}
-    if set(known) <= words and not {"depth", "height", "width"} & set(known):
-        letters = labels + "S" * rgb
-    else:
-        letters = "".join(a for a in str(file.get("axes", "")) if a != "C")
+def axes_by_labels(
+    labels: Iterable[Any], shape: tuple[int, ...], *, rgb: bool, file: Mapping[str, Any]
+) -> str:
+    """Find the letters of a layer: those of its axis labels, else of its file, else a guess.
+
+    Raises
+    ------
+    ValueError
+        The data have more or fewer dimensions than can be denoised.
+    """
+    known = letters_of(labels)
+    letters = known + "S" * rgb if known else str(file.get("axes", "")).replace("C", "")
     fits = len(letters) == len(shape) == len(set(letters)) and {"Y", "X"} <= set(letters)
-    return letters if fits else guess_axes(shape, rgb=rgb)
+    return letters if fits and rgb == ("S" in letters) else guess_axes(shape, rgb=rgb)
 
 
 def _unit(unit: Any) -> str | None:

@@ -13,20 +13,13 @@ from typing import Any
 import numpy as np
 from napari.layers import Image
 
-from napari_denoise.image.axes import Layout, guess_axes
-from napari_denoise.plugin.layers.data import GROUP, PROVENANCE
+from napari_denoise.image.axes import Layout
+from napari_denoise.io.meta import ImageMeta
+from napari_denoise.plugin.layers.data import FILE, GROUP, PROVENANCE, axes_by_labels
 
 HELPER = "napari_denoise_helper"
 """Metadata key of a layer that was only made to look at."""
 
-_LETTERS = {
-    "T": ("t", "time", "frame", "frames"),
-    "Z": ("z", "depth", "plane", "slice"),
-    "C": ("c", "ch", "channel", "channels"),
-    "Y": ("y", "row", "rows", "height"),
-    "X": ("x", "col", "column", "columns", "width"),
-}
-_LETTER_OF = {word: letter for letter, words in _LETTERS.items() for word in words}
 GUIDES = ("albedo", "normal")
 """Roles of the layers that a renderer gives beside the colour."""
 _SAMPLE_BYTES = 1 << 16
@@ -124,6 +117,12 @@ class Source:
         return {guide.role: guide.array for guide in self.guides}
 
     @property
+    def meta(self) -> ImageMeta:
+        """What the layer, its guides and the file that it came from say of the array."""
+        file = self.layer.metadata.get(FILE, {})
+        return ImageMeta(self.axes, features=self.features, extra=file.get("extra", {}))
+
+    @property
     def samples(self) -> tuple[int, ...]:
         """Hashes of thin samples of all arrays, see `sample_hash`."""
         return tuple(sample_hash(a) for a in (self.array, *self.features.values()))
@@ -178,18 +177,16 @@ def sample_hash(array: Any) -> int:
 
 
 def axes_of(layer: Image) -> str:
-    """Letters for a layer: its axis labels where they are letters, else a guess.
+    """Letters for a layer, as saving it finds them too.
 
     Raises
     ------
     ValueError
         The data have more or fewer dimensions than can be denoised.
     """
-    colour = "S" if layer.rgb else ""
-    letters = "".join(_LETTER_OF.get(str(label).lower(), "?") for label in layer.axis_labels)
-    if "?" not in letters and len(set(letters)) == len(letters) and {"Y", "X"} <= set(letters):
-        return letters + colour
-    return guess_axes(tuple(levels_of(layer)[0].shape), rgb=layer.rgb)
+    shape = tuple(levels_of(layer)[0].shape)
+    file = layer.metadata.get(FILE, {})
+    return axes_by_labels(layer.axis_labels, shape, rgb=layer.rgb, file=file)
 
 
 def bare(layer: Any) -> Any:

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_denoise.image.axes import Layout, guess_axes, looks_like_color
+from napari_denoise.image.axes import Layout
 from napari_denoise.image.frames import evenly
 from napari_denoise.image.tiles import Window
+from napari_denoise.inference.described import Described, described
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.read import read
 from napari_denoise.training.data.pair_planes import WHOLE, PairPlanes
@@ -51,6 +52,8 @@ class Pair:
         The files, for the card.
     one_scene
         All frames show the same, but for noise.
+    linear, bits
+        Whether the colour is known to be light, and the bits of the camera; as in `Described`.
     """
 
     name: str
@@ -62,11 +65,18 @@ class Pair:
     denoised: bool = False
     sources: tuple[str, ...] = ()
     one_scene: bool = False
+    linear: bool = False
+    bits: int | None = None
 
     @cached_property
     def layout(self) -> Layout:
         """Axes of the noisy image."""
         return Layout(self.axes, tuple(self.noisy.shape))
+
+    @property
+    def described(self) -> Described:
+        """The noisy image as it would be denoised."""
+        return Described(self.noisy, self.layout, self.features, self.linear, self.bits)
 
     def planes(self, frame: int, window: Window = WHOLE) -> PairPlanes:
         """Return a frame of both as planes, to be read where it is looked at."""
@@ -108,20 +118,28 @@ def pair_of(
     *,
     noisy_target: bool = False,
     features: Mapping[str, Any] | None = None,
-    denoised: bool = False,
+    denoised: bool | None = None,
     sources: Sequence[str] = (),
+    meta: ImageMeta | None = None,
 ) -> Pair:
     """Make a pair of two arrays; one clean image serves every frame of a noisy stack.
+
+    Parameters
+    ----------
+    name, noisy, target, noisy_target, sources
+        As in `Pair`.
+    axes, features, denoised
+        As in `Pair`; None leaves them to `meta`, or to a guess, none, and no.
+    meta
+        What `read` gave beside the noisy image: pass it wherever there is one, as for `Denoiser`.
 
     Raises
     ------
     ValueError
         The axes do not describe the noisy image.
     """
-    shape = tuple(noisy.shape)
-    letters = axes or guess_axes(shape, rgb=looks_like_color(shape))
-    Layout(letters, shape)
-    one_scene = False
+    known, shape = described(noisy, axes, features, meta), tuple(noisy.shape)
+    letters, one_scene = known.layout.axes, False
     extra = len(shape) - len(target.shape)
     if extra > 0 and shape[extra:] == tuple(target.shape) and set(letters[:extra]) <= set("TZ"):
         target, one_scene = np.broadcast_to(np.asarray(target), shape), True
@@ -131,10 +149,12 @@ def pair_of(
         target,
         letters,
         noisy_target,
-        features or {},
-        denoised,
+        known.features,
+        _is_denoised(denoised, meta),
         tuple(sources),
         one_scene,
+        known.linear,
+        known.bits,
     )
 
 
@@ -159,11 +179,9 @@ def open_pair(
         _printable(name or meta.name or Path(noisy).stem),
         image,
         other,
-        meta.axes,
         noisy_target=noisy_target,
-        features=meta.features,
-        denoised=_is_denoised(meta),
         sources=(_printable(Path(noisy).name), _printable(Path(target).name)),
+        meta=meta,
     )
 
 
@@ -215,9 +233,8 @@ def open_repeats(path: str | Path, *, axes: str | None = None) -> Pair:
     return pair_of_repeats(
         _printable(meta.name or Path(path).stem),
         stack,
-        meta.axes,
-        denoised=_is_denoised(meta),
         sources=(_printable(Path(path).name),),
+        meta=meta,
     )
 
 
@@ -226,39 +243,41 @@ def pair_of_repeats(
     stack: Any,
     axes: str | None = None,
     *,
-    denoised: bool = False,
+    denoised: bool | None = None,
     sources: Sequence[str] = (),
+    meta: ImageMeta | None = None,
 ) -> Pair:
     """Make the clean image from repeated frames of one scene, along the first axis.
 
     The target of a frame is the mean of all the others: an average that held the frame itself
     would teach the network to keep a part of its noise. Fewer than eight frames have too noisy
     a mean, and each frame is paired with the next one instead (noise2noise).
+    Parameters are those of `pair_of`.
 
     Raises
     ------
     ValueError
         Fewer than two frames, or a first axis that is not T or Z.
     """
-    shape = tuple(stack.shape)
-    letters = axes or guess_axes(shape, rgb=looks_like_color(shape))
-    Layout(letters, shape)
+    known, shape = described(stack, axes, {}, meta), tuple(stack.shape)
+    letters = known.layout.axes
     if letters[0] not in "TZ" or shape[0] < 2:
         raise ValueError(
             f"{name}: repeated frames of shape {shape}, axes {letters!r}: expected two frames or "
             "more along T, the first axis"
         )
-    count = shape[0]
+    count, said = shape[0], _is_denoised(denoised, meta)
+    told = said, tuple(sources), True, known.linear, known.bits
     if count < CLEAN_REPEATS:
         one, other = (np.asarray(stack[start : count - 1 + start]) for start in (0, 1))
-        return Pair(name, one, other, letters, True, {}, denoised, tuple(sources), True)
+        return Pair(name, one, other, letters, True, {}, *told)
     total = np.zeros(shape[1:], np.float64)
     for number in range(count):
         total += np.asarray(stack[number])
     chosen = evenly(range(count), _MOST_REPEATS)
     noisy = np.stack([np.asarray(stack[n]) for n in chosen])
     clean = _without(total, noisy, count)
-    return Pair(name, noisy, clean, letters, False, {}, denoised, tuple(sources), True)
+    return Pair(name, noisy, clean, letters, False, {}, *told)
 
 
 def _without(total: NDArray[np.float64], frames: NDArray[Any], count: int) -> NDArray[np.float32]:
@@ -290,5 +309,7 @@ def _printable(name: str) -> str:
     return name.encode(errors="replace").decode()
 
 
-def _is_denoised(meta: ImageMeta) -> bool:
-    return bool(meta.extra.get(PROVENANCE))
+def _is_denoised(given: bool | None, meta: ImageMeta | None) -> bool:
+    if given is not None:
+        return given
+    return meta is not None and bool(meta.extra.get(PROVENANCE))

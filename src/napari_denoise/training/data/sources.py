@@ -110,8 +110,9 @@ def _mapped(path: Path, target: Path, card: WeightsCard, second: bool) -> list[M
         raise ValueError(
             f"{path} is {noisy.shape} and {target} is {clean.shape}: pairs must have equal shapes"
         )
-    pair = pair_of(path.stem, noisy, clean, meta.axes, noisy_target=second)
-    channels = measured(noisy, pair.layout, card, DenoiseSettings())
+    pair = pair_of(path.stem, noisy, clean, noisy_target=second, meta=meta)
+    asked = pair.described.settings_for(card, DenoiseSettings())
+    channels = measured(noisy, pair.layout, card, asked)
     done = []
     for number in range(len(pair.layout.frames)):
         seen = pair.planes(number)

@@ -204,8 +204,9 @@ class HeldOutSet:
             return None
         if held.pair not in self.pairs:
             self.pairs.append(held.pair)
-            stack = held.pair.noisy
-            self.channels.append(measured(stack, layout, self.info.card, self.asked))
+            known, card = held.pair.described, self.info.card
+            asked = known.settings_for(card, self.asked)
+            self.channels.append(measured(known.array, layout, card, asked, bits=known.bits))
             features = Features(held.pair.features, layout) if held.pair.features else None
             self.features.append(features)
             self.albedos.append(

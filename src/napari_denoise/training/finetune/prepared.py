@@ -24,7 +24,7 @@ from napari_denoise.training.finetune.step_plan import (
     training_settings,
 )
 from napari_denoise.training.finetune.tuned_card import identity
-from napari_denoise.weights.catalogue import choose_weights, find_weights
+from napari_denoise.weights.catalogue import find_weights
 from napari_denoise.weights.files import load_network
 
 
@@ -187,4 +187,4 @@ def _base_of(pairs: Sequence[Pair], settings: FineTuneSettings) -> str:
     """Choose bundled weights as denoising would."""
     if settings.base != "auto" or not pairs:
         return settings.base if settings.base != "auto" else "microscopy"
-    return choose_weights(pairs[0].noisy, pairs[0].layout)
+    return pairs[0].described.weights()

@@ -11,6 +11,7 @@ from scipy.ndimage import binary_erosion
 from napari_denoise import Denoiser
 
 SIDE = 160
+pytestmark = pytest.mark.filterwarnings("ignore::napari_denoise.DenoiseWarning")
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from napari_denoise.image import frames
 from napari_denoise.image.axes import Layout
 from napari_denoise.inference.stack import StackJob
 from napari_denoise.measure.channels import measure, measured
+from napari_denoise.measure.outliers import FILL_REACH
 
 NOISE = NoiseModel(gain=0.5, offset=10, read_noise=2)
 FIXED: dict[str, Any] = {"noise": NOISE, "intensity_range": (50, 250)}
@@ -92,7 +93,7 @@ def test_a_frame_that_is_not_held_gives_the_pixels_of_one_that_is(
     for step in job.into(found):
         assert step.tiles > 1
     assert np.abs(found - whole).max() <= 1e-5 * 200
-    most = tile + 2 * job.engine.halo + 2 * 2
+    most = tile + 2 * job.engine.halo + 2 * FILL_REACH
     assert max(max(size) for size in watched.sizes) <= most
     assert "16 pixels were NaN or infinite" in job.warnings[0]
 

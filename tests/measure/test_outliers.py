@@ -177,3 +177,14 @@ def test_large_frames_are_measured_by_windows_that_hold_little() -> None:
     assert samples.brightest < 1000
     noise = finished(samples.estimating_noise())
     assert float(noise.variance(144.0)) == pytest.approx(2.2**2 * 20 + 9, rel=0.1)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_looking_at_a_stack_never_writes_into_it(dtype: Any) -> None:
+    stack = np.stack([camera(waves(), seed) for seed in range(3)]).astype(dtype)
+    stack[:, :60] = 0
+    stack[1, 100, 100] = 9000
+    before = stack.copy()
+    samples = read(stack)
+    assert samples.findings.fill == (0,) and samples.findings.outliers == 1
+    assert np.array_equal(stack, before)

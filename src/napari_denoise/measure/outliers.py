@@ -40,6 +40,8 @@ FILL_REACH = 2 * SIDE
 _BAND = 512
 """Rows that are looked at in one go."""
 _BINS = 24
+_FEWEST = 64
+"""Pixels of a frame that can be blank."""
 
 
 class OutlierRule(Protocol):
@@ -285,7 +287,12 @@ def fill_area(frame: NDArray[Any], values: Sequence[float]) -> BoolArray | None:
 
 
 def is_blank(frame: NDArray[Any]) -> bool:
-    """Whether a frame holds one value alone, or hardly any other: it was never taken."""
+    """Whether a frame holds one value alone, or hardly any other: it was never taken.
+
+    Of a few pixels that may be chance.
+    """
+    if frame.size < _FEWEST:
+        return False
     first = frame[0, 0]
     if first != frame[-1, -1] and first != frame[0, -1]:
         return False

@@ -38,6 +38,8 @@ _WHOLE = 1 << 20
 """Pixels of the largest frames that are measured whole; of others some windows."""
 _SIDE, _PER_SIDE = 256, 4
 _LAMP, _HALF = 32.0, 16.0
+_MANY_BAD = 0.01
+"""Share of a plane's pixels without a finite value from which on they are left out."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,8 @@ class SampledFrames:
         """Mean of the values, none counted as more than some value."""
         means = []
         for frame in self.frames:
-            capped = frame if np.isinf(most) else np.minimum(frame, frame.dtype.type(most))
+            room = np.finfo(frame.dtype) if frame.dtype.kind == "f" else np.iinfo(frame.dtype)
+            capped = np.minimum(frame, frame.dtype.type(most)) if most < room.max else frame
             finite = capped if frame.dtype.kind != "f" else capped[np.isfinite(capped)]
             whole = capped if finite.size == capped.size else finite
             if whole.size:
@@ -280,11 +283,15 @@ def _set_aside(plane: NDArray[Any], layout: Layout, plain: bool) -> SampledPlane
         return SampledPlane([finite], False, 0, (), 0.0, float(finite.max()))
     places = find_outliers_of(finite, radiance="S" in layout.axes and finite.dtype.kind == "f")
     calm = replace_outliers(finite, places)
+    bad = ~np.isfinite(plane) if plane.dtype.kind == "f" else np.zeros(plane.shape, bool)
+    if bad.mean() > _MANY_BAD:  # what stands in for them says nothing either
+        calm = np.where(bad, calm.dtype.type(np.nan), calm)
     fill = find_fill(calm)
-    brightest, share = float(calm.max()), 0.0
+    brightest, share = float(np.nanmax(calm)), 0.0
     if fill and (area := fill_area(calm, fill)) is not None:
         share = float(area.mean())
-        calm = calm.astype(np.float32 if calm.dtype.itemsize <= 2 else np.float64)
+        wide = np.float32 if calm.dtype.itemsize <= 2 else np.float64
+        calm = calm.astype(calm.dtype if calm.dtype.kind == "f" else wide, copy=True)
         calm[binary_dilation(area, iterations=2)] = np.nan
         rest = calm[np.isfinite(calm)]
         brightest = float(rest.max()) if rest.size else brightest

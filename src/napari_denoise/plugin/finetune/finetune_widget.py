@@ -551,6 +551,8 @@ class FineTuneWidget(DockedWidget):
 
     def stop_work(self) -> None:
         """Stop all work, touching nothing of Qt: the window may have deleted that."""
+        if self._closed:
+            return
         self._closed = True
         self.control.paused.clear()
         self.control.stopped.set()

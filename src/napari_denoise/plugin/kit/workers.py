@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 from napari.qt.threading import GeneratorWorker, create_worker
 
+from napari_denoise.plugin.kit.collection import collection
+
 
 @dataclass(frozen=True)
 class _Failed:
@@ -26,11 +28,35 @@ def _guarded(function: Callable[..., Iterator[Any]], *args: Any) -> Iterator[Any
         yield _Failed(error)
 
 
-class _ClosingWorker(GeneratorWorker):  # type: ignore[misc]  # Qt has no types
-    """Ends what it left unfinished in its own thread, not when somebody forgets the worker."""
+class _QuietWorker(GeneratorWorker):  # type: ignore[misc]  # Qt has no types
+    """Works in its thread and switches nothing there that belongs to the whole process."""
+
+    def run(self) -> None:
+        """Do as the inherited method, but leave the filters of warnings alone.
+
+        It puts filters and `warnings.showwarning` of its own in their place, for all threads;
+        of two workers that overlap the later one then leaves those of the earlier for good.
+        """
+        try:
+            self.started.emit()
+            self._running = True
+            try:
+                self.work()
+            except Exception as error:  # noqa: BLE001 - of what was left unfinished; shown
+                self.errored.emit(error)
+            self._running = False
+            self.finished.emit()
+            self._finished.emit(self)
+        except RuntimeError:  # Qt deleted the signals: the application ends
+            self._running = False
+        finally:
+            collection.leave(self)
 
     def work(self) -> Any:
-        """Run the generator to its end or until it is cancelled."""
+        """Run the generator to its end or until it is cancelled.
+
+        What it left unfinished ends here, not when and where somebody forgets the worker.
+        """
         try:
             return super().work()
         finally:
@@ -75,9 +101,11 @@ class WorkerTask:
             function,
             *args,
             _connect={"yielded": self._yielded, "finished": self._finished},
-            _start_thread=True,
-            _worker_class=_ClosingWorker,
+            _start_thread=False,
+            _worker_class=_QuietWorker,
         )
+        collection.hold(self._worker)
+        self._worker.start()
 
     def cancel(self) -> None:
         """Leave the generator at its next yield; events are no longer delivered."""

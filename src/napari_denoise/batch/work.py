@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +15,7 @@ from napari_denoise.batch.plan import BatchTask
 from napari_denoise.batch.stream import DenoisedArray
 from napari_denoise.image.axes import Layout
 from napari_denoise.image.long_work import finished
-from napari_denoise.io.errors import FileError, ReadWarning, WriteWarning
+from napari_denoise.io.errors import FileError, listening
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.read import read
 from napari_denoise.io.write import check_output, write
@@ -123,7 +121,7 @@ def denoise_file(
         Even the smallest tile does not fit.
     """
     start, source = time.perf_counter(), task.source
-    with collected_warnings() as messages:
+    with listening() as messages:
         array, meta = read(source.files, axes=axes, sequence=source.is_stack)
         if "napari_denoise" in meta.extra:
             messages.append(f"{source.pattern}: it was denoised before, and is now once more")
@@ -181,25 +179,6 @@ def is_linear_colour(array: Any, meta: ImageMeta) -> bool:
     """Whether a file says that it holds colour in linear light: OpenEXR does."""
     colour = "S" in meta.axes and np.dtype(array.dtype).kind == "f"
     return colour and meta.extra.get("format") == "exr"
-
-
-@contextmanager
-def collected_warnings() -> Iterator[list[str]]:
-    """Collect what readers and writers warn about; other warnings go their usual way."""
-    found: list[str] = []
-    with warnings.catch_warnings():
-        others = warnings.showwarning
-        for category in (ReadWarning, WriteWarning):
-            warnings.simplefilter("always", category)
-
-        def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
-            if issubclass(category, (ReadWarning, WriteWarning)):
-                found.append(str(message))
-            else:
-                others(message, category, *rest)
-
-        warnings.showwarning = show  # type: ignore[assignment]
-        yield found
 
 
 class _Counted:

@@ -51,12 +51,13 @@ def describe(source: ImageInput, axes: str | None = None) -> dict[str, Any]:
     FileError
         It cannot be read.
     """
-    from napari_denoise.batch.work import collected_warnings, is_linear_colour
+    from napari_denoise.batch.work import is_linear_colour
     from napari_denoise.image.axes import Layout
+    from napari_denoise.io.errors import listening
     from napari_denoise.io.read import read
     from napari_denoise.weights.catalogue import choose_weights
 
-    with collected_warnings() as messages:
+    with listening() as messages:
         array, meta = read(source.files, axes=axes, sequence=source.is_stack)
     layout = Layout(meta.axes, tuple(array.shape))
     noise = _noise(array, layout)

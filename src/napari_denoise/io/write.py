@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import repeat
@@ -20,7 +19,7 @@ from napari_denoise.image.axes import Layout
 from napari_denoise.image.frames import is_large, iterate, planes_last, windows
 from napari_denoise.io import sidecar
 from napari_denoise.io.atomic import check_absent, replacing
-from napari_denoise.io.errors import FileError, FileExists, WriteWarning
+from napari_denoise.io.errors import FileError, FileExists, WriteWarning, say
 from napari_denoise.io.formats.exr_writer import HALF_MAX, encode_exr, encode_through
 from napari_denoise.io.formats.loaded import check_dtype
 from napari_denoise.io.formats.raster import encode_png
@@ -269,7 +268,7 @@ def _check_leftovers(pattern: Path, targets: list[Path], overwrite: bool) -> Non
     if left:
         numbers = ", ".join(str(split_number(file)[1]) for file in left[:5])
         kind = FileError if overwrite else FileExists
-        raise kind(
+        raise kind(  # either way they would stay: not replaceable
             pattern,
             f"{len(left)} other frames of that name are there (numbers {numbers} ...)",
             "delete them or choose another name, or they would mix with the new ones",
@@ -303,7 +302,7 @@ def _exr_encoder(path: Path, meta: ImageMeta, count: int) -> Callable[[int, Any]
     sources = meta.source if origin and len(meta.source) == count else ()
     if origin and not all(file.is_file() for file in sources or (Path(),)):
         text = f"{path}: the source is gone: its other layers and header are not written"
-        warnings.warn(text, WriteWarning, stacklevel=5)
+        say(text, WriteWarning, stacklevel=5)
         sources = ()
 
     def encode(number: int, image: NDArray[Any]) -> bytes:
@@ -322,7 +321,7 @@ def _exr_encoder(path: Path, meta: ImageMeta, count: int) -> Callable[[int, Any]
                 f"{path}: {clipped} values of frame {number} are beyond half precision "
                 f"and were clipped to {HALF_MAX:.0f}"
             )
-            warnings.warn(text, WriteWarning, stacklevel=4)
+            say(text, WriteWarning, stacklevel=4)
         return data
 
     return encode

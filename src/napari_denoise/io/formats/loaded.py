@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_denoise.io.errors import FileError
+from napari_denoise.io.errors import FileError, heard_here
 
 LAZY_BYTES = 2**29
 """Data larger than this is memory-mapped or read frame by frame on demand."""
@@ -90,6 +90,7 @@ def _lazy(files: Sequence[Path], load: Callable[[Path], Frame], role: str, like:
 
     # Only these two are kept, not the pixels of the first frame.
     template = np.broadcast_to(np.zeros((), like.dtype), like.shape)
+    load = heard_here(load)
 
     def one(file: Path) -> NDArray[Any]:
         return _checked(load(file), role, template, file, files[0])

@@ -52,7 +52,7 @@ class Stress:
     def __init__(self, seed: int) -> None:
         import napari
 
-        self.rng = random.Random(seed)
+        self.rng = random.Random(seed)  # noqa: S311 - chooses what to press
         self.viewer = napari.Viewer(show=False)
         self.docks: dict[str, Any] = {}
         self.tasks: list[Any] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -16,12 +17,20 @@ class _Failed:
     error: Exception
 
 
-def _guarded(function: Callable[..., Iterator[Any]], *args: Any) -> Iterator[Any]:
-    """Hand an error over as a value.
+_NAP_S = 0.02
+
+
+def _guarded(
+    after: WorkerTask | None, function: Callable[..., Iterator[Any]], *args: Any
+) -> Iterator[Any]:
+    """Wait for another task, and hand an error over as a value.
 
     The worker takes a RuntimeError for its own deletion and drops it; PyTorch raises
     little else.
     """
+    while after is not None and after.running:
+        time.sleep(_NAP_S)
+        yield None
     try:
         yield from function(*args)
     except Exception as error:  # noqa: BLE001 - goes to on_error, on the GUI thread
@@ -78,6 +87,8 @@ class WorkerTask:
         Called with the exception that ended it.
     on_end
         Called once, last, however it ended.
+    after
+        A task that has to end before this one begins; None for none.
     """
 
     # Qt does not keep the owner of a bound method alive: a task that nobody remembers
@@ -91,6 +102,7 @@ class WorkerTask:
         on_event: Callable[[Any], None] | None = None,
         on_error: Callable[[Exception], None] | None = None,
         on_end: Callable[[], None] | None = None,
+        after: WorkerTask | None = None,
     ) -> None:
         self._on_event, self._on_error, self._on_end = on_event, on_error, on_end
         self.cancelled = False
@@ -98,6 +110,7 @@ class WorkerTask:
         self._alive.add(self)
         self._worker: GeneratorWorker = create_worker(
             _guarded,
+            after,
             function,
             *args,
             _connect={"yielded": self._yielded, "finished": self._finished},

@@ -99,3 +99,10 @@ def test_what_another_thread_does_for_who_listens_is_heard_while_they_do() -> No
         with pytest.warns(ReadWarning, match="guessed"):
             pool.submit(tell).result()
     assert heard == ["a.exr: guessed"]
+
+
+def test_the_value_at_fault_is_a_field(tmp_path: Path) -> None:
+    with pytest.raises(FileError) as wrong:
+        write(tmp_path / "a.png", np.zeros((8, 8), np.float32), ImageMeta("YX"))
+    assert wrong.value.value == np.float32
+    assert wrong.value.remedy.startswith("save as .exr or .ome.tif")

@@ -23,6 +23,8 @@ PATIENCE_S = 30
 """A GUI thread that takes longer over one action hangs."""
 _LAYERS = 6
 _WORKERS = 2
+_THREADS = 6
+"""So many work at once, on few cores too: those that fill cycles are never all there are."""
 _TITLES = ("Denoise", "Fine-tune")
 
 
@@ -51,7 +53,9 @@ class Stress:
 
     def __init__(self, seed: int) -> None:
         import napari
+        from qtpy.QtCore import QThreadPool
 
+        QThreadPool.globalInstance().setMaxThreadCount(_THREADS)
         self.rng = random.Random(seed)  # noqa: S311 - chooses what to press
         self.viewer = napari.Viewer(show=False)
         self.docks: dict[str, Any] = {}

@@ -213,4 +213,5 @@ def _check_space(target: Path, needed: int) -> None:
             target,
             f"the result needs {needed / 1e6:,.1f} MB but its folder has {free / 1e6:,.1f} MB free",
             "free some space or choose another folder",
+            value=needed,
         )

@@ -100,7 +100,8 @@ def summary(error: BaseException) -> str:
     """Say an error in words; one that was not foreseen carries its type."""
     text = plain(str(error).strip())
     if isinstance(error, FileExists):
-        text = text.replace("overwrite=True", "--overwrite").replace("resume=True", "--resume")
+        remedy = error.remedy.replace("overwrite=True", "--overwrite")
+        text = f"{error.path}: {error.rule}; {remedy.replace('resume=True', '--resume')}"
     if isinstance(error, (ValueError, MemoryError, ArithmeticError, OSError)) and text:
         return text
     kind = type(error).__name__

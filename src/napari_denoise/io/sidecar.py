@@ -89,6 +89,7 @@ def load(path: Path) -> dict[str, Any]:
             place,
             f"it is a sidecar of version {values[_MARK]!r}, expected {_VERSION}",
             "update napari-denoise, or delete it to open the image without it",
+            value=values[_MARK],
         )
     return dict(values)
 

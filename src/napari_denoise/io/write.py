@@ -98,6 +98,7 @@ def check_output(path: str | Path, array: Any, meta: ImageMeta, *, overwrite: bo
             path,
             "it is a folder" if path.is_dir() else f"the format {path.suffix!r} is not written",
             f"use one of {', '.join(WRITABLE)}, for frames a name such as clean_####.png",
+            value=path.suffix,
         )
     if not overwrite:
         check_absent(targets)
@@ -245,12 +246,14 @@ def _check_frames(path: Path, array: Any, axes: str) -> None:
             path,
             f"PNG holds 8 or 16 bit integers, not {dtype}",
             f"{remedy}, or convert to uint16 with a scale of your choice",
+            value=dtype,
         )
     if suffix == ".exr" and (dtype.kind != "f" or dtype.itemsize > 4):
         raise FileError(
             path,
             f"EXR holds linear light as float16 or float32, not {dtype}",
             "save as .ome.tif, or convert to float32",
+            value=dtype,
         )
     if suffix == ".exr" and "S" in axes and array.shape[-1] == 2:
         raise FileError(path, "EXR needs gray, RGB or RGBA, not 2 samples", "save as .ome.tif")

@@ -44,15 +44,18 @@ def check_dtype(path: Path, dtype: np.dtype[Any]) -> None:
             path,
             f"the data is complex ({dtype})",
             "save magnitude and phase as real images",
+            value=dtype,
         )
     if dtype.kind == "b":
         raise FileError(
             path,
             "the data is boolean (1 bit per pixel)",
             "only grey values can be denoised: open the image the mask was made from",
+            value=dtype,
         )
     if dtype.kind not in "uif":
-        raise FileError(path, f"the data type is {dtype}", "expected integers or floats")
+        rule = f"the data type is {dtype}"
+        raise FileError(path, rule, "expected integers or floats", value=dtype)
 
 
 def join(files: Sequence[Path], load: Callable[[Path], Frame]) -> dict[str, Any]:

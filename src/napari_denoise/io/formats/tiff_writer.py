@@ -89,4 +89,5 @@ def _dtype(target: Path, dtype: np.dtype[Any]) -> np.dtype[Any]:
         target,
         f"OME-TIFF cannot hold {dtype}",
         f"save as .npy or convert to one of {', '.join(OME_DTYPES)}",
+        value=dtype,
     )

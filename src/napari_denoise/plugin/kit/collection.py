@@ -12,7 +12,7 @@ from collections import deque
 
 from qtpy.QtCore import QCoreApplication, QTimer
 
-INTERVAL_MS = 100
+INTERVAL_MS = 25
 """Between two looks at whether a collection is due."""
 _GENERATIONS = (2, 1, 0)
 _OLDEST = 2

@@ -8,12 +8,13 @@ XVFB := xvfb-run -a -s "-screen 0 1280x1024x24"
 DISPLAYS := $(DISPLAY)$(WAYLAND_DISPLAY)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pyqt6 lint smoke clean
+.PHONY: help demo test test-pyqt6 stress lint smoke clean
 
 help:
 	@echo "make demo        denoise the bundled samples, and show them where there is a display"
 	@echo "make test        run all tests, those of the viewer under a virtual display"
 	@echo "make test-pyqt6  open the widget with PyQt6, in an environment of its own"
+	@echo "make stress      close, reopen and run both widgets for MINUTES=5; a hang ends it"
 	@echo "make lint        ruff, mypy, the direction of imports and the napari manifest"
 	@echo "make smoke       build the wheel and try it outside the checkout"
 	@echo "make clean       remove the environments and everything built"
@@ -50,6 +51,12 @@ test-pyqt6:
 	.venv-pyqt6/bin/python -m pip install -q -c constraints.txt --upgrade pip
 	.venv-pyqt6/bin/python -m pip install -q -c constraints.txt -e . "napari[pyqt6]" pytest pytest-qt pytest-timeout hypothesis
 	$(XVFB) .venv-pyqt6/bin/python -m pytest tests/plugin/denoise/test_run.py $(PYTEST)
+
+MINUTES ?= 5
+SEED ?= 0
+stress: $(VENV)/.test
+	scripts/system.sh qt xvfb
+	$(XVFB) $(BIN)/python tests/plugin/_stress.py $$(( 60 * $(MINUTES) )) $(SEED)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -73,6 +73,41 @@ def test_noise_beyond_the_range_of_training_is_squeezed_into_it():
     assert squeezed.variance == pytest.approx(plain.variance, rel=1e-5)
 
 
+def test_a_tile_switches_nothing_of_the_whole_process(monkeypatch):
+    seen = []
+
+    class Spy(Network):
+        radius, multiple = 0, 4
+
+        def forward(self, noisy, sigma, features=None):
+            seen.append(torch.backends.cudnn.allow_tf32)
+            return noisy
+
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    run(TorchEngine(Spy(), 1, "cpu", "float32"), np.ones((1, 16, 16), np.float32))
+    assert seen == [True]
+
+
+def test_the_same_network_in_float32_holds_what_another_precision_cannot():
+    class Steep(Network):
+        radius, multiple = 0, 4
+
+        def __init__(self):
+            super().__init__()
+            self.slope = torch.nn.Parameter(torch.tensor(300.0))
+
+        def forward(self, noisy, sigma, features=None):
+            return noisy.to(self.slope.dtype) * self.slope * self.slope / 9e4
+
+    image = np.full((1, 16, 16), 255, np.float32)
+    half = TorchEngine(Steep(), 1, "cpu", "float16")
+    full = half.in_float32()
+    assert (half.precision, full.precision) == ("float16", "float32")
+    assert full.in_float32() is full
+    assert not np.isfinite(run(half, image).mean).all()
+    assert run(full, image).mean == pytest.approx(np.ones_like(image), rel=1e-5)
+
+
 def test_the_same_file_is_loaded_once_and_a_changed_one_again(tmp_path):
     path = write_tiny_weights(tmp_path / "w.safetensors", seed=1)
     first = load_engine(find_weights(path), 0.0, "cpu", "float32")

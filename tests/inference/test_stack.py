@@ -458,3 +458,45 @@ def test_an_estimated_noise_removes_noise_without_being_told(gray):
     image = rng.poisson(20, (128, 128)).astype(np.uint16) * 3 + 100
     (noise,) = gray.prepare(image).noise
     assert noise.variance(160) == pytest.approx(9 * 20, rel=0.2)
+
+
+class Overflowing:
+    """An engine whose windows that hold a value overflow; in float32 they need not."""
+
+    precision = "float16"
+
+    def __init__(self, engine, above, in_float32):
+        self._engine, self._above, self._in_float32 = engine, above, in_float32
+
+    def run(self, image, sigma, features=None, keep=None):
+        estimate = self._engine.run(image, sigma, features, keep)
+        if image.values.max() < self._above:
+            return estimate
+        return estimate._replace(mean=np.full_like(estimate.mean, np.inf))
+
+    def in_float32(self):
+        return self._in_float32 or self
+
+    def __getattr__(self, name):
+        return getattr(self._engine, name)
+
+
+def test_a_tile_that_overflows_is_computed_once_more_in_float32_and_that_is_said(gray):
+    image = noisy((3, 150, 170))
+    image[1, 3, 5] = 60_000
+    job = gray.prepare(image, "TYX", noise=NOISE, tile=64, intensity_range=(0, 60_000))
+    expected = [step.result for step in job.steps() if step.result is not None]
+    job.engine = Overflowing(job.engine, 50_000, in_float32=job.engine)
+    job.region(1, slice(0, 20), slice(0, 20))
+    assert not [text for text in job.warnings if "overflowed" in text]  # a preview counts nothing
+    found = [step.result for step in job.steps() if step.result is not None]
+    np.testing.assert_array_equal(found, expected)
+    (said,) = [text for text in job.warnings if "overflowed" in text]
+    assert said.startswith("1 tile overflowed in float16: computed once more in float32")
+
+
+def test_what_is_not_finite_in_float32_either_is_refused(gray):
+    job = gray.prepare(noisy((40, 50)), noise=NOISE)
+    job.engine = Overflowing(job.engine, 0, in_float32=None)
+    with pytest.raises(ValueError, match="NaN or infinity for these data, in float32 too"):
+        list(job.steps())

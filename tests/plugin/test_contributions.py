@@ -334,3 +334,31 @@ def test_saving_nothing_says_what_to_do(
     shown = errors_shown(monkeypatch)
     save_denoised(make_napari_viewer_proxy())
     assert shown == ["error: There is no image to save: select an image layer in the list."]
+
+
+def test_what_cannot_be_replaced_is_said_and_not_asked(
+    make_napari_viewer_proxy: Any,
+    tmp_path: Path,
+    qtbot: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from qtpy.QtWidgets import QMessageBox
+
+    viewer = make_napari_viewer_proxy()
+    shown, asked = errors_shown(monkeypatch), list[str]()
+
+    def yes(_parent: Any, _title: str, text: str) -> Any:
+        asked.append(text)
+        button = QMessageBox.StandardButton
+        return button.Yes if len(asked) < 5 else button.No
+
+    monkeypatch.setattr(QMessageBox, "question", yes)
+    target = tmp_path / "old.ome.tif"
+    target.write_bytes(b"old")
+    layers = [(CELLS, {"name": "x", "axis_labels": ("t", "z", "y", "x")}, "image")]
+    (tmp_path / "old.ome.tif.json").write_text('{"mine": 1}')
+    save(viewer, str(target), layers)
+    qtbot.waitUntil(lambda: bool(shown), timeout=20_000)
+    assert asked == [f"{target}: it exists already.\n\nReplace what is there?"]
+    assert len(shown) == 1 and "a file of another program" in shown[0]
+    assert target.read_bytes() == b"old"

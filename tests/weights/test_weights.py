@@ -1,12 +1,14 @@
 import json
 import struct
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from _networks import write_tiny_weights
-from napari_denoise.weights import catalogue
+from napari_denoise.models.registry import build
+from napari_denoise.weights import catalogue, files
 from napari_denoise.weights.card import WeightsCard
 from napari_denoise.weights.catalogue import (
     CARD_KEY,
@@ -150,3 +152,25 @@ def test_a_free_name_is_made_of_any_title(folder):
     write_tiny_weights(folder / "mine.safetensors")
     write_tiny_weights(folder / "mine 2.safetensors")
     assert free_name("mine") == "mine 3"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"widths": [6000, 6000]}, {"blocks": [1, 10**9, 1]}, {"channels": 10**6}, {"widths": [16, 8]}],
+)
+def test_of_a_card_that_its_file_does_not_fill_nothing_is_allocated(folder, monkeypatch, change):
+    info = find_weights(write_tiny_weights(folder / "tiny.safetensors"))
+    bomb = replace(info, card=replace(info.card, config={**info.card.config, **change}))
+    devices = set()
+
+    def watched(*arguments):
+        network = build(*arguments)
+        devices.update(p.device.type for p in network.parameters())
+        return network
+
+    monkeypatch.setattr(files, "build", watched)
+    with pytest.raises(WeightsError, match="The file is damaged or its card is not its own"):
+        load_network(bomb)
+    assert devices <= {"meta"}
+    load_network(info)
+    assert devices == {"meta", "cpu"}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_denoise.batch.plan import BatchTask
 from napari_denoise.batch.stream import DenoisedArray
-from napari_denoise.io.errors import FileError, ReadWarning, WriteWarning
+from napari_denoise.io.errors import FileError, listening
 from napari_denoise.io.read import read
 from napari_denoise.io.write import check_output, write
 from napari_denoise.settings.denoise import DenoiseSettings
@@ -119,7 +117,7 @@ def denoise_file(
         Even the smallest tile does not fit.
     """
     start, source = time.perf_counter(), task.source
-    with collected_warnings() as messages:
+    with listening() as messages:
         array, meta = read(source.files, axes=axes, sequence=source.is_stack)
         if "napari_denoise" in meta.extra:
             messages.append(f"{source.pattern}: it was denoised before, and is now once more")
@@ -144,25 +142,6 @@ def denoise_file(
 def _as_result(array: Any, settings: DenoiseSettings) -> NDArray[Any]:
     """Stand in for the result: its shape and dtype, and no pixels."""
     return np.broadcast_to(np.zeros((), settings.result_dtype(array.dtype)), array.shape)
-
-
-@contextmanager
-def collected_warnings() -> Iterator[list[str]]:
-    """Collect what readers and writers warn about; other warnings go their usual way."""
-    found: list[str] = []
-    with warnings.catch_warnings():
-        others = warnings.showwarning
-        for category in (ReadWarning, WriteWarning):
-            warnings.simplefilter("always", category)
-
-        def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
-            if issubclass(category, (ReadWarning, WriteWarning)):
-                found.append(str(message))
-            else:
-                others(message, category, *rest)
-
-        warnings.showwarning = show  # type: ignore[assignment]
-        yield found
 
 
 class _Counted:
@@ -197,4 +176,5 @@ def _check_space(target: Path, needed: int) -> None:
             target,
             f"the result needs {needed / 1e6:,.1f} MB but its folder has {free / 1e6:,.1f} MB free",
             "free some space or choose another folder",
+            value=needed,
         )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import signal
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 from rich.console import Console
@@ -33,9 +34,38 @@ class Terminated(KeyboardInterrupt):
     """The process was asked to end: unwind as for Ctrl+C, so that no half file stays."""
 
 
+_results: TextIO | None = None
+"""Where results go while a command is at work."""
+
+
+def results() -> TextIO:
+    """Return the stream for results: stdout, as it was when the command began."""
+    return _results or sys.stdout
+
+
+@contextmanager
+def _results_apart() -> Iterator[None]:
+    """Send what libraries print to stderr: OpenEXR prints what it could not read of a file.
+
+    The command line owns its process; it does this once, before any thread.
+    """
+    global _results
+    before, _results = _results, results()
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _results = before
+
+
+def tell(text: object) -> None:
+    """Print a line of results."""
+    typer.echo(text, file=results())
+
+
 def out() -> Console:
     """Return the console for results. Made when used, so that tests can capture it."""
-    return Console(highlight=False)
+    return Console(file=results(), highlight=False)
 
 
 def err() -> Console:
@@ -70,7 +100,8 @@ def summary(error: BaseException) -> str:
     """Say an error in words; one that was not foreseen carries its type."""
     text = plain(str(error).strip())
     if isinstance(error, FileExists):
-        text = text.replace("overwrite=True", "--overwrite").replace("resume=True", "--resume")
+        remedy = error.remedy.replace("overwrite=True", "--overwrite")
+        text = f"{error.path}: {error.rule}; {remedy.replace('resume=True', '--resume')}"
     if isinstance(error, (ValueError, MemoryError, ArithmeticError, OSError)) and text:
         return text
     kind = type(error).__name__
@@ -90,7 +121,7 @@ def reporting(debug: bool) -> Iterator[None]:
     if not debug:  # its complaints about a broken file would stand beside our one message
         logging.getLogger("tifffile").addHandler(logging.NullHandler())
     try:
-        with _terminable():
+        with _terminable(), _results_apart():
             yield
     except (typer.Exit, typer.BadParameter):
         raise
@@ -138,4 +169,4 @@ def facts(title: str, rows: dict[str, Any]) -> None:
 
 def print_json(value: Any) -> None:
     """Print JSON to stdout, plain and unwrapped."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    tell(json.dumps(value, indent=2, ensure_ascii=False, default=str))

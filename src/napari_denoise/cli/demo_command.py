@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_denoise.cli.console import Debug, Device, err, out, reporting
+from napari_denoise.cli.console import Debug, Device, err, out, reporting, tell
 from napari_denoise.cli.progress import FileProgress
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def demo(
         _print_table(results, denoiser)
         picture = output / "demo.png"
         write_picture(results, picture, denoiser)
-        typer.echo(f"Results are in {output}/, side by side in {picture}")
+        tell(f"Results are in {output}/, side by side in {picture}")
         if viewer:
             view(results, picture)
 

@@ -22,6 +22,7 @@ from napari_denoise.cli.console import (
     print_json,
     reporting,
     say,
+    tell,
     warn,
 )
 from napari_denoise.io.errors import FileExists, NotWritten
@@ -238,7 +239,7 @@ def finetune(
         for note in tuning.notes:
             warn(note)
         if dry_run:
-            typer.echo(_shown(tuning.planning()).describe())
+            tell(_shown(tuning.planning()).describe())
             return
         result = _train(tuning)
         info = tuning.save(target, result, overwrite=overwrite)
@@ -421,10 +422,10 @@ def _finish(tuning: FineTuning, result: FineTuneResult, path: Path, as_json: boo
         print_json({**result.to_json(), "weights": path, "curve": curve})
         return
     _print_table(result)
-    typer.echo(result.verdict)
+    tell(result.verdict)
     kept = f" ({result.kept})" if result.kept else ""
-    typer.echo(f"weights: {path}{kept}")
-    typer.echo(f"curve: {' and '.join(map(str, curve))}")
+    tell(f"weights: {path}{kept}")
+    tell(f"curve: {' and '.join(map(str, curve))}")
 
 
 def _print_table(result: FineTuneResult) -> None:

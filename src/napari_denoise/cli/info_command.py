@@ -54,11 +54,11 @@ def describe(source: ImageInput, axes: str | None = None) -> dict[str, Any]:
     FileError
         It cannot be read.
     """
-    from napari_denoise.batch.work import collected_warnings
     from napari_denoise.inference.described import described, is_linear_colour
+    from napari_denoise.io.errors import listening
     from napari_denoise.io.read import read
 
-    with collected_warnings() as messages:
+    with listening() as messages:
         array, meta = read(source.files, axes=axes, sequence=source.is_stack)
     stack = described(array, meta=meta)
     weights = stack.weights()

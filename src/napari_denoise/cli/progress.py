@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -20,7 +18,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from napari_denoise.cli.console import err
+from napari_denoise.cli.console import err, results, tell
 
 if TYPE_CHECKING:
     from napari_denoise.batch import BatchTask
@@ -86,10 +84,10 @@ class FileProgress:
 
     def line(self, text: str) -> None:
         """Print a line of results to stdout, above the bars where both share a terminal."""
-        if sys.stdout.isatty() and not self._bars.disable:
+        if results().isatty() and not self._bars.disable:
             self.console.print(Text(text), soft_wrap=True)
         else:
-            typer.echo(text)
+            tell(text)
 
     def finished(self) -> None:
         """Count one file more."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_denoise.cli.console import Debug, Device, err, reporting, warn
+from napari_denoise.cli.console import Debug, Device, err, reporting, tell, warn
 
 if TYPE_CHECKING:
     from napari_denoise.training.loop.run import Run
@@ -85,7 +85,7 @@ def train(
                 base=start,
             )
         info = run.export(target)
-        typer.echo(f"{info.path}: {info.path.stat().st_size / 1e6:.1f} MB, sha256 {info.sha256}")
+        tell(f"{info.path}: {info.path.stat().st_size / 1e6:.1f} MB, sha256 {info.sha256}")
 
 
 def _train(run: Run, data: Path, **options: Any) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_denoise.cli.card_lines import print_card
-from napari_denoise.cli.console import Debug, Json, err, out, print_json, reporting
+from napari_denoise.cli.console import Debug, Json, err, out, print_json, reporting, tell
 
 if TYPE_CHECKING:
     from napari_denoise.weights.catalogue import WeightsInfo
@@ -81,7 +81,7 @@ def import_(
 
         load_network(read_info(file))  # says what is wrong with tensors, before it is copied
         info = import_weights(file, name, overwrite=overwrite)
-        typer.echo(f"{info.name}: {info.path}")
+        tell(f"{info.name}: {info.path}")
 
 
 @app.command("export")
@@ -127,7 +127,7 @@ def export(
             from napari_denoise.weights.catalogue import export_weights
 
             path = export_weights(name, target, overwrite=overwrite)
-        typer.echo(path)
+        tell(path)
 
 
 def _refuse_package_options(**options: object) -> None:
@@ -147,7 +147,7 @@ def remove(
     with reporting(debug):
         from napari_denoise.weights.catalogue import remove_weights
 
-        typer.echo(f"removed {remove_weights(name)}")
+        tell(f"removed {remove_weights(name)}")
 
 
 @app.command("rename")
@@ -161,7 +161,7 @@ def rename(
         from napari_denoise.weights.catalogue import rename_weights
 
         info = rename_weights(name, new)
-        typer.echo(f"{info.name}: {info.path}")
+        tell(f"{info.name}: {info.path}")
 
 
 def _print_table(found: list[WeightsInfo]) -> None:

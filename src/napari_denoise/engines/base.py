@@ -55,6 +55,9 @@ class Engine(Protocol):
     def precision(self) -> str:
         """What it computes in: "float32", "bfloat16", "float16"."""
 
+    def in_float32(self) -> Engine:
+        """Return the same network in float32, for what another precision cannot hold."""
+
     def run(
         self,
         image: Mapped,

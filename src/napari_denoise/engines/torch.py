@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import copy
 from functools import lru_cache
 from math import ceil
 from pathlib import Path
@@ -43,8 +42,18 @@ class TorchEngine:
         self.bytes_per_pixel, self.features = network.bytes_per_pixel, network.features
         self._device = torch.device(device)
         self._table: tuple[Float32Array, Tensor] | None = None
+        if self.dtype == torch.float32 and self._device.type == "cuda":
+            # Tiles agree only without TF32. Convolutions ask a flag of the whole process for it:
+            # switched around each tile it would race with other threads, so it stays off.
+            torch.backends.cudnn.allow_tf32 = False
         self.network = network.to(self._device, self.dtype)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def in_float32(self) -> TorchEngine:
+        """Return the same network in float32: itself, if it computes in that already."""
+        if self.precision == "float32":
+            return self
+        return TorchEngine(copy.deepcopy(self.network), self.channels, self.device, "float32")
 
     @property
     def halo(self) -> int:
@@ -61,7 +70,7 @@ class TorchEngine:
         """Denoise one window; see `engines.base.Engine`."""
         rows, columns = image.values.shape[1:]
         wanted = keep or (slice(0, rows), slice(0, columns))
-        with torch.inference_mode(), _exact_float32():
+        with torch.inference_mode():
             values = self._on_device(image)
             guides = None
             if features is not None:
@@ -145,14 +154,3 @@ def _pad(window: NDArray[np.generic], multiple: int) -> NDArray[np.generic]:
     if not (down or right):
         return window
     return np.pad(window, ((0, 0), (0, down), (0, right)), mode="reflect")
-
-
-@contextmanager
-def _exact_float32() -> Iterator[None]:
-    """Switch TF32 off while a float32 network runs, as tile independence needs it."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before

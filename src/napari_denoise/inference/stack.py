@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import napari_denoise
-from napari_denoise.engines.base import Engine
+from napari_denoise.engines.base import Engine, Estimate
 from napari_denoise.engines.device import free_memory, is_out_of_memory, release_memory
 from napari_denoise.image.axes import Index, Layout
 from napari_denoise.image.planes import frame_order
@@ -30,6 +30,10 @@ SMALLEST_TILE = 64
 LARGEST_AUTO_TILE = {"cpu": 768, "cuda": 1024, "mps": 1024}
 """A CPU is faster per pixel on windows near its caches, and cancels sooner; beyond 1024 the
 halo costs little anywhere."""
+_NOT_FINITE = (
+    "the weights {!r} give NaN or infinity for these data, in float32 too: choose other weights, "
+    "or state the noise if the estimate is far off"
+)
 
 
 FEW_LEVELS = 2.0
@@ -158,6 +162,8 @@ class StackJob:
         self._nonfinite: dict[tuple[int, int, int], int] = {}
         self._without_values: set[int] = set()
         self._levels = MeanSize()
+        self._overflowed: set[tuple[int, int, int]] = set()
+        self._exact: Engine | None = None
 
     def adjusted(
         self,
@@ -210,6 +216,11 @@ class StackJob:
             found.append(
                 f"{count} of {len(self.frames)} frames held no finite pixel: left as "
                 f"{'they are' if count > 1 else 'it is'}"
+            )
+        if count := len(self._overflowed):
+            found.append(
+                f"{count} tile{'s' if count > 1 else ''} overflowed in {self.engine.precision}: "
+                "computed once more in float32; choose that to spare the time"
             )
         colors = min(self.layout.size("S") // 2 * 2 + 1, 3) if "S" in self.layout.axes else 1
         if self.engine.channels > 1 and colors == 1:
@@ -397,13 +408,15 @@ class StackJob:
             for tile in group:
                 count += 1
                 near = None if guides is None else guides[:, *_within(tile.read, read)]
-                colors, variance = self._denoise(frame, channel, tile, near, counted)
+                colors, variance, again = self._denoise(frame, channel, tile, near, counted)
                 alpha = frame.alpha(tile.write)
                 planes = colors
                 if alpha is not None:
                     planes = np.concatenate([colors, alpha.astype(self.dtype, copy=False)])
                 if counted:
                     corner = tile.write[0].start, tile.write[1].start
+                    if again:
+                        self._overflowed.add((number, *corner))
                     self._nonfinite[number, *(corner if frame.large else (0, 0))] = frame.bad
                 step = replace(begun, tile=count, tiles=total, variance=variance)
                 yield self._done(step, index, tile.write, frame_order(planes, self.layout))
@@ -423,13 +436,24 @@ class StackJob:
         tile: Tile,
         guides: Float32Array | None,
         counted: bool,
-    ) -> tuple[NDArray[Any], Float32Array | None]:
-        """Denoise the part of (C, Y, X) that a tile writes; the variance of its error beside."""
+    ) -> tuple[NDArray[Any], Float32Array | None, bool]:
+        """Denoise the part of (C, Y, X) that a tile writes.
+
+        Returns
+        -------
+        Its pixels, the variance of their error, and whether it took float32 to hold them.
+        """
         window, original, outliers, fill = frame.part(tile)
         if self._leaves(channel):
-            return original.astype(self.dtype, copy=False), None
+            return original.astype(self.dtype, copy=False), None, False
         sigma = channel.sigma_map(*window.shape[1:])
-        estimate = self.engine.run(channel.to_network(window), sigma, guides, tile.keep)
+        mapped = channel.to_network(window)
+        estimate = self.engine.run(mapped, sigma, guides, tile.keep)
+        overflowed = not _is_finite(estimate)
+        if overflowed:
+            estimate = self._in_float32().run(mapped, sigma, guides, tile.keep)
+            if not _is_finite(estimate):
+                raise ValueError(_NOT_FINITE.format(self.info.name))
         mean, variance = channel.from_network(*estimate)
         clean = inverse_mean(channel.mapping, mean, variance)
         if channel.positive and self.dtype.kind == "f":
@@ -446,7 +470,12 @@ class StackJob:
             result = np.where(outliers, original.astype(self.dtype), result)
         if fill is not None and fill.any():
             result = np.where(fill, original.astype(self.dtype), result)
-        return result, variance
+        return result, variance, overflowed
+
+    def _in_float32(self) -> Engine:
+        """Return the engine for tiles that another precision cannot hold, made once."""
+        self._exact = self._exact or self.engine.in_float32()
+        return self._exact
 
     def _plan(self, region: Window | None = None) -> tuple[Tile, ...]:
         multiple = self.engine.multiple
@@ -526,6 +555,10 @@ def guide_steps(
         if step.result is not None:
             features.put_albedo(planes, step.result)
         yield replace(step, result=None if step.result is None else planes)
+
+
+def _is_finite(estimate: Estimate) -> bool:
+    return all(part is None or bool(np.isfinite(part).all()) for part in estimate)
 
 
 def _hull(tiles: Iterable[Tile]) -> Window:

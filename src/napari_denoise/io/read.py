@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from napari_denoise.image.axes import Layout, guess_axes
 from napari_denoise.image.tone import GAMMA
 from napari_denoise.io import sidecar
-from napari_denoise.io.errors import FileError, ReadWarning
+from napari_denoise.io.errors import FileError, ReadWarning, say
 from napari_denoise.io.formats import FILE_READERS, FRAME_READERS
 from napari_denoise.io.formats.exr_reader import display_range, read_exr
 from napari_denoise.io.formats.loaded import Frame, join
@@ -101,7 +100,7 @@ def _mention_narrow_frames(array: Any, meta: ImageMeta) -> None:
             f"{meta.source[0]}: each frame is {shape[-2]} x {shape[-1]} pixels; if the last axis "
             f"holds channels, open it with axes='{guess_axes(shape[:-1])}C'"
         )
-        warnings.warn(text, ReadWarning, stacklevel=3)
+        say(text, ReadWarning, stacklevel=3)
 
 
 def _one_input(path: PathLike | Iterable[PathLike], sequence: bool | None) -> ImageInput:
@@ -131,7 +130,7 @@ def _read_file(path: Path, series: int | None) -> tuple[Any, ImageMeta]:
     result = FILE_READERS[suffix](path, series or 0)
     if result.images > 1 and series is None:
         text = f"{path}: it holds {result.images} images; the first was read: pass series=1 ..."
-        warnings.warn(text, ReadWarning, stacklevel=3)
+        say(text, ReadWarning, stacklevel=3)
     extra = dict(result.fields.get("extra", {}))
     if result.images > 1:
         extra["series"] = {"count": result.images, "number": series or 0}

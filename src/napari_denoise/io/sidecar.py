@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_denoise.io.errors import FileError, ReadWarning
+from napari_denoise.io.errors import FileError, ReadWarning, say
 from napari_denoise.io.meta import ImageMeta
 
 _MARK = "napari_denoise_sidecar"
@@ -91,6 +90,7 @@ def load(path: Path) -> dict[str, Any]:
             place,
             f"it is a sidecar of version {values[_MARK]!r}, expected {_VERSION}",
             "update napari-denoise, or delete it to open the image without it",
+            value=values[_MARK],
         )
     return dict(values)
 
@@ -113,7 +113,7 @@ def restore(array: Any, meta: ImageMeta, values: Mapping[str, Any]) -> tuple[Any
             f"{meta.source[0]}: its sidecar describes {shape} along {axes!r}, the file holds "
             f"{tuple(array.shape)} along {meta.axes!r}: the sidecar is ignored; delete it"
         )
-        warnings.warn(text, ReadWarning, stacklevel=3)
+        say(text, ReadWarning, stacklevel=3)
         return array, meta
     by_letter = {
         name: _per_axis(getattr(meta, name), letters, axes, blank)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from napari_denoise.image.axes import Layout
 from napari_denoise.image.frames import iterate, planes_last
 from napari_denoise.io import sidecar
 from napari_denoise.io.atomic import check_absent, replacing
-from napari_denoise.io.errors import FileError, FileExists, WriteWarning
+from napari_denoise.io.errors import FileError, FileExists, WriteWarning, say
 from napari_denoise.io.formats import FILE_WRITERS
 from napari_denoise.io.formats.exr_writer import HALF_MAX, encode_exr, encode_through
 from napari_denoise.io.formats.loaded import check_dtype
@@ -92,6 +91,7 @@ def check_output(path: str | Path, array: Any, meta: ImageMeta, *, overwrite: bo
             path,
             "it is a folder" if path.is_dir() else f"the format {path.suffix!r} is not written",
             f"use one of {', '.join(WRITABLE)}, for frames a name such as clean_####.png",
+            value=path.suffix,
         )
     if not overwrite:
         check_absent(targets)
@@ -205,12 +205,14 @@ def _check_frames(path: Path, array: Any, axes: str) -> None:
             path,
             f"PNG holds 8 or 16 bit integers, not {dtype}",
             f"{remedy}, or convert to uint16 with a scale of your choice",
+            value=dtype,
         )
     if suffix == ".exr" and (dtype.kind != "f" or dtype.itemsize > 4):
         raise FileError(
             path,
             f"EXR holds linear light as float16 or float32, not {dtype}",
             "save as .ome.tif, or convert to float32",
+            value=dtype,
         )
     if suffix == ".exr" and "S" in axes and array.shape[-1] == 2:
         raise FileError(path, "EXR needs gray, RGB or RGBA, not 2 samples", "save as .ome.tif")
@@ -228,7 +230,7 @@ def _check_leftovers(pattern: Path, targets: list[Path], overwrite: bool) -> Non
     if left:
         numbers = ", ".join(str(split_number(file)[1]) for file in left[:5])
         kind = FileError if overwrite else FileExists
-        raise kind(
+        raise kind(  # either way they would stay: not replaceable
             pattern,
             f"{len(left)} other frames of that name are there (numbers {numbers} ...)",
             "delete them or choose another name, or they would mix with the new ones",
@@ -262,7 +264,7 @@ def _exr_encoder(path: Path, meta: ImageMeta, count: int) -> Callable[[int, Any]
     sources = meta.source if origin and len(meta.source) == count else ()
     if origin and not all(file.is_file() for file in sources or (Path(),)):
         text = f"{path}: the source is gone: its other layers and header are not written"
-        warnings.warn(text, WriteWarning, stacklevel=5)
+        say(text, WriteWarning, stacklevel=5)
         sources = ()
 
     def encode(number: int, image: NDArray[Any]) -> bytes:
@@ -281,7 +283,7 @@ def _exr_encoder(path: Path, meta: ImageMeta, count: int) -> Callable[[int, Any]
                 f"{path}: {clipped} values of frame {number} are beyond half precision "
                 f"and were clipped to {HALF_MAX:.0f}"
             )
-            warnings.warn(text, WriteWarning, stacklevel=4)
+            say(text, WriteWarning, stacklevel=4)
         return data
 
     return encode

@@ -5,7 +5,6 @@ Importing this loads neither PyTorch nor napari nor Qt, so that napari starts fa
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import napari.viewer
 
+    from napari_denoise.io.errors import FileError
     from napari_denoise.plugin.kit.workers import WorkerTask
     from napari_denoise.plugin.layers.data import LayerData
 
@@ -49,7 +49,7 @@ def read_layers(path: PathOrPaths) -> list[LayerData]:
     FileError
         As for `napari_denoise.read`.
     """
-    from napari_denoise.io.errors import ReadWarning
+    from napari_denoise.io.errors import ReadWarning, say
     from napari_denoise.io.read import read
     from napari_denoise.plugin.layers.data import to_layers
 
@@ -61,7 +61,7 @@ def read_layers(path: PathOrPaths) -> list[LayerData]:
         try:
             array, meta = read(path, series=number)
         except ValueError as error:  # a label or map of another kind beside the image
-            warnings.warn(str(error), ReadWarning, stacklevel=2)
+            say(str(error), ReadWarning, stacklevel=2)
             continue
         for data, attrs, kind in to_layers(array, meta):
             layers.append((data, {**attrs, "name": f"{attrs['name']} [{number}]"}, kind))
@@ -179,7 +179,7 @@ def save(
     """
     from napari.utils.notifications import show_error, show_info, show_warning
 
-    from napari_denoise.io.errors import FileExists
+    from napari_denoise.io.errors import FileError
     from napari_denoise.plugin.kit.workers import WorkerTask
 
     def done(event: tuple[list[str], list[str]]) -> None:
@@ -189,10 +189,10 @@ def save(
         show_info(saved_text(files))
 
     def failed(error: Exception) -> None:
-        if isinstance(error, FileExists) and _may_replace(viewer, error):
-            save(viewer, path, layers, overwrite=True)
-        elif not isinstance(error, FileExists):
+        if not (isinstance(error, FileError) and error.replaceable):
             show_error(str(error))
+        elif _may_replace(viewer, error):
+            save(viewer, path, layers, overwrite=True)
 
     return _kept(WorkerTask(_writing, path, layers, overwrite, on_event=done, on_error=failed))
 
@@ -246,26 +246,22 @@ def _kept(task: WorkerTask) -> WorkerTask:
 
 
 def _reading(inputs: Sequence[str | list[str]]) -> Iterator[tuple[list[LayerData], list[str]]]:
+    from napari_denoise.io.errors import listening
+
     for entry in inputs:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with listening() as messages:
             layers = read_layers(entry)
-        yield layers, _messages(caught)
+        yield layers, messages
 
 
 def _writing(
     path: str, layers: Sequence[LayerData], overwrite: bool
 ) -> Iterator[tuple[list[str], list[str]]]:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    from napari_denoise.io.errors import listening
+
+    with listening() as messages:
         files = write_layers(path, layers, overwrite=overwrite)
-    yield files, _messages(caught)
-
-
-def _messages(caught: Sequence[warnings.WarningMessage]) -> list[str]:
-    from napari_denoise.io.errors import ReadWarning, WriteWarning
-
-    return [str(w.message) for w in caught if issubclass(w.category, (ReadWarning, WriteWarning))]
+    yield files, messages
 
 
 def _inputs(viewer: napari.viewer.Viewer, paths: list[Path]) -> list[str | list[str]]:
@@ -295,9 +291,9 @@ def _wants_stack(viewer: napari.viewer.Viewer, path: Path, count: int) -> bool:
     )
 
 
-def _may_replace(viewer: napari.viewer.Viewer, error: Exception) -> bool:
-    found = str(error).replace("; choose another name or pass overwrite=True", "")
-    return _ask(viewer, "Save denoised", f"{found}.\n\nReplace what is there?")
+def _may_replace(viewer: napari.viewer.Viewer, error: FileError) -> bool:
+    text = f"{error.path}: {error.rule}.\n\nReplace what is there?"
+    return _ask(viewer, "Save denoised", text)
 
 
 def _ask(viewer: napari.viewer.Viewer, title: str, text: str) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_denoise.io.atomic import replacing
 from napari_denoise.models.network import Network
@@ -21,6 +22,9 @@ from napari_denoise.weights.catalogue import (
     WeightsError,
     WeightsInfo,
 )
+
+_COMMON_SIZE = 256
+"""A card may ask for widths and numbers of blocks up to this, whatever its file holds."""
 
 
 def save_weights(
@@ -84,11 +88,9 @@ def load_network(info: WeightsInfo, realism: float = 0.0) -> Network:
     state = _end(tensors, FAITHFUL)
     if realism:
         state = _blend(info, state, _end(tensors, REALISTIC), realism)
-    try:
-        network = build(info.card.architecture, info.card.config)
-    except (TypeError, ValueError) as error:
-        raise WeightsError(f"{info.path}: {error}") from error
-    _check(info, network, state)
+    _check_shapes(info, state)
+    _check_values(info, state)
+    network = build(info.card.architecture, info.card.config)
     network.load_state_dict(state)
     return network.eval().requires_grad_(False)
 
@@ -119,8 +121,23 @@ def _blend(
     return {key: torch.lerp(value, end[key], share) for key, value in start.items()}
 
 
-def _check(info: WeightsInfo, network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Compare names, shapes and values before anything is loaded."""
+def _check_shapes(info: WeightsInfo, state: Mapping[str, Tensor]) -> None:
+    """Compare names and shapes with those of the card's network, of which nothing is allocated.
+
+    A card of a few bytes may ask for a network of any size; only one that the file fills is built.
+    """
+    sizes = [size for value in state.values() for size in value.shape]
+    most = max(_COMMON_SIZE, len(state), *sizes)
+    if (asked := max(_numbers([info.card.config, info.card.channels]))) > most:
+        raise WeightsError(
+            f"{info.path}: its card asks for a network with a size of {asked}, of which it holds "
+            f"{max(sizes, default=0)} at most. The file is damaged or its card is not its own."
+        )
+    try:
+        with torch.device("meta"):
+            network = build(info.card.architecture, info.card.config)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{info.path}: {error}") from error
     wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     got = {key: tuple(value.shape) for key, value in state.items()}
     if wanted != got:
@@ -131,6 +148,20 @@ def _check(info: WeightsInfo, network: nn.Module, state: Mapping[str, Tensor]) -
             f"{info.card.architecture!r}; {key!r} is {got.get(key, 'missing')}, expected "
             f"{wanted.get(key, 'no such tensor')}. The file is damaged or its card is not its own."
         )
+
+
+def _numbers(value: Any) -> Iterator[int]:
+    """Every whole number in a configuration."""
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for entry in value:
+            yield from _numbers(entry)
+    elif isinstance(value, dict):
+        yield from _numbers(list(value.values()))
+
+
+def _check_values(info: WeightsInfo, state: Mapping[str, Tensor]) -> None:
     for key, value in state.items():
         if not torch.isfinite(value).all():
             raise WeightsError(f"{info.path}: tensor {key!r} holds NaN or infinity; train again")

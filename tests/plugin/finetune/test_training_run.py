@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import threading
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from qtpy.QtWidgets import QMessageBox, QWidget
 from torch import Tensor
 
 from napari_denoise.plugin.denoise.denoise_widget import DenoiseWidget
+from napari_denoise.plugin.finetune import finetune_widget
 from napari_denoise.plugin.finetune import kept as finetune_kept
 from napari_denoise.plugin.finetune.finetune_widget import FineTuneWidget
-from napari_denoise.plugin.finetune.run_events import Stepped
+from napari_denoise.plugin.finetune.run_events import Stepped, TuningPhase
 from napari_denoise.plugin.finetune.watch_page import WatchPage
 from napari_denoise.plugin.layers.source import bare
 from napari_denoise.training.finetune import step_plan as finetune_plan
@@ -452,3 +454,43 @@ def test_a_run_that_came_to_nothing_leaves_nothing(tuning: TuningBench):
             (folder / name).touch()
         finetune_kept.put_away(folder)
         assert folder.exists() == stays
+
+
+def test_start_waits_until_the_estimate_has_ended_and_none_begins_beside_another(
+    tuning: TuningBench, monkeypatch: pytest.MonkeyPatch
+):
+    at_work: list[str] = []
+    together: list[list[str]] = []
+    go_on = threading.Event()
+
+    def watched(name: str):
+        def work(*_asked):
+            at_work.append(name)
+            together.append(list(at_work))
+            try:
+                yield TuningPhase(name)
+                if name == "estimate":
+                    go_on.wait(60)
+                yield None
+            finally:
+                at_work.remove(name)
+
+        return work
+
+    monkeypatch.setattr(finetune_widget, "estimate", watched("estimate"))
+    monkeypatch.setattr(finetune_widget, "finetuning", watched("run"))
+    tuning.layers()
+    tuning.add()
+    widget = tuning.widget
+    widget.estimate.native.click()
+    tuning.until(lambda: at_work == ["estimate"])
+    widget._update()
+    assert not widget.estimate.enabled
+    widget._estimate_clicked()
+    widget.start.native.click()
+    assert widget.busy and "estimate" in widget.watch.progress.text()
+    tuning.qtbot.wait(200)
+    assert at_work == ["estimate"]
+    go_on.set()
+    tuning.end()
+    assert together == [["estimate"], ["run"]]

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import sys
-import threading
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +11,7 @@ import numpy as np
 import OpenEXR
 from numpy.typing import NDArray
 
-from napari_denoise.io.errors import FileError, ReadWarning
+from napari_denoise.io.errors import FileError, ReadWarning, say
 from napari_denoise.io.formats.exr_layers import (
     ALBEDO,
     COLOR,
@@ -26,49 +21,6 @@ from napari_denoise.io.formats.exr_layers import (
     choose_feature,
     find_layers,
 )
-
-
-class LibraryOutput:
-    """Stands in for `sys.stdout` and keeps what the threads in `collected` print.
-
-    All other threads print as ever.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._said: dict[int, list[str]] = {}
-        self._plain: Any = None
-
-    @contextmanager
-    def collected(self) -> Iterator[list[str]]:
-        """Collect what this thread prints in the block."""
-        thread, said = threading.get_ident(), list[str]()
-        with self._lock:
-            if not self._said:
-                self._plain, sys.stdout = sys.stdout, self
-            self._said[thread] = said
-        try:
-            yield said
-        finally:
-            with self._lock:
-                del self._said[thread]
-                if not self._said and sys.stdout is self:
-                    sys.stdout = self._plain
-
-    def write(self, text: str) -> int:
-        """Keep the text, or pass it on where its thread is not listened to."""
-        said = self._said.get(threading.get_ident())
-        if said is None:
-            return int(self._plain.write(text))
-        said.append(text)
-        return len(text)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._plain, name)
-
-
-_PRINTED = LibraryOutput()
-"""OpenEXR prints a warning of pixels it cannot read, and leaves out their part of the file."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +41,9 @@ def open_exr(path: Path) -> Any:
         Not an EXR, truncated, or deep data.
     """
     try:
-        with _PRINTED.collected() as said, path.open("rb") as stream:
+        with path.open("rb") as stream:
+            wanted = OpenEXR.File(stream, separate_channels=True, header_only=True).parts
+            stream.seek(0)
             file = OpenEXR.File(stream, separate_channels=True)
     except OSError as error:
         raise FileError(path, f"it cannot be read ({error})", "check its permissions") from error
@@ -99,14 +53,24 @@ def open_exr(path: Path) -> Any:
             f"it is not a whole OpenEXR file ({error})",
             "it may be truncated or another format: render or copy it again",
         ) from error
-    unread = re.search(r"reading pixel data for (part.*)", "".join(said))
-    if unread or not any(part.channels for part in file.parts):
-        detail = unread.group(1) if unread else "no channel"
-        raise FileError(path, f"it is damaged or truncated ({detail})", "render or copy it again")
+    if unread := _unread(wanted, file.parts):
+        raise FileError(path, f"it is damaged or truncated ({unread})", "render or copy it again")
     deep = (OpenEXR.deepscanline, OpenEXR.deeptile)
     if any(part.type() in deep for part in file.parts):
         raise FileError(path, "it holds deep data", "flatten it to a plain image first")
     return file
+
+
+def _unread(wanted: Sequence[Any], read: Sequence[Any]) -> str:
+    """Name the parts that a file announces and that could not be read; empty if there are none.
+
+    OpenEXR leaves them out, and says so on stdout alone.
+    """
+    found = {part.part_index for part in read if part.channels}
+    lost = [part.part_index for part in wanted if part.part_index not in found]
+    if not lost:
+        return ""
+    return f"no pixels of part{'s' if lost[1:] else ''} {', '.join(map(str, lost))}"
 
 
 def read_exr(path: Path) -> ExrFrame:
@@ -139,7 +103,7 @@ def read_exr(path: Path) -> ExrFrame:
             images[role] = image
         else:
             text = f"{path}: {role} {image.shape} does not fit the colour {size}: left out"
-            warnings.warn(text, ReadWarning, stacklevel=2)
+            say(text, ReadWarning, stacklevel=2)
     return ExrFrame(images, asdict(color) | {"layers": [layer.name for layer in layers]})
 
 
@@ -183,4 +147,4 @@ def _mention_choice(path: Path, color: Layer, layers: Sequence[Layer]) -> None:
     if color.key not in COLOR and len(layers) > 1:
         names = ", ".join(repr(layer.name) for layer in layers)
         text = f"{path}: no layer has a usual name for the image; took {color.name!r} of {names}"
-        warnings.warn(text, ReadWarning, stacklevel=3)
+        say(text, ReadWarning, stacklevel=3)

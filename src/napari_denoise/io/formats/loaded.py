@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_denoise.io.errors import FileError
+from napari_denoise.io.errors import FileError, heard_here
 
 LAZY_BYTES = 2**29
 """Data larger than this is memory-mapped or read frame by frame on demand."""
@@ -44,15 +44,18 @@ def check_dtype(path: Path, dtype: np.dtype[Any]) -> None:
             path,
             f"the data is complex ({dtype})",
             "save magnitude and phase as real images",
+            value=dtype,
         )
     if dtype.kind == "b":
         raise FileError(
             path,
             "the data is boolean (1 bit per pixel)",
             "only grey values can be denoised: open the image the mask was made from",
+            value=dtype,
         )
     if dtype.kind not in "uif":
-        raise FileError(path, f"the data type is {dtype}", "expected integers or floats")
+        rule = f"the data type is {dtype}"
+        raise FileError(path, rule, "expected integers or floats", value=dtype)
 
 
 def join(files: Sequence[Path], load: Callable[[Path], Frame]) -> dict[str, Any]:
@@ -90,6 +93,7 @@ def _lazy(files: Sequence[Path], load: Callable[[Path], Frame], role: str, like:
 
     # Only these two are kept, not the pixels of the first frame.
     template = np.broadcast_to(np.zeros((), like.dtype), like.shape)
+    load = heard_here(load)
 
     def one(file: Path) -> NDArray[Any]:
         return _checked(load(file), role, template, file, files[0])

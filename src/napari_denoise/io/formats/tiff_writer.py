@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import tifffile
 
 from napari_denoise.image.frames import is_large, iterate, planes_last, windows
-from napari_denoise.io.errors import FileError, WriteWarning
+from napari_denoise.io.errors import FileError, WriteWarning, say
 from napari_denoise.io.formats.ome import OME_DTYPES, ome_metadata
 from napari_denoise.io.meta import SIGNIFICANT_BITS, ImageMeta
 from napari_denoise.io.units import ome_symbol, unit_name
@@ -86,10 +85,11 @@ def _dtype(target: Path, dtype: np.dtype[Any]) -> np.dtype[Any]:
         return dtype.newbyteorder("=")
     if dtype == np.float16:
         text = f"{target}: OME-TIFF has no float16: written as float32, with the same values"
-        warnings.warn(text, WriteWarning, stacklevel=4)
+        say(text, WriteWarning, stacklevel=4)
         return np.dtype(np.float32)
     raise FileError(
         target,
         f"OME-TIFF cannot hold {dtype}",
         f"save as .npy or convert to one of {', '.join(OME_DTYPES)}",
+        value=dtype,
     )

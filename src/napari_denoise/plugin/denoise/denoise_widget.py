@@ -494,6 +494,8 @@ class DenoiseWidget(DockedWidget):
 
     def stop_work(self) -> None:
         """Stop all work, touching nothing of Qt: the window may have deleted that."""
+        if self._closed:
+            return
         self._closed = True
         for task in (self._measuring, self._discovery):
             if task is not None:

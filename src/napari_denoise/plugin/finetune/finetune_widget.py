@@ -253,6 +253,11 @@ class FineTuneWidget(DockedWidget):
         return self._task is not None and self._task.running
 
     @property
+    def estimating(self) -> bool:
+        """Whether it times the first steps."""
+        return self._estimating is not None and self._estimating.running
+
+    @property
     def paused(self) -> bool:
         """Whether it is held."""
         return self.busy and self.control.paused.is_set()
@@ -298,6 +303,10 @@ class FineTuneWidget(DockedWidget):
         self.offer.show_kept([])
         self.drawing.hide_parts()
         self.watch.begin()
+        if self._estimating is not None:
+            self._estimating.cancel()
+        if self.estimating:
+            self.watch.show_phase("Ending the estimate …")
         self._task = WorkerTask(
             finetuning,
             asked,
@@ -305,11 +314,12 @@ class FineTuneWidget(DockedWidget):
             on_event=self._happened,
             on_error=self._failed,
             on_end=self._update,
+            after=self._estimating,  # both would train, and each would slow the other's clock
         )
         self._update()
 
     def _estimate_clicked(self) -> None:
-        asked = self._ask()
+        asked = None if self.estimating else self._ask()
         if asked is not None:
             self.estimate.enabled = False
             self._estimating = self._do(
@@ -510,6 +520,8 @@ class FineTuneWidget(DockedWidget):
         for part in (self.start, self.estimate):
             part.native.setVisible(not watching)
             enable(part, bool(self.pairs.usable), NO_PAIR)
+        if self.estimating:
+            self.estimate.enabled = False
         self.watch.show_state(self.busy, self.paused, over)
         self.watch.result.side_by_side.text = "Hide them" if self.side.shown else "Side by side"
         self.watch.result.side_by_side.enabled = over
@@ -551,6 +563,8 @@ class FineTuneWidget(DockedWidget):
 
     def stop_work(self) -> None:
         """Stop all work, touching nothing of Qt: the window may have deleted that."""
+        if self._closed:
+            return
         self._closed = True
         self.control.paused.clear()
         self.control.stopped.set()

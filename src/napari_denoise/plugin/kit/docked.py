@@ -39,12 +39,20 @@ class DockedWidget(QWidget):  # type: ignore[misc]  # Qt has no types
 
     @abstractmethod
     def stop_work(self) -> None:
-        """Stop all work, touching nothing of Qt: the window may have deleted that."""
+        """Stop all work, touching nothing of Qt: the window may have deleted that.
+
+        It may be called more than once.
+        """
 
     def event(self, event: QEvent) -> bool:
-        """Notice that the dock widget was closed: napari takes the parent away then."""
+        """Notice that the dock widget was closed: napari takes the parent away then.
+
+        Qt deletes the widget, on the GUI thread. Left to Python it would lie in cycles, with all
+        of its parts, until a collection on whichever thread.
+        """
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.shut_down()
+            self.deleteLater()
         return bool(super().event(event))
 
     def stop_when_deleted(self, *parts: Closable) -> None:

@@ -62,6 +62,7 @@ class Folder:
                 "it holds a fine-tuning",
                 "pass resume=True to go on with it, overwrite=True to begin anew, or choose "
                 "another name",
+                replaceable=True,
             )
 
     def resumed(self, asked: FineTuneSettings) -> FineTuneSettings:

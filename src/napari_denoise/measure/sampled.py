@@ -30,7 +30,7 @@ from napari_denoise.measure.outliers import (
     is_blank,
     replace_outliers,
 )
-from napari_denoise.settings.noise import NoiseModel
+from napari_denoise.settings.noise import LARGEST, NoiseModel
 
 MEASURED_FRAMES = 16
 """At most this many frames of a channel are looked at."""
@@ -279,7 +279,8 @@ def _set_aside(plane: NDArray[Any], layout: Layout, plain: bool) -> SampledPlane
         return None
     if is_blank(finite):
         return SampledPlane([finite], True, 0, (), 0.0, float(finite.max()))
-    if plain:
+    beyond = max(-float(finite.min()), float(finite.max())) > LARGEST  # which will be refused
+    if plain or beyond:
         return SampledPlane([finite], False, 0, (), 0.0, float(finite.max()))
     places = find_outliers_of(finite, radiance="S" in layout.axes and finite.dtype.kind == "f")
     calm = replace_outliers(finite, places)

@@ -28,6 +28,8 @@ ORDER: NDArray[np.int64] = np.add.outer(np.arange(SIZE), np.arange(SIZE))
 
 _MAX_BLOCKS = 20_000
 _PILED_SHARE = 0.02
+_SAMPLED = 1 << 17
+"""Pixels of a frame that its extremes are looked for in; of more than 16 frames fewer."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ class Blocks:
 
 def find_extremes(frames: Sequence[NDArray[Any]]) -> Extremes:
     """Look for saturation and for the step of the levels."""
-    values = np.concatenate([_sample(frame) for frame in frames])
+    most = _SAMPLED if len(frames) <= 16 else 16 * _SAMPLED // len(frames)
+    values = np.concatenate([_sample(frame, most) for frame in frames])
     values = values[np.isfinite(values)]
     if not values.size:
         return Extremes(0.0, 0.0, False, False, 0.0)
@@ -92,7 +95,7 @@ def find_extremes(frames: Sequence[NDArray[Any]]) -> Extremes:
     )
 
 
-def _sample(frame: NDArray[Any], most: int = 1 << 17) -> FloatArray:
+def _sample(frame: NDArray[Any], most: int) -> FloatArray:
     stride = int(np.ceil(np.sqrt(frame.size / most)))
     return np.asarray(frame[::stride, ::stride], np.float64).ravel()
 

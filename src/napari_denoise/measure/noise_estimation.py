@@ -62,9 +62,9 @@ _PIXELS_OF_A_BLOCK = 18
 
 _POISSON = 0.7, 1.4
 """Variance over mean and step of counted photons, from which texture takes or adds a little."""
-_JUDGED, _SHARED = 2000, 0.75
-"""Blocks that a pair is judged by; fine detail of its difference at least, in that of frames two
-apart."""
+_JUDGED, _LEAST_JUDGED, _SHARED = 16_000, 200, 0.75
+"""Blocks that all pairs are judged by, and one at least; fine detail of its difference at least,
+in that of frames two apart."""
 _MOVED = 1.5
 """Coarse energy of differences, relative to that of noise, that means motion."""
 
@@ -157,7 +157,7 @@ def estimating_noise(
         return NoiseModel()
     if min(frames[0].shape) < _SMALLEST:
         return NoiseModel(read_noise=_small_sigma(frames))
-    independent = _independent(pairs, extremes)
+    independent = yield from _independent(pairs, extremes)
     if len(pairs) and not independent:  # frames that share noise tell no more than one of them
         frames = [frames[len(frames) // 2]]
     single = _fit_single((yield from _pool(frames, extremes)), extremes)
@@ -220,7 +220,9 @@ def _cut_pair(first: NDArray[Any], second: NDArray[Any], extremes: Extremes, bud
     return cut_blocks(difference, extremes, budget, level=level, piled=(first, second))
 
 
-def _independent(pairs: Sequence[FramePair], extremes: Extremes) -> list[FramePair]:
+def _independent(
+    pairs: Sequence[FramePair], extremes: Extremes
+) -> Generator[None, None, list[FramePair]]:
     """Choose the pairs whose two frames have noise of their own.
 
     Frames that share noise (repeated, running means, interpolated) differ by less than each does
@@ -229,12 +231,14 @@ def _independent(pairs: Sequence[FramePair], extremes: Extremes) -> list[FramePa
     following = {id(first): second for first, second in pairs}
     before = {id(second): first for first, second in pairs}
     chosen = []
+    budget = max(_JUDGED // max(len(pairs), 1), _LEAST_JUDGED)
     for first, second in pairs:
-        detail = _difference(first, second, extremes)
+        yield
+        detail = _difference(first, second, extremes, budget)
         if (third := following.get(id(second))) is not None:
-            apart = _difference(first, third, extremes)
+            apart = _difference(first, third, extremes, budget)
         elif (third := before.get(id(first))) is not None:
-            apart = _difference(third, second, extremes)
+            apart = _difference(third, second, extremes, budget)
         else:
             apart = 0.0
         if detail > _SHARED * apart and detail > 0:
@@ -242,9 +246,11 @@ def _independent(pairs: Sequence[FramePair], extremes: Extremes) -> list[FramePa
     return chosen
 
 
-def _difference(first: NDArray[Any], second: NDArray[Any], extremes: Extremes) -> float:
+def _difference(
+    first: NDArray[Any], second: NDArray[Any], extremes: Extremes, budget: int
+) -> float:
     """Fine detail of the difference of two frames, where it is flat."""
-    blocks = _cut_pair(first, second, extremes, _JUDGED)
+    blocks = _cut_pair(first, second, extremes, budget)
     if not len(blocks):
         return 0.0
     flat = np.argsort(blocks.energy[:, _LOW].sum(1))[: max(1, len(blocks) // 2)]

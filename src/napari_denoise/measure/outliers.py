@@ -37,7 +37,7 @@ _TOUCHING = 0.25
 SIDE = 4
 """Side of the squares that areas of fill are made of, pixels."""
 FILL_REACH = 2 * SIDE
-_BAND = 512
+_BAND = 128
 """Rows that are looked at in one go."""
 _BINS = 24
 _FEWEST = 64
@@ -146,20 +146,27 @@ def find_outliers(frame: NDArray[Any], rule: OutlierRule) -> NDArray[np.intp]:
     return places[scores >= 1]
 
 
-def are_photons(frame: NDArray[Any], rule: OutlierRule) -> bool:
-    """Whether isolated pixels are single photons and no faults.
+def lone_outliers(frame: NDArray[Any], rule: NoiseRule) -> NDArray[np.intp]:
+    """Find the isolated outliers of a frame, none where single photons are isolated too.
 
-    These are many, and the more the weaker; faults are few, and of any strength.
+    Photons are many, and the more the weaker; faults are few, and of any strength.
     """
-    _, scores = _isolated(frame, rule)
-    strong, weak = int((scores >= 1).sum()), int((scores < 1).sum())
-    share = strong / frame.size
-    return share > _PHOTONS or (share > _FEW and weak > strong)
+    places, scores = _isolated(frame, rule)
+    if _has_tail(scores):
+        scores = scores / _TAIL
+    strong, weak = scores >= 1, int(((scores >= _WEAK) & (scores < 1)).sum())
+    count = int(strong.sum())
+    share = count / frame.size
+    photons = share > _PHOTONS or (share > _FEW and weak > count)
+    return places[:0] if photons else places[strong]
 
 
-def has_tail(frame: NDArray[Any], rule: OutlierRule) -> bool:
+def has_tail(frame: NDArray[Any], rule: NoiseRule) -> bool:
     """Whether isolated pixels are the more the weaker they are: the tail of the noise itself."""
-    _, scores = _isolated(frame, rule)
+    return _has_tail(_isolated(frame, rule)[1])
+
+
+def _has_tail(scores: FloatArray) -> bool:
     middling = int(((scores >= 1) & (scores < _TAIL)).sum())
     return 0 < middling < int((scores < 1).sum())
 

@@ -21,13 +21,13 @@ from napari_denoise.measure.outliers import (
     NoiseRule,
     OutlierRule,
     RadianceRule,
-    are_photons,
     fill_area,
     find_fill,
     find_flashes,
     find_outliers,
     has_tail,
     is_blank,
+    lone_outliers,
     replace_outliers,
 )
 from napari_denoise.settings.noise import LARGEST, NoiseModel
@@ -301,10 +301,11 @@ def _set_aside(plane: NDArray[Any], layout: Layout, plain: bool) -> SampledPlane
 
 def find_outliers_of(plane: NDArray[Any], *, radiance: bool = False) -> NDArray[np.intp]:
     """Find the isolated outliers of a plane by what it tells itself; photons are none."""
-    rule = plane_rule([plane], radiance=radiance)
-    if rule is None or (not radiance and are_photons(plane, rule)):
-        return np.empty((0, 2), np.intp)
-    return find_outliers(plane, rule)
+    if not radiance:
+        rule = NoiseRule.of([plane])
+        return np.empty((0, 2), np.intp) if rule is None else lone_outliers(plane, rule)
+    fireflies = plane_rule([plane], radiance=True)
+    return np.empty((0, 2), np.intp) if fireflies is None else find_outliers(plane, fireflies)
 
 
 def plane_rule(planes: Sequence[NDArray[Any]], *, radiance: bool) -> OutlierRule | None:

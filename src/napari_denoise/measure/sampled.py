@@ -36,7 +36,7 @@ MEASURED_FRAMES = 16
 """At most this many frames of a channel are looked at."""
 _WHOLE = 1 << 20
 """Pixels of the largest frames that are measured whole; of others some windows."""
-_SIDE, _PER_SIDE = 256, 4
+_SIDE, _PER_SIDE = 256, 3
 _LAMP, _HALF = 32.0, 16.0
 _MANY_BAD = 0.01
 """Share of a plane's pixels without a finite value from which on they are left out."""

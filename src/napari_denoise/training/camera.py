@@ -121,7 +121,7 @@ def draw_camera(
             float(rng.uniform(0.4, 1.6)) * bool(smooths[0]),
             float(rng.uniform(0.5, 3.0)) * bool(smooths[1]),
         ),
-        smoothing_radius=(int(rng.integers(1, 4)), int(rng.integers(2, 9))),
+        smoothing_radius=(int(rng.integers(1, 4)), int(rng.integers(2, 17))),
         sharpening=float(rng.uniform(0.2, 1.2)) if rng.random() < 0.5 else 0.0,
         sharpening_radius=float(rng.uniform(0.6, 1.5)),
         quality=int(rng.integers(quality[0], quality[1] + 1)) if rng.random() < 0.95 else None,

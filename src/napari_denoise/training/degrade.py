@@ -27,8 +27,9 @@ UNIT = AffineMapping(0.0, 1.0)
 
 _BEYOND = 3.0
 """Noise standard deviations by which the range of an image may exceed that of the clean one."""
-_UNCERTAINTY = 0.1
-"""Of the noise level of a camera that the network is told, relative: beside the estimate's."""
+_UNCERTAINTY = 0.4
+"""Standard deviation of the logarithm of what a camera is told beside its estimate: estimates of
+real cameras' noise may be off otherwise than those of simulated ones."""
 
 
 @dataclass(frozen=True)

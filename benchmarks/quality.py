@@ -1,6 +1,6 @@
 """Every figure of image quality, by the public call: python -m benchmarks.quality --data PATH.
 
-PATH holds photos_val/{Kodak24,Set12}, microscopy/{fmd,w2s,lysosome_stacks} and renders;
+PATH holds photos_val/{Kodak24,Set12,PolyU}, microscopy/{fmd,w2s,lysosome_stacks} and renders;
 docs/benchmarks.md says where they come from, and takes the tables with --markdown.
 """
 
@@ -45,6 +45,12 @@ CONTROLS = Path(__file__).parent / "controls"
 """Weights that saw no discriminator, which stand beside the realistic ends."""
 CAMERA = NoiseModel(gain=20.0, offset=100.0, read_noise=3.0)
 """Of the simulated images, data units."""
+
+
+DEVELOPMENT = 7
+"""Every so many camera pictures may be looked at while weights are made."""
+CAMERA_GAIN = 1.7
+"""What weights have to gain on them, dB."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +172,35 @@ def _little_noise(name: str, bench: Bench, files: Sequence[Path]) -> Table:
     )
     header = ("PSNR, dB", "mean", "least of a picture")
     return Table(name, header, rows, (" ".join(notes), bench.note(bench.photo)))
+
+
+def cameras(bench: Bench) -> Iterator[Table]:
+    """Photographs of real cameras, one shot against the mean of many, noise estimated."""
+    scores = []
+    for path in bench.files("photos_val/PolyU", "*_real.JPG"):
+        noisy, meta = read(path, sequence=False)
+        mean, _ = read(path.with_name(path.name.replace("_real", "_mean")), sequence=False)
+        noisy, mean = np.asarray(noisy), np.asarray(mean)
+        output, _ = denoise(bench.photo, noisy, meta.axes, noise="auto")
+        scores.append((psnr(mean, noisy, 255), psnr(mean, output, 255)))
+    table = np.array(scores)
+    seen = np.arange(len(table)) % DEVELOPMENT == 0
+    parts = (("all", seen | True), ("measured only", ~seen), ("development", seen))
+    rows = tuple(_camera_row(name, table[part]) for name, part in parts if part.any())
+    gain = table[:, 1] - table[:, 0]
+    notes = (
+        verdict("Gained, mean of all", float(gain.mean()), CAMERA_GAIN),
+        verdict("Least gain of a picture", float(gain.min()), -0.1),
+    )
+    header = ("PSNR, dB", "pictures", "noisy", "**this**", "gained", "least gain", "made worse")
+    yield Table("cameras", header, rows, (" ".join(notes), bench.note(bench.photo)))
+
+
+def _camera_row(name: str, scores: Array) -> tuple[str, ...]:
+    noisy, ours = scores.mean(axis=0)
+    gain = scores[:, 1] - scores[:, 0]
+    figures = (_db(value) for value in (noisy, ours, ours - noisy, gain.min()))
+    return (name, str(len(scores)), *figures, f"{int((gain < 0).sum())}")
 
 
 def _photo_psnr(
@@ -401,6 +436,7 @@ def _recorded(signal: Array) -> Array:
 SECTIONS: dict[str, Callable[[Bench], Iterator[Table]]] = {
     "kodak": kodak,
     "set12": set12,
+    "cameras": cameras,
     "fmd": fmd,
     "temporal": temporal,
     "w2s": w2s,

@@ -107,7 +107,16 @@ def test_tables_go_into_their_places_and_again(tmp_path: Path) -> None:
 
 def test_the_page_has_a_place_for_every_table() -> None:
     page = (_repository.ROOT / "docs" / "benchmarks.md").read_text()
-    for name in ("kodak", "w2s-fidelity", "renders", "stacks", "tiling", "memory", "speed-parts"):
+    for name in (
+        "kodak",
+        "cameras",
+        "w2s-fidelity",
+        "renders",
+        "stacks",
+        "tiling",
+        "memory",
+        "speed-parts",
+    ):
         assert f"<!-- table {name} -->" in page
         assert f"<!-- end {name} -->" in page
 
@@ -124,6 +133,25 @@ def test_quality_measures_a_photograph(
     printed = capsys.readouterr().out
     assert "| noisy | 24." in printed
     assert "### set12-fidelity" in printed
+
+
+def test_quality_measures_real_cameras_apart_from_those_looked_at(
+    tmp_path: Path, gray: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "photos_val" / "PolyU"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        mean = rng.integers(60, 200, (4, 4, 3)).repeat(8, 0).repeat(8, 1)
+        shot = np.clip(mean + 5 * rng.standard_normal(mean.shape), 0, 255)
+        for kind, picture in (("mean", mean), ("real", shot)):
+            iio.imwrite(folder / f"{number}_{kind}.JPG", picture.astype(np.uint8))
+    weights = [f"--weights-{name}={gray}" for name in ("photo", "microscopy", "render")]
+    quality.main([f"--data={tmp_path}", *weights, "--only=cameras"])
+    rows = [line.split(" | ")[:2] for line in capsys.readouterr().out.splitlines()]
+    assert ["| all", "8"] in rows
+    assert ["| measured only", "6"] in rows
+    assert ["| development", "2"] in rows
 
 
 def test_tiles_agree_in_the_tiling_benchmark(

@@ -76,6 +76,7 @@ WRONG = {
     "noise__poisson": (1.5, r"noise\.poisson = 1\.5: .*less than or equal to 1"),
     "noise__sigma_power": (0, r"noise\.sigma_power = 0: "),
     "noise__jpeg_quality": ([60.5, 90], r"noise\.jpeg_quality\.0 = 60\.5: "),
+    "noise__full_well": ([900, 90], r"noise: full_well \(900\.0, 90\.0\): expected 0 <= low"),
     "domain": ("radio", r"domain = 'radio': "),
     "patch": (30, r"patch = 30: .*multiple of 4"),
     "batch": (0, r"batch = 0: "),

@@ -56,8 +56,11 @@ class NoiseRecipe(Settings):
     correlation: Range = (0.3, 1.1)
     """Standard deviation of that blur in pixels, drawn apart for y and x."""
     camera: Share = 0.0
-    """Share of colour patches that go through a mosaic, its interpolation, and JPEG."""
-    jpeg_quality: tuple[int, int] = (60, 98)
+    """Share of colour patches that a camera has made: mosaic, colours, smoothing, JPEG."""
+    full_well: Range = (80.0, 10000.0)
+    """Photons at white behind such a patch, evenly in the logarithm."""
+    jpeg_quality: tuple[int, int] = (70, 100)
+    """Of its file, 1 to 100."""
 
     @model_validator(mode="after")
     def _shares_and_ranges_fit(self) -> Self:
@@ -67,7 +70,14 @@ class NoiseRecipe(Settings):
                 f"poisson + correlated + camera = {taken:g}: shares of the patches, expected at "
                 "most 1 together"
             )
-        for name in ("sigma", "photons", "read_noise", "correlation", "jpeg_quality"):
+        for name in (
+            "sigma",
+            "photons",
+            "read_noise",
+            "correlation",
+            "full_well",
+            "jpeg_quality",
+        ):
             low, high = getattr(self, name)
             if not 0 <= low <= high:
                 raise ValueError(f"{name} {low, high}: expected 0 <= low <= high")

@@ -8,17 +8,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_denoise.image.axes import Layout
+from napari_denoise.measure.channels import measured
 from napari_denoise.measure.mappings import AnscombeMapping
+from napari_denoise.settings.denoise import DenoiseSettings
 from napari_denoise.settings.noise import NoiseModel
 from napari_denoise.settings.recipe import NoiseRecipe
 from napari_denoise.training.data import degrade
+from napari_denoise.training.data.camera import Camera
 from napari_denoise.training.data.degrade import (
     camera,
     correlated,
     count,
     gaussian,
     poisson_gaussian,
+    without_camera,
 )
+from napari_denoise.weights.card import WeightsCard
 
 KINDS = ("gaussian", "poisson_gaussian", "correlated", "camera")
 GRAY = np.tile(np.linspace(0, 1, 256, dtype=np.float32), (1, 256, 1))
@@ -182,32 +188,61 @@ def test_correlation_is_drawn_apart_for_y_and_x():
     assert max(differences) > 0.1
 
 
-@pytest.mark.parametrize("phase", [(0, 0), (0, 1), (1, 0), (1, 1)])
-def test_the_mosaic_gives_a_constant_colour_back(phase):
-    flat = np.full((3, 9, 12), 1, np.float32) * np.float32([0.2, 0.5, 0.9])[:, None, None]
-    assert np.allclose(degrade._demosaic(flat, phase), flat, rtol=3e-7, atol=0)
-    edge = np.where(np.arange(12) < 6, 0.1, 0.9) * np.ones((3, 9, 1))
-    assert not np.allclose(degrade._demosaic(np.float32(edge), phase), edge, atol=0.05)
+SETTINGS = DenoiseSettings()
+CARD = WeightsCard("", "", {}, "photo", 3, "affine", (0.0, 0.22))
 
 
-def test_a_camera_has_noise_of_the_told_level_and_a_clean_target():
-    done = camera(COLOUR, NoiseRecipe(), rng())
-    assert np.array_equal(done.target, COLOUR)  # no photon, no mosaic, no JPEG
-    flat = np.full((3, 128, 128), 0.5, np.float32)
-    for seed in range(5):
-        done = camera(flat, NoiseRecipe(), rng(seed))
-        assert (done.noisy - done.target).std() == pytest.approx(done.sigma, rel=0.05)
-        assert abs((done.noisy - done.target).mean()) < 0.01
-        assert np.allclose(done.noisy * 255, np.round(done.noisy * 255), atol=1e-4)  # 8 bits
+def scene():
+    """A picture of flat parts, ramps and edges, (3, 192, 192)."""
+    y, x = np.mgrid[:192, :192] / 192
+    planes = 0.2 + 0.5 * x, 0.3 + 0.3 * y, 0.6 - 0.4 * x * y
+    return np.float32(planes) + np.float32(0.2) * ((y > 0.3) & (x > 0.6))
 
 
-def test_the_quality_of_jpeg_changes_the_noise_and_nothing_else():
-    low, high = (
-        camera(COLOUR, NoiseRecipe(jpeg_quality=(quality, quality)), rng()) for quality in (20, 98)
-    )
-    assert np.array_equal(low.target, high.target)
-    difference = np.abs(low.noisy - high.noisy)
-    assert difference.mean() > 2 / 255
+@pytest.mark.parametrize("seed", range(6))
+def test_a_camera_tells_what_inference_would_tell_of_the_same_picture(seed, monkeypatch):
+    monkeypatch.setattr(degrade, "_UNCERTAINTY", 0.0)
+    done = camera(scene(), NoiseRecipe(), rng(seed))
+    codes = done.mapping.inverse((done.noisy - 0.5) / done.squeeze + 0.5)
+    assert np.allclose(codes, np.round(codes), atol=1e-3)  # 8 bits
+    image = np.moveaxis(np.round(codes), 0, -1).astype(np.uint8)
+    (channel,) = measured(image, Layout("YXS", image.shape), CARD, SETTINGS)
+    assert channel.mapping == done.mapping
+    told = min(channel.scale.sigma, 0.22)
+    assert done.sigma == pytest.approx(told, rel=1e-6)
+
+
+def test_what_a_camera_is_told_varies_about_the_estimate(monkeypatch):
+    plain = Camera(full_well=500.0)
+    monkeypatch.setattr(degrade, "draw_camera", lambda *_: plain)
+    told = np.log([camera(scene()[:, :64, :64], NoiseRecipe(), rng(n)).sigma for n in range(60)])
+    monkeypatch.setattr(degrade, "_UNCERTAINTY", 0.0)
+    read = np.log([camera(scene()[:, :64, :64], NoiseRecipe(), rng(n)).sigma for n in range(60)])
+    assert (told - read).std() == pytest.approx(0.4, rel=0.3)
+    assert abs((told - read).mean()) < 0.2
+    assert np.exp(told.max()) <= 0.22
+
+
+def test_the_target_of_a_camera_has_the_mean_of_what_it_made():
+    for seed in range(6):
+        done = camera(scene(), NoiseRecipe(), rng(seed))
+        assert abs((done.noisy - done.target).mean()) < 0.05 * max(done.sigma, 0.02)
+
+
+def test_the_light_that_a_camera_gets_decides_its_noise():
+    def noise(photons):
+        recipe = NoiseRecipe(full_well=(photons, photons), jpeg_quality=(95, 95))
+        done = [camera(scene(), recipe, rng(n)) for n in range(4)]
+        return np.mean([d.mapping.width * (d.noisy - d.target).std() for d in done])
+
+    assert noise(100.0) > 2 * noise(2000.0)
+
+
+def test_without_cameras_the_other_shares_stay_as_they_are_to_each_other():
+    others = without_camera(NoiseRecipe(poisson=0.1, correlated=0.2, camera=0.5))
+    assert (others.poisson, others.correlated, others.camera) == (0.2, 0.4, 0.0)
+    assert without_camera(NoiseRecipe(camera=1.0)).camera == 0.0
+    assert without_camera(NoiseRecipe(poisson=0.3)) == NoiseRecipe(poisson=0.3)
 
 
 def test_shares_are_respected(monkeypatch):

@@ -52,6 +52,29 @@ def test_step_seed_and_process_decide_the_batch_and_nothing_else():
     assert not any(np.array_equal(other.noisy, first) for other in others)
 
 
+def photographing(**fields):
+    settings = tiny(
+        config={"channels": 3, "widths": [8, 8], "blocks": [1, 1, 1]},
+        noise={"camera": 1.0},
+        **fields,
+    )
+    return SyntheticPairs(pictures(channels=3), settings)
+
+
+def test_many_patches_are_cut_from_a_photograph_and_none_depends_on_what_was_asked_before():
+    pairs = photographing(batch=12)
+    first = pairs.batch(3)
+    assert first.noisy.shape == first.target.shape == (12, 3, 16, 16)
+    told = {float(sigma.max()) for n in range(30) for sigma in pairs.batch(n).sigma}
+    assert 20 < len(told) <= 48 + 4  # of 360 patches
+    pairs.batch(4000)
+    assert len(pairs._photographs._taken) <= 48
+    assert np.array_equal(pairs.batch(3).noisy, first.noisy)
+    fresh = photographing(batch=12)
+    assert np.array_equal(fresh.batch(3).noisy, first.noisy)
+    assert not set(map(float, fresh.batch(3, rank=1).sigma.ravel())) & told
+
+
 def test_every_place_is_drawn_alike_whatever_image_it_is_in():
     small, large = np.zeros((16, 16, 1), np.uint8), np.full((48, 16, 1), 255, np.uint8)
     assert area_shares([small, large]).tolist() == [0.25, 0.75]

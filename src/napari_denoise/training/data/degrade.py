@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from scipy.ndimage import convolve, gaussian_filter
+from scipy.ndimage import gaussian_filter
 
+from napari_denoise.image.axes import Layout
+from napari_denoise.measure.channels import measured
 from napari_denoise.measure.jensen import amplifier_shape
 from napari_denoise.measure.mappings import AffineMapping, AnscombeMapping, Mapping
+from napari_denoise.settings.denoise import DenoiseSettings
 from napari_denoise.settings.noise import NoiseModel
 from napari_denoise.settings.recipe import NoiseRecipe
+from napari_denoise.training.data.camera import draw_camera, photograph
+from napari_denoise.training.data.mapped import map_frame
+from napari_denoise.weights.card import WeightsCard
 
 Patch = NDArray[np.float32]
 """(C, Y, X), about [0, 1]."""
@@ -21,11 +25,11 @@ Patch = NDArray[np.float32]
 UNIT = AffineMapping(0.0, 1.0)
 """Of patches whose values are intensities."""
 
-_GAMMA = 2.2
 _BEYOND = 3.0
 """Noise standard deviations by which the range of an image may exceed that of the clean one."""
-_FULL_WELL = (100.0, 4000.0)
-"""Photons at white of a simulated camera, dim light to daylight."""
+_UNCERTAINTY = 0.4
+"""Standard deviation of the logarithm of what a camera is told beside its estimate: estimates of
+real cameras' noise may be off otherwise than those of simulated ones."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,15 @@ def degrade(clean: Patch, recipe: NoiseRecipe, rng: np.random.Generator) -> Degr
             return kind(clean, recipe, rng)
         draw -= share
     return gaussian(clean, recipe, rng)
+
+
+def without_camera(recipe: NoiseRecipe) -> NoiseRecipe:
+    """Return the kinds of noise that no camera makes, their shares adding up again."""
+    rest = 1 - recipe.camera
+    if not recipe.camera or not rest:
+        return replace(recipe, camera=0.0)
+    shares = recipe.poisson / rest, recipe.correlated / rest
+    return replace(recipe, camera=0.0, poisson=shares[0], correlated=shares[1])
 
 
 def gaussian(clean: Patch, recipe: NoiseRecipe, rng: np.random.Generator) -> Degraded:
@@ -115,20 +128,34 @@ def correlated(clean: Patch, recipe: NoiseRecipe, rng: np.random.Generator) -> D
 
 
 def camera(clean: Patch, recipe: NoiseRecipe, rng: np.random.Generator) -> Degraded:
-    """Photograph a colour patch: photons behind a Bayer mosaic, interpolated, gamma, JPEG.
+    """Photograph a colour picture; map it, and tell the network, as would be done in use.
 
-    The target is the clean patch. One that had gone through the mosaic too, at a fixed phase,
-    taught a network to draw a faint mesh into flat areas; so the phase is random as well.
+    What is estimated of such noise is half of it or less, as its coarse part is hidden among the
+    structures: the network has to learn how much more there is. The larger the picture, the
+    better it is known what would be told.
     """
-    linear = np.clip(clean, 0, 1) ** np.float32(_GAMMA)
-    wells = float(np.exp(rng.uniform(*np.log(_FULL_WELL))))
-    read = rng.uniform(0, 4)
-    counts = rng.poisson(linear * wells) + read * rng.standard_normal(linear.shape)
-    quality = int(rng.integers(recipe.jpeg_quality[0], recipe.jpeg_quality[1] + 1))
-    phase = int(rng.integers(2)), int(rng.integers(2))
-    noisy = _develop(counts / wells, phase, quality)
-    noise = noisy - _develop(linear, phase, None)  # what of the error is not the mosaic's blur
-    return Degraded(noisy, clean, float(np.std(noise)))
+    codes, wanted = photograph(clean, draw_camera(recipe.full_well, recipe.jpeg_quality, rng), rng)
+    image = np.moveaxis(codes, 0, -1)
+    layout = Layout("YXS", image.shape)
+    (channel,) = measured(image, layout, _card(recipe), DenoiseSettings())
+    levels = codes.astype(np.float32), wanted * np.float32(255)
+    frame = map_frame(channel, *levels, noisy_target=False)
+    noisy, target = (np.ascontiguousarray(np.moveaxis(a, -1, 0)) for a in frame[:2])
+    told = min(frame.sigma * float(np.exp(_UNCERTAINTY * rng.standard_normal())), recipe.sigma[1])
+    return Degraded(noisy, target, told, channel.mapping, frame.factor)
+
+
+def _card(recipe: NoiseRecipe) -> WeightsCard:
+    """Describe the weights to be, as far as it matters to what they are told."""
+    return WeightsCard(
+        title="",
+        architecture="",
+        config={},
+        domain="photo",
+        channels=3,
+        mapping="affine",
+        noise_range=recipe.sigma,
+    )
 
 
 def draw_sigma(recipe: NoiseRecipe, rng: np.random.Generator) -> float:
@@ -141,30 +168,6 @@ def draw_sigma(recipe: NoiseRecipe, rng: np.random.Generator) -> float:
 
 def _evenly_in_logarithm(least: float, most: float, rng: np.random.Generator) -> float:
     return float(np.exp(rng.uniform(np.log(max(least, 1e-3)), np.log(max(most, 1e-3)))))
-
-
-def _develop(linear: NDArray[np.floating], phase: tuple[int, int], quality: int | None) -> Patch:
-    """Mosaic, bilinear interpolation, gamma; 8 bits and JPEG if a quality is given."""
-    full = np.clip(_demosaic(linear.astype(np.float32), phase), 0, 1) ** np.float32(1 / _GAMMA)
-    if quality is None:
-        return full
-    codes = np.rint(full * 255).astype(np.uint8)
-    with io.BytesIO() as file:
-        Image.fromarray(np.moveaxis(codes, 0, -1)).save(file, "JPEG", quality=quality)
-        file.seek(0)
-        decoded = np.asarray(Image.open(file).convert("RGB"))
-    return np.moveaxis(decoded, -1, 0).astype(np.float32) / np.float32(255)
-
-
-def _demosaic(linear: Patch, phase: tuple[int, int]) -> Patch:
-    """Keep one colour a pixel in the RGGB order and interpolate the others bilinearly."""
-    y, x = np.mgrid[: linear.shape[1], : linear.shape[2]] + np.reshape(phase, (2, 1, 1))
-    red, blue = (y % 2 == 0) & (x % 2 == 0), (y % 2 == 1) & (x % 2 == 1)
-    masks = np.stack([red, ~(red | blue), blue]).astype(np.float32)
-    kernel = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32)
-    sums = np.stack([convolve(c * m, kernel) for c, m in zip(linear, masks, strict=True)])
-    weights = np.stack([convolve(m, kernel) for m in masks])
-    return np.where(masks > 0, linear, sums / weights).astype(np.float32)
 
 
 def _kernel(blur: float) -> NDArray[np.float64]:

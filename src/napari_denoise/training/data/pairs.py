@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -14,13 +14,21 @@ from PIL import Image
 
 from napari_denoise.measure.mappings import LogMapping, Mapping
 from napari_denoise.settings.recipe import LEAST_PATCH, TrainSettings
-from napari_denoise.training.data.degrade import Patch, degrade
+from napari_denoise.training.data.degrade import Degraded, Patch, camera, degrade, without_camera
 
 Number = TypeVar("Number", bound=np.generic)
 COLOURS = 3
 _HALF = np.float32(0.5)
 _TINT = 0.5
 """How far each colour of radiance varies by itself, of what all vary together."""
+_PHOTOGRAPHED = 320
+"""Side of a photographed piece of a picture, pixels."""
+_PHOTOGRAPHS = 48
+"""Kept at a time, so that the patches of a step are of many cameras."""
+_STEPS_OF_A_PHOTOGRAPH = 8
+"""A new one comes every so many steps."""
+_OF_PHOTOGRAPHS = 1 << 20
+"""Apart from the random numbers of steps."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
@@ -167,14 +175,15 @@ class SyntheticPairs:
     def __init__(self, images: Sequence[NDArray[np.uint8]], settings: TrainSettings) -> None:
         self.images, self.settings = images, settings
         self._shares = area_shares(images)
+        self._photographs = Photographs(images, settings)
+        self._others = without_camera(settings.noise)
 
     def batch(self, step: int, rank: int = 0) -> Batch:
         """Draw patches, vary them, and add noise."""
         settings = self.settings
         rng = generator(settings, step, rank)
         picks = rng.choice(len(self.images), size=settings.batch, p=self._shares)
-        clean = [self._patch(self.images[i], rng) for i in picks]
-        done = [degrade(patch, settings.noise, rng) for patch in clean]
+        done = [self._degraded(self.images[i], step, rank, rng) for i in picks]
         return Batch(
             np.stack([d.noisy for d in done]),
             np.stack([d.target for d in done]),
@@ -182,12 +191,62 @@ class SyntheticPairs:
             mappings=tuple((d.mapping, d.squeeze) for d in done),
         )
 
+    def _degraded(
+        self, image: NDArray[np.uint8], step: int, rank: int, rng: np.random.Generator
+    ) -> Degraded:
+        if rng.random() < self.settings.noise.camera:
+            return self._photographs.patch(step, rank, rng)
+        return degrade(self._patch(image, rng), self._others, rng)
+
     def _patch(self, image: NDArray[np.uint8], rng: np.random.Generator) -> Patch:
         """Cut, turn and mirror one patch; (C, Y, X) in [0, 1]."""
         unit = cut(image, self.settings.patch, rng).astype(np.float32) / np.float32(255)
         if rng.random() < self.settings.intensity_augmentation:
             unit = vary_intensity(unit, rng)
         return np.ascontiguousarray(unit)
+
+
+class Photographs:
+    """Pictures taken by simulated cameras: a new one now and then, many patches of each.
+
+    What the network is told of their noise is estimated, which takes a whole picture and more time
+    than a patch is worth.
+
+    Parameters
+    ----------
+    images
+        (Y, X, 3) uint8.
+    settings
+        The recipe.
+    """
+
+    def __init__(self, images: Sequence[NDArray[np.uint8]], settings: TrainSettings) -> None:
+        self.images, self.settings = images, settings
+        self._shares = area_shares(images)
+        self._taken: dict[int, tuple[NDArray[np.float32], Degraded]] = {}
+
+    def patch(self, step: int, rank: int, rng: np.random.Generator) -> Degraded:
+        """Cut a patch out of one of the pictures of that step."""
+        newest = step // _STEPS_OF_A_PHOTOGRAPH + _PHOTOGRAPHS
+        planes, whole = self._photograph(newest - int(rng.integers(_PHOTOGRAPHS)), rank)
+        for number in [n for n in self._taken if not newest - _PHOTOGRAPHS < n <= newest]:
+            del self._taken[number]
+        noisy, target = np.split(cut(planes, self.settings.patch, rng), 2)
+        return replace(
+            whole, noisy=np.ascontiguousarray(noisy), target=np.ascontiguousarray(target)
+        )
+
+    def _photograph(self, number: int, rank: int) -> tuple[NDArray[np.float32], Degraded]:
+        """Return (Y, X, 6), noisy and wanted; the same number gives the same."""
+        if number not in self._taken:
+            rng = np.random.default_rng([self.settings.seed, number, rank, _OF_PHOTOGRAPHS])
+            image = self.images[int(rng.choice(len(self.images), p=self._shares))]
+            size = min(*image.shape[:2], max(_PHOTOGRAPHED, self.settings.patch))
+            clean = cut(image, size, rng).astype(np.float32) / np.float32(255)
+            whole = camera(clean, self.settings.noise, rng)
+            planes = np.concatenate([whole.noisy, whole.target])
+            self._taken[number] = np.ascontiguousarray(np.moveaxis(planes, 0, -1)), whole
+        return self._taken[number]
 
 
 class Corners:

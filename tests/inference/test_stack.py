@@ -483,7 +483,7 @@ class Overflowing:
 
 def test_a_tile_that_overflows_is_computed_once_more_in_float32_and_that_is_said(gray):
     image = noisy((3, 150, 170))
-    image[1, 3, 5] = 60_000
+    image[1, 3:6, 5:8] = 60_000  # a lone pixel would not reach the network
     job = gray.prepare(image, "TYX", noise=NOISE, tile=64, intensity_range=(0, 60_000))
     expected = [step.result for step in job.steps() if step.result is not None]
     job.engine = Overflowing(job.engine, 50_000, in_float32=job.engine)

@@ -148,6 +148,7 @@ def test_the_tile_size_does_not_change_the_result(denoiser):
     assert np.abs(whole - tiled).max() <= 1e-5 * 255
 
 
+@pytest.mark.filterwarnings("ignore:the weights 'seed' are for colour")
 @pytest.mark.parametrize("shape", [(61, 83, 3), (1, 1, 3), (3, 70, 3), (61, 83)])
 def test_an_image_of_any_size_works(denoiser, shape):
     image = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)

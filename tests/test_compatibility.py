@@ -250,7 +250,7 @@ def test_a_stopped_training_goes_on_where_it_was(old: Path, expected: dict[str, 
     then, now = (load_file(f) for f in (whole["file"], "now.safetensors"))
     assert then.keys() == now.keys()
     for name in then:
-        np.testing.assert_allclose(now[name], then[name], atol=5e-3)
+        np.testing.assert_allclose(now[name], then[name], atol=1e-2)
 
 
 # --- fine-tuning ------------------------------------------------------------------------

@@ -179,5 +179,5 @@ def test_preparing_tells_of_every_frame_and_channel_looked_at(gray: Denoiser) ->
             job = end.value
             break
     assert [*dict.fromkeys(event.channel for event in looked)] == [0, 1]
-    assert len(looked) == 2 * (3 + 3 + 2)  # read, and cut alone and in pairs
+    assert len(looked) == 2 * (3 + 2 + 3 + 2)  # read, pairs judged, cut alone and in pairs
     assert job.noise == gray.prepare(image, "CTYX").noise

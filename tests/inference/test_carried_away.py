@@ -138,6 +138,13 @@ def test_the_mean_of_few_photons_is_kept(model: Denoiser, photons: float) -> Non
     assert result.min() >= 0
 
 
+def test_few_photons_are_denoised_alike_whatever_the_order_of_axes(model: Denoiser) -> None:
+    truth = np.tile(light() / 45, (2, 4))[:, :560]
+    counts = np.random.default_rng(0).poisson(truth).astype(np.float32)
+    upright, lying = model(counts, axes="YX"), model(np.ascontiguousarray(counts.T), axes="XY")
+    assert np.abs(lying.T - upright).max() <= 1e-5 * np.ptp(counts)
+
+
 def paths(seed: int = 0) -> tuple[Any, Any]:
     """Radiance of a lit scene, and a path-traced picture of it."""
     y, x = np.mgrid[:128, :128].astype(np.float32)

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_denoise.image.axes import Index
 from napari_denoise.image.frames import evenly, is_large
-from napari_denoise.image.tiles import Tile, Window
+from napari_denoise.image.planes import color_samples
+from napari_denoise.image.tiles import Tile, plan_tiles
 from napari_denoise.image.values import Float32Array
 from napari_denoise.inference.frame_source import open_frame
 from napari_denoise.measure.channels import Channel
@@ -101,27 +103,20 @@ def _balanced(
 
 def _tiles(job: StackJob, index: Index) -> list[Tile]:
     """Choose windows of a frame, on the network's grid: of little, some, more and much light."""
+    halo, multiple = job.engine.halo, job.engine.multiple
+    rows, columns = (
+        [slice(start, min(start + _SIDE, length)) for start in range(0, length, _SIDE)]
+        for length in job.size
+    )
     cells = [
-        _tile(((y, min(y + _SIDE, job.size[0])), (x, min(x + _SIDE, job.size[1]))), job)
-        for y in range(0, job.size[0], _SIDE)
-        for x in range(0, job.size[1], _SIDE)
+        plan_tiles(job.size, _SIDE, halo, multiple, region)[0] for region in product(rows, columns)
     ]
     if len(cells) <= _WINDOWS:
         return cells
     if is_large(job.array, job.layout.axes):
         return evenly(cells, _WINDOWS)
-    frame = np.asarray(job.array[index])
-    light = [frame[cell.write].mean(dtype=np.float64) for cell in cells]
+    colors = color_samples(np.asarray(job.array[index]), job.layout)[0]
+    light = [colors[:, *cell.write].mean(dtype=np.float64) for cell in cells]
     ranked = [cells[place] for place in np.argsort(light, kind="stable")]
     ranks = ((np.arange(_WINDOWS) + 0.5) / _WINDOWS * len(ranked)).astype(int)
     return [ranked[rank] for rank in ranks]
-
-
-def _tile(spans: tuple[tuple[int, int], tuple[int, int]], job: StackJob) -> Tile:
-    read: list[slice] = []
-    keep: list[slice] = []
-    for (start, stop), length in zip(spans, job.size, strict=True):
-        read.append(slice(max(0, start - job.engine.halo), min(length, stop + job.engine.halo)))
-        keep.append(slice(start - read[-1].start, stop - read[-1].start))
-    write: Window = (slice(*spans[0]), slice(*spans[1]))
-    return Tile((read[0], read[1]), (keep[0], keep[1]), write)

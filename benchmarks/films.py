@@ -39,7 +39,7 @@ BEND, BEND_WIDTH = 2.5, 30.0
 """Of "deform": largest displacement and smoothness, pixels."""
 
 SPOT_SD = 1.6
-SPOT_PITCH = 24
+SPOT_PITCH = 32
 
 
 def light(field: ArrayLike, peak: float = 45.0, dark: float = 2.0) -> Image:
@@ -199,14 +199,14 @@ def recovered(frame: ArrayLike, background: ArrayLike, spots: ArrayLike) -> floa
 
 
 def moving_crops(
-    frames: ArrayLike, side: int = 224, step: tuple[int, int] = (3, 5)
+    frames: ArrayLike,
+    side: int = 224,
+    step: tuple[int, int] = (3, 5),
+    origin: tuple[int, int] = (128, 128),
 ) -> NDArray[Any]:
     """Cut (T, Y, X) so that an unmoving scene moves: the origin goes on by `step` px a frame."""
-    stack = np.asarray(frames)
-    rows, columns = ((n - side) // 2 for n in stack.shape[1:])
-    return np.stack(
-        [
-            frame[rows + step[0] * t :, columns + step[1] * t :][:side, :side]
-            for t, frame in enumerate(stack)
-        ]
-    )
+    crops = []
+    for t, frame in enumerate(np.asarray(frames)):
+        row, column = np.array(origin) + t * np.array(step)
+        crops.append(frame[row : row + side, column : column + side])
+    return np.stack(crops)

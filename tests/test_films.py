@@ -90,6 +90,6 @@ def test_spots_are_found_at_their_height_in_their_frame_only(fields: list[np.nda
 
 def test_crops_move_over_an_unmoving_scene() -> None:
     frames = np.broadcast_to(np.arange(64 * 64).reshape(64, 64), (3, 64, 64))
-    crops = films.moving_crops(frames, side=32, step=(3, 5))
+    crops = films.moving_crops(frames, side=32, origin=(4, 6))
     assert crops.shape == (3, 32, 32)
     assert np.array_equal(crops[1][:-3, :-5], crops[0][3:, 5:])

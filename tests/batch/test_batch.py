@@ -20,7 +20,7 @@ from napari_denoise.batch import (
 )
 from napari_denoise.batch.stream import DenoisedArray
 from napari_denoise.inference.denoiser import Denoiser
-from napari_denoise.inference.stack import Step
+from napari_denoise.inference.steps import Step
 from napari_denoise.io.errors import FileError, FileExists
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.read import read

@@ -9,8 +9,8 @@ import torch
 from _networks import write_tiny_weights
 from napari_denoise import Denoiser
 from napari_denoise.image.axes import Layout
+from napari_denoise.inference.albedo import guide_steps
 from napari_denoise.inference.guides import SPARED, Features
-from napari_denoise.inference.stack import guide_steps
 from napari_denoise.measure.mappings import LogMapping
 from napari_denoise.models.registry import build
 from napari_denoise.weights.card import WeightsCard

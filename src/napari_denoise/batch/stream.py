@@ -15,7 +15,8 @@ from napari_denoise.io.errors import FileError
 
 if TYPE_CHECKING:
     from napari_denoise.image.tiles import Window
-    from napari_denoise.inference.stack import StackJob, Step
+    from napari_denoise.inference.stack import StackJob
+from napari_denoise.inference.steps import Step
 
 
 class DenoisedArray:

@@ -21,7 +21,7 @@ from napari_denoise.settings.denoise import DenoiseSettings
 
 if TYPE_CHECKING:
     from napari_denoise.inference.denoiser import Denoiser
-    from napari_denoise.inference.stack import Step
+    from napari_denoise.inference.steps import Step
 
 Progress = Callable[["Step"], object]
 

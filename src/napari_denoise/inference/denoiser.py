@@ -13,10 +13,13 @@ from napari_denoise.engines.device import FINEST_SIGMA, choose_device, choose_pr
 from napari_denoise.engines.torch import load_engine
 from napari_denoise.image.axes import Index
 from napari_denoise.image.long_work import finished
+from napari_denoise.inference.albedo import measure_albedo
 from napari_denoise.inference.described import Described, described
 from napari_denoise.inference.few_photons import has_few_photons, with_error_shares
 from napari_denoise.inference.guides import Features
-from napari_denoise.inference.stack import StackJob, Step, albedo_job, measure_albedo
+from napari_denoise.inference.neighbors import neighbors_of
+from napari_denoise.inference.stack import StackJob, albedo_job
+from napari_denoise.inference.steps import Step
 from napari_denoise.inference.warned import warn_of
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.measure.channels import Channel, Measuring, measure
@@ -139,7 +142,23 @@ class Denoiser:
         job = StackJob(array, *fixed, guides, tuple(notes), albedo)
         if any(map(has_few_photons, channels)):
             job.channels = yield from with_error_shares(job)
-        return job
+        faithful = load_engine(info, 0.0, self.device, precision)
+        neighbors, note = yield from neighbors_of(job, faithful)
+        if neighbors is None and not note:
+            return job
+        said = (*notes, note) if note else tuple(notes)
+        return StackJob(
+            array,
+            stack.layout,
+            resolved,
+            job.channels,
+            engine,
+            info,
+            guides,
+            said,
+            albedo,
+            neighbors,
+        )
 
     def _albedo(
         self, guides: Features, info: WeightsInfo, settings: DenoiseSettings

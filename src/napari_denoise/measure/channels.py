@@ -122,6 +122,24 @@ class Channel:
             return Mapped(window, _table(self.mapping, self.scale.factor, window.dtype.str))
         return Mapped(_squeezed(self.mapping.forward(window), self.scale.factor))
 
+    @property
+    def black(self) -> float:
+        """The value without light, in the data's units, as far as it is known."""
+        if isinstance(self.mapping, AnscombeMapping):
+            return self.mapping.offset
+        return self.mapping.low if isinstance(self.mapping, AffineMapping) else 0.0
+
+    def light_of(self, mean: Float32Array) -> Float32Array:
+        """Bring denoised values in the network's units to the data's."""
+        return self.mapping.inverse(self.from_network(mean, None)[0])
+
+    def network_of(self, light: Float32Array) -> Float32Array:
+        """Undo `light_of`: what a denoiser gives for clean values in the data's units."""
+        mapping = self.mapping
+        if isinstance(mapping, AnscombeMapping):
+            return _squeezed(mapping.forward_mean(light), self.scale.factor)
+        return _squeezed(mapping.forward(light), self.scale.factor)
+
     def sigma_map(self, rows: int, columns: int) -> Float32Array:
         """Noise level of every pixel for the network, (1, Y, X): the same everywhere."""
         level = np.float32(self.scale.sigma * self.scale.factor)

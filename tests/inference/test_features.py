@@ -16,6 +16,9 @@ from napari_denoise.models.registry import build
 from napari_denoise.weights.card import WeightsCard
 from napari_denoise.weights.files import save_weights
 
+# Frames of mere noise show nothing in common, which is said.
+pytestmark = pytest.mark.filterwarnings("ignore:frames along")
+
 CONFIG = {"channels": 3, "widths": (8, 8), "blocks": (1, 1, 1), "features": 8}
 
 

@@ -70,6 +70,16 @@ def test_cells_of_the_first_pass_do_not_show(microscopy, monkeypatch):
         assert np.abs(cells[number] - frame).max() <= 1e-4 * 60
 
 
+def test_frames_too_large_to_be_held_get_the_same_pixels(microscopy, monkeypatch):
+    film = record(clean_film((140, 120), 3, (1.5, 3))).astype(np.float32)
+    fixed = {"intensity_range": (100.0, 160.0), "tile": 64}
+    held, _ = results(prepared(microscopy, film, **fixed))
+    monkeypatch.setattr("napari_denoise.image.frames.LARGE_BYTES", 100)
+    parts, _ = results(prepared(microscopy, film, **fixed))
+    for number, frame in held.items():
+        assert np.abs(parts[number] - frame).max() <= 1e-5 * 60
+
+
 def test_flat_noise_is_taken_from_the_same_place_and_its_map_is_true(microscopy):
     flat = np.full((5, 128, 128), 20.0)
     job = prepared(microscopy, record(flat), intensity_range=(100.0, 160.0))

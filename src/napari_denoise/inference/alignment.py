@@ -38,6 +38,7 @@ _FARTHEST = 0.25
 """Largest shift of the whole, in parts of the frame's side."""
 _CLEARLY, _CHANCE = 0.1, 16.0
 """By what part a shift of the whole is better than none; the second over the root of the pixels."""
+_LEAST_OVERLAP = 0.25
 _TRIED = 4
 """Shifts that are looked at of each kind."""
 _MOST = 0.6
@@ -100,6 +101,8 @@ def _likely_shifts(frame: Float32Array, other: Float32Array) -> set[tuple[int, i
 def least_differences(frame: Float32Array, other: Float32Array, shift: tuple[int, int]) -> float:
     """Mean squared difference, at a shift, of the pixels that differ least."""
     a, b = overlapping(frame, other, shift)
+    if a.size < _LEAST_OVERLAP * frame.size or not a.size:
+        return np.inf
     squares = np.square((a - np.median(a)) - (b - np.median(b)), dtype=np.float64).ravel()
     most = max(1, int(_MOST * squares.size))
     return float(np.partition(squares, most - 1)[:most].mean())
@@ -110,7 +113,7 @@ def overlapping(
 ) -> tuple[Float32Array, Float32Array]:
     """Cut out of two planes what shows the same."""
     (top, left), (above, before) = ([max(0, sign * d) for d in shift] for sign in (-1, 1))
-    rows, columns = (n - abs(d) for n, d in zip(frame.shape, shift, strict=True))
+    rows, columns = (max(0, n - abs(d)) for n, d in zip(frame.shape, shift, strict=True))
     return (
         frame[top : top + rows, left : left + columns],
         other[above : above + rows, before : before + columns],

@@ -8,7 +8,7 @@ same numbers; the cells used last are kept.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from threading import RLock
 from typing import Any
@@ -118,29 +118,8 @@ class FirstPasses:
         return replace(whole, usable=whole.usable & within)
 
     def _inside(self, number: int, window: Window) -> FirstPass:
-        shape = window[0].stop - window[0].start, window[1].stop - window[1].start
-        made: FirstPass | None = None
-        for cell in self._touched(window):
-            part, write = self._cell(number, cell), self._plan[cell].write
-            both = tuple(
-                slice(max(a.start, b.start), min(a.stop, b.stop))
-                for a, b in zip(window, write, strict=True)
-            )
-            here = tuple(
-                slice(b.start - w.start, b.stop - w.start) for b, w in zip(both, write, strict=True)
-            )
-            there = tuple(
-                slice(b.start - w.start, b.stop - w.start)
-                for b, w in zip(both, window, strict=True)
-            )
-            if made is None:
-                made = part.each(
-                    lambda planes: np.empty((*planes.shape[:-2], *shape), planes.dtype)
-                )
-            for field in fields(FirstPass):
-                getattr(made, field.name)[..., *there] = getattr(part, field.name)[..., *here]
-        assert made is not None  # noqa: S101 - a window holds a pixel
-        return made
+        cells = [(self._plan[c].write, self._cell(number, c)) for c in self._touched(window)]
+        return stitched(window, cells)
 
     def _touched(self, window: Window) -> Iterator[int]:
         for number, tile in enumerate(self._plan):
@@ -160,3 +139,26 @@ class FirstPasses:
             while self._bytes > KEPT_BYTES and len(self._cells) > 1:
                 self._bytes -= self._cells.popitem(last=False)[1].nbytes
             return made
+
+
+def stitched(window: Window, parts: Sequence[tuple[Window, FirstPass]]) -> FirstPass:
+    """Put a window together from what covers it."""
+    if len(parts) == 1 and parts[0][0] == window:
+        return parts[0][1]
+    shape = window[0].stop - window[0].start, window[1].stop - window[1].start
+    first = parts[0][1]
+    made = first.each(lambda planes: np.empty((*planes.shape[:-2], *shape), planes.dtype))
+    for where, part in parts:
+        both = [
+            (max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(window, where, strict=True)
+        ]
+        here, there = (
+            tuple(
+                slice(start - side.start, stop - side.start)
+                for (start, stop), side in zip(both, whole, strict=True)
+            )
+            for whole in (where, window)
+        )
+        for field in fields(FirstPass):
+            getattr(made, field.name)[..., *there] = getattr(part, field.name)[..., *here]
+    return made

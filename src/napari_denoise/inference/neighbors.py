@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_denoise.engines.device import is_out_of_memory, release_memory
 from napari_denoise.image.frames import evenly
-from napari_denoise.image.tiles import Tile, Window
+from napari_denoise.image.tiles import Tile, Window, plan_tiles
 from napari_denoise.image.values import Float32Array
 from napari_denoise.inference.albedo import guide_steps
-from napari_denoise.inference.first_pass import FirstPass, FirstPasses
+from napari_denoise.inference.first_pass import CELL, FirstPass, FirstPasses, stitched
 from napari_denoise.inference.frame_source import LargeFrame, WholeFrame, open_frame
 from napari_denoise.inference.fusion import Brightened, Fused, Pair, fuse, needed, smoothed
 from napari_denoise.inference.pairs import (
@@ -31,12 +32,16 @@ if TYPE_CHECKING:
 
 _MIDDLE = 192
 """Side of the window in the middle of a frame that tells whether noise is shared."""
+_LOOKED_AT = 2048
+"""The same where frames are compared as wholes and are too large to be held."""
 _SAMPLED = 3
 """Frames of each channel that tell whether neighbours agree."""
 _AGREE = 0.2
 """Mean weight of neighbours below which they are left out."""
 _USUAL = {"T": 2, "Z": 1}
 """Frames on each side, unless the user says otherwise."""
+SMALLEST = 64
+"""Side of the smallest parts of a cell that are tried where memory is short."""
 _OPEN_FRAMES = 2
 
 
@@ -62,11 +67,8 @@ class Neighbors:
         self._pairs: dict[tuple[int, int], Pair | None] = {}
         self._thumbnails: dict[int, Thumbnail | None] = {}
         self._opened: dict[int, WholeFrame | LargeFrame] = {}
-        rows, columns = (
-            slice(max(0, (side - _MIDDLE) // 2), min(side, (side + _MIDDLE) // 2))
-            for side in job.size
-        )
-        self._middle: Window = rows, columns
+        self._side = CELL
+        self._middle = _middle(job.size, _MIDDLE)
 
     @property
     def most(self) -> int:
@@ -170,9 +172,9 @@ class Neighbors:
         frame = self._open(number)
         if frame.empty or frame.blank:
             return None
-        size = self._job.size
-        whole = (slice(0, size[0]), slice(0, size[1]))
-        colors = frame.part(Tile(whole, whole, whole)).window
+        where = _middle(self._job.size, _LOOKED_AT if frame.large else max(self._job.size))
+        nothing = slice(0, 1), slice(0, 1)
+        colors = frame.part(Tile(where, nothing, nothing)).window
         light = colors.mean(axis=0, dtype=np.float32)
         mapped = self._channel(number).to_network(light[None]).to_float32()[0]
         return Thumbnail.of(light, mapped)
@@ -190,7 +192,22 @@ class Neighbors:
         return self._job.channels[self._job.layout.channel_of(number)]
 
     def _compute(self, number: int, tile: Tile) -> FirstPass:
-        """Denoise a cell of a frame by itself."""
+        """Denoise a cell of a frame by itself, in parts where memory is short."""
+        while True:
+            parts = [tile] if self._side >= CELL else self._parts(tile)
+            try:
+                return stitched(tile.write, [(p.write, self._denoised(number, p)) for p in parts])
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error) or self._side <= SMALLEST:
+                    raise
+                release_memory(self._engine.device)
+                self._side //= 2
+
+    def _parts(self, tile: Tile) -> tuple[Tile, ...]:
+        engine = self._engine
+        return plan_tiles(self._job.size, self._side, engine.halo, engine.multiple, tile.write)
+
+    def _denoised(self, number: int, tile: Tile) -> FirstPass:
         part, channel = self._open(number).part(tile), self._channel(number)
         mapped = channel.to_network(part.window)
         sigma = channel.sigma_map(*part.window.shape[1:])
@@ -198,10 +215,11 @@ class Neighbors:
         (mean, variance), _ = self._job.estimate(mapped, sigma, guides, tile, self._engine)
         if variance is None:
             variance = unstated_variance(mean, float(sigma.flat[0]))
-        near = np.empty((0, *mean.shape[1:]), np.float32) if guides is None else guides
-        near = near[:, *tile.keep] if guides is not None else near
+        beside = np.empty((0, *mean.shape[1:]), np.float32)
+        if guides is not None:
+            beside = guides[:, *tile.keep]
         if isinstance(channel.mapping, LogMapping):
-            noisy = part.window[:, *tile.keep].astype(np.float32) / _albedo_factor(near)
+            noisy = part.window[:, *tile.keep].astype(np.float32) / _albedo_factor(beside)
         else:
             noisy = mapped.to_float32()[:, *tile.keep]
         usable = np.asarray(~part.outliers.any(axis=0))
@@ -209,7 +227,7 @@ class Neighbors:
             usable &= ~part.fill
         if channel.largest is not None:
             usable &= (part.original < channel.largest).all(axis=0)
-        return FirstPass(noisy, mean, variance.mean(axis=0), usable, near)
+        return FirstPass(noisy, mean, variance.mean(axis=0), usable, beside)
 
     def _guides(self, number: int, read: Window) -> Float32Array | None:
         job = self._job
@@ -277,6 +295,14 @@ def neighbors_of(
                 "takes them nevertheless"
             )
     return neighbors, ""
+
+
+def _middle(size: tuple[int, int], side: int) -> Window:
+    """Return a square in the middle of a frame, or what there is of it."""
+    rows, columns = (
+        slice(max(0, (length - side) // 2), min(length, (length + side) // 2)) for length in size
+    )
+    return rows, columns
 
 
 def unstated_variance(mean: Float32Array, sigma: float) -> Float32Array:

@@ -112,7 +112,7 @@ def finer_shift(
 
 def _vertex(cost: NDArray[np.float64], place: int, pixels: int) -> float:
     """Where a parabola through a minimum and its neighbours is least, beside it; 0 for noise."""
-    if not 0 < place < len(cost) - 1:
+    if not 0 < place < len(cost) - 1 or not np.isfinite(cost[place - 1 : place + 2]).all():
         return 0.0
     before, at, after = cost[place - 1 : place + 2]
     bend = before - 2 * at + after

@@ -61,8 +61,8 @@ def assumed_offset(text: str, noise: Any) -> str:
     )
 
 
-def parse_tile(text: str) -> Any:
-    """Read the tile option: ``auto`` or a number."""
+def parse_number(text: str) -> Any:
+    """Read an option that is ``auto`` or a number."""
     return int(text) if text.strip().isdigit() else text
 
 

@@ -327,7 +327,7 @@ class StackJob:
             "channels": [channel.to_json() for channel in self.channels],
             "features": sorted(self.features.arrays) if self.features else [],
             **({"albedo": [c.to_json() for c in self.albedo.channels]} if self.albedo else {}),
-            **self._provenance_of_neighbors(),
+            **self.neighbors_note(),
             "tile": self._tile,
             "device": self.engine.device,
             "precision": self.engine.precision,
@@ -335,7 +335,8 @@ class StackJob:
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
-    def _provenance_of_neighbors(self) -> dict[str, Any]:
+    def neighbors_note(self) -> dict[str, Any]:
+        """Return what the provenance says of neighbours, with how many were used so far."""
         if self.neighbors is None:
             return {}
         used = self.frames_used
@@ -358,11 +359,19 @@ class StackJob:
         rows, columns = _shape(wanted)
         sizes = {"Y": rows, "X": columns, "S": self.layout.size("S")}
         output = np.empty([sizes[letter] for letter in self.layout.frame_axes], self.dtype)
+        used: Float32Array | None = None
         for step in self._frame_tiles(number, begun, wanted, counted=counted):
             if step.pixels is not None and step.window is not None:
-                _cut(output, _within(step.window, wanted), self.layout)[...] = step.pixels
+                where = _within(step.window, wanted)
+                _cut(output, where, self.layout)[...] = step.pixels
+                if step.frames_used is not None:
+                    used = np.ones((rows, columns), np.float32) if used is None else used
+                    used[where] = step.frames_used
             counts = step.frame, step.frames, step.tile, step.tiles
-            yield Step(*counts, self.frames[number], output) if step.ends_frame else Step(*counts)
+            if step.ends_frame:
+                yield Step(*counts, self.frames[number], output, used)
+            else:
+                yield Step(*counts)
 
     def _frame_tiles(
         self, number: int, begun: TileStep, wanted: Window, *, counted: bool

@@ -25,6 +25,8 @@ class Step:
     index: Index | None = None
     """Where the finished frame stands in the stack; None between."""
     result: NDArray[Any] | None = None
+    frames_used: Float32Array | None = None
+    """(Y, X) beside the result, how many frames each pixel is made of; None without neighbours."""
 
     @property
     def fraction(self) -> float:

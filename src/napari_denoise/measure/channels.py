@@ -266,7 +266,7 @@ def _measure_channel(
 ) -> Generator[None, None, Channel]:
     samples = yield from SampledFrames.read(array, layout, channel, plain=plain)
     extent = _check_values(samples.extent, settings.intensity_range)
-    wanted = _noise_of(settings, channel, layout.size("C"))
+    wanted = noise_of(settings, channel, layout.size("C"))
     kind, notes = _kind(settings.mapping, made_for, layout, samples)
     if kind == "log":
         made = yield from _measure_log(samples, wanted, settings.intensity_range, made_for)
@@ -409,12 +409,42 @@ def _after(mapping: Mapping, samples: SampledFrames) -> Generator[None, None, fl
     return roughness(mapped)
 
 
+def with_noise(channel: Channel, noise: NoiseModel, made_for: MadeFor) -> Channel:
+    """Return a channel with another noise, and its mapping and scale to fit.
+
+    Parameters
+    ----------
+    channel
+        As measured.
+    noise
+        In the data's units.
+    made_for
+        The weights' card.
+    """
+    before = channel.mapping
+    if isinstance(before, LogMapping):
+        sigma = float(np.sqrt(noise.variance(before.middle))) * noise.inflation / before.slope
+        if made_for.mapping != "log":
+            sigma *= HEAVY_TAILS
+        return replace(channel, noise=noise, scale=_scale(sigma, made_for))
+    mapping = fit_mapping(before.kind, noise, before.low, before.high)
+    scale = _scale(mapping.sigma * noise.inflation, made_for)
+    return replace(channel, noise=noise, mapping=mapping, scale=scale, error_share=1.0)
+
+
 def _scale(sigma: float, made_for: MadeFor) -> NetworkScale:
     most = made_for.noise_range[1]
     return NetworkScale(sigma, min(1.0, most / sigma) if sigma > 0 else 1.0)
 
 
-def _noise_of(settings: DenoiseSettings, channel: int, channels: int) -> ChannelNoise:
+def noise_of(settings: DenoiseSettings, channel: int, channels: int) -> ChannelNoise:
+    """Return what the settings say of the noise of one of some channels.
+
+    Raises
+    ------
+    ValueError
+        They give values for another number of channels.
+    """
     if not isinstance(settings.noise, tuple):
         return settings.noise
     if len(settings.noise) != channels:

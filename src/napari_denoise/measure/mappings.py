@@ -40,7 +40,7 @@ class AffineMapping:
         Standard deviation of the noise in data units.
     """
 
-    kind: ClassVar[str] = "affine"
+    kind: ClassVar[Literal["affine"]] = "affine"
     low: float
     high: float
     noise_sd: float = 0.0
@@ -103,7 +103,7 @@ class AnscombeMapping:
     Anscombe transformation for Poisson-Gaussian noise", IEEE TIP 22, 2013.
     """
 
-    kind: ClassVar[str] = "anscombe"
+    kind: ClassVar[Literal["anscombe"]] = "anscombe"
     gain: float
     offset: float
     read_noise: float
@@ -211,7 +211,7 @@ class LogMapping:
         Noise standard deviation in data units at the intensity that becomes 1/2.
     """
 
-    kind: ClassVar[str] = "log"
+    kind: ClassVar[Literal["log"]] = "log"
     level: float
     high: float
     noise_sd: float = 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -98,6 +98,11 @@ class NoiseModel:
         full = float(max(1.0, coarse_y * coarse_x) ** 0.4)
         lag1 = max(self.correlation_y[0], self.correlation_x[0])
         return 1 + (full - 1) * float(np.clip((lag1 - 0.05) / 0.1, 0.0, 1.0))
+
+    def scaled(self, factor: float) -> NoiseModel:
+        """Return the same noise with its variance multiplied by a factor."""
+        read_noise = self.read_noise * float(np.sqrt(factor))
+        return replace(self, gain=self.gain * factor, read_noise=read_noise)
 
     def describe(self) -> str:
         """Return the model in a line for people."""

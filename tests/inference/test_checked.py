@@ -153,21 +153,27 @@ def test_without_memory_for_the_check_there_is_none(
     assert model.prepare(gaussian(8), "YX", noise=80.0).warnings == ()
 
 
+def seen(**changed: Any) -> Seen:
+    """What is seen of white noise of variance 1 that is taken out."""
+    ones, rng = np.ones(200), np.random.default_rng(0)
+    usual: dict[str, Any] = {
+        **dict.fromkeys(("found", "slope", "removed", "variance"), ones),
+        **dict.fromkeys(("left", "error", "shift", "mapped"), 0 * ones),
+        "light": rng.uniform(0, 2, 200),
+        "flat": np.zeros(200, bool),
+    }
+    return Seen(**(usual | {name: value * ones for name, value in changed.items()}))
+
+
 @pytest.mark.parametrize(("itself", "moved"), [(0.0, True), (1.0, False)])
 def test_an_estimate_answers_for_what_its_mapping_does_to_the_mean(
     itself: float, moved: bool
 ) -> None:
-    rng, blocks = np.random.default_rng(0), np.ones(200)
-    seen = Seen(
-        found=blocks,
-        middle=blocks,
-        left=0 * blocks,
-        removed=blocks,
-        variance=blocks,
-        error=0 * blocks,
-        light=rng.uniform(0, 2, 200),
-        shift=rng.normal(0.3, 0.1, 200),
-        mapped=0.3 * itself * blocks,
-        flat=np.zeros(200, bool),
-    )
-    assert Verdict.of(seen).moved == moved
+    assert Verdict.of(seen(shift=0.3, mapped=0.3 * itself)).moved == moved
+
+
+@pytest.mark.parametrize(("slope", "too_little"), [(1, True), (3, False)])
+def test_only_white_detail_that_stays_is_noise(slope: float, too_little: bool) -> None:
+    assert Verdict.of(seen(found=10, left=5, slope=slope)).too_little == too_little
+    assert not Verdict.of(seen(found=10, left=1)).too_little
+    assert Verdict.of(seen()).fits

@@ -58,8 +58,8 @@ class Seen(NamedTuple):
 
     found: FloatArray
     """Fine energy of the data, relative to that of noise of this spectrum and variance 1."""
-    middle: FloatArray
-    """The same of coarser detail."""
+    slope: FloatArray
+    """Energy of coarser detail over that of the fine: 1 of white noise."""
     left: FloatArray
     """Fine energy of the result."""
     removed: FloatArray
@@ -116,7 +116,7 @@ class Verdict:
             return cls()
         variance, error = told.variance.mean(), told.error.mean()
         unlike = (told.found > _TOO_LITTLE * told.variance) & (told.left > _LEFT * told.variance)
-        unlike &= told.middle < _WHITE * told.found
+        unlike &= told.slope < _WHITE  # texture and correlated noise are not told from each other
         excess = told.found[unlike] / np.maximum(told.variance[unlike], 1e-6 * variance)
         noisy = told.found[unlike] if unlike.mean() > _SHARE else told.found
         return cls(
@@ -304,7 +304,7 @@ def _compare(
 
     return Seen(
         found=energy[:, _FINE].mean(axis=1) / spectrum[_FINE].mean(),
-        middle=energy[:, _MIDDLE].mean(axis=1) / spectrum[_MIDDLE].mean(),
+        slope=energy[:, _MIDDLE].mean(axis=1) / np.maximum(energy[:, _FINE].mean(axis=1), 1e-300),
         left=kept[:, _FINE].mean(axis=1) / spectrum[_FINE].mean(),
         removed=np.square(ins - outs).mean(axis=(1, 2)),
         variance=means(variance),

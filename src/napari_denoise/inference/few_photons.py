@@ -52,7 +52,7 @@ def has_few_photons(channel: Channel) -> bool:
     mapping = channel.mapping
     if not isinstance(mapping, AnscombeMapping) or channel.scale.sigma == 0:
         return False
-    return (mapping.high - mapping.offset) / 2 < FEW * mapping.gain
+    return mapping.brightest / 2 < FEW
 
 
 def _share(job: StackJob, number: int, channel: Channel) -> Generator[None, None, float]:
@@ -70,7 +70,8 @@ def _share(job: StackJob, number: int, channel: Channel) -> Generator[None, None
         if variance is None:
             return 1.0
         estimates.append((mean, variance))
-        noisy += float((part.original - channel.noise.offset).sum(dtype=np.float64))
+        light = part.original - channel.noise.offset
+        noisy += float((-light if channel.noise.inverted else light).sum(dtype=np.float64))
         yield
     return _balanced(channel, estimates, noisy)
 
@@ -79,11 +80,13 @@ def _balanced(
     channel: Channel, estimates: list[tuple[Float32Array, Float32Array]], noisy: float
 ) -> float:
     """Find the share, 0 to 1, with which the estimates hold as much light as the noisy windows."""
+    sign = -1 if channel.noise.inverted else 1
 
     def light(share: float) -> float:
         return sum(
             float(
-                (
+                sign
+                * (
                     inverse_mean(channel.mapping, mean, variance * np.float32(share))
                     - channel.noise.offset
                 ).sum(dtype=np.float64)

@@ -345,7 +345,8 @@ def _guarded(
 def _are_photons_apart(noise: NoiseModel, samples: SampledFrames) -> bool:
     """Whether most pixels are without a photon and single ones stand out: each is isolated."""
     level = samples.mean() - noise.offset
-    return noise.gain > 0 and level < 2 * noise.gain and 2 * noise.read_noise < noise.gain
+    few = noise.gain > 0 and level < 2 * noise.gain and 2 * noise.read_noise < noise.gain
+    return few and not noise.inverted
 
 
 def _check_values(

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from napari_denoise.image.axes import Layout
 from napari_denoise.image.long_work import finished
 from napari_denoise.image.values import Float32Array
-from napari_denoise.measure.kind import is_radiance
+from napari_denoise.measure.kind import is_radiance, is_signed
+from napari_denoise.measure.line_noise import describe_lines, line_noise
 from napari_denoise.measure.mappings import (
     AffineMapping,
     AnscombeMapping,
@@ -41,8 +42,6 @@ _NOISE_ABOVE, _CLEARLY = 3.0, 1.0
 part of it lets the range grow."""
 _LEAST_SIGMA = 0.01
 """Of noise that does not depend on the signal: below, the ground would lose its contrast."""
-_SIGNED = 0.02
-"""Share of negative values, by weight, from which on data are no light."""
 WIDEST = 1e5
 """Data in a smaller part of the intensity range would be lost to the rounding of float32."""
 
@@ -273,7 +272,7 @@ def _measure_channel(
     else:
         made = yield from _measure_line(samples, wanted, kind, settings, made_for)
     made = replace(made, largest=camera_maximum(samples.frames, extent, bits))
-    return _guarded(made, samples, settings.outliers, notes)
+    return _guarded(made, samples, settings.outliers, notes, plain=plain)
 
 
 def _measure_line(
@@ -322,6 +321,8 @@ def _guarded(
     samples: SampledFrames,
     outliers: Literal["auto", "replace", "keep"],
     notes: tuple[str, ...],
+    *,
+    plain: bool,
 ) -> Channel:
     """Say what an outlier of this channel is, and what of its pixels stays as it is."""
     radiance = isinstance(channel.mapping, LogMapping)
@@ -330,7 +331,10 @@ def _guarded(
         found = replace(found, outliers=0)
     rule = plane_rule(samples.frames, radiance=radiance) if found.outliers else None
     keep = outliers == "keep" or (outliers == "auto" and not radiance)
-    said = found.describe()
+    lines = (0.0, 0.0)
+    if samples.frames and not (radiance or plain):
+        lines = line_noise(samples.frames[len(samples.frames) // 2])
+    said = [text for text in (found.describe(), describe_lines(*lines)) if text]
     return replace(
         channel,
         outliers=rule,
@@ -338,7 +342,7 @@ def _guarded(
         fill=found.fill,
         ground=samples.ground() if found.fill else 0.0,
         positive=samples.extent is not None and samples.extent[0] >= 0,
-        notes=(*notes, *([said] if said else [])),
+        notes=(*notes, *said),
     )
 
 
@@ -475,20 +479,13 @@ def _kind(
         return wanted, ()
     if "S" in layout.axes and made_for.mapping == "affine" and is_radiance(samples.frames):
         return "log", ()
-    if made_for.mapping == "log" and _is_signed(samples.frames):
+    if made_for.mapping == "log" and is_signed(samples.frames):
         note = (
             "the data have both signs, which light has not: they are denoised on a linear scale, "
             "by weights that were made for light; look at the result closely"
         )
         return "affine", (note,)
     return made_for.mapping, ()
-
-
-def _is_signed(frames: Sequence[NDArray[Any]]) -> bool:
-    """Whether negative values are more than the lobes of a filter leave in a render."""
-    total = sum(float(np.nansum(np.abs(frame), dtype=np.float64)) for frame in frames)
-    below = sum(float(-np.nansum(np.minimum(frame, 0), dtype=np.float64)) for frame in frames)
-    return below > _SIGNED * total
 
 
 def _typical_sd(noise: NoiseModel, frames: Sequence[NDArray[Any]]) -> float:

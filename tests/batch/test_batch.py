@@ -27,6 +27,9 @@ from napari_denoise.io.read import read
 from napari_denoise.io.write import write
 from napari_denoise.settings.denoise import DenoiseSettings
 
+# Frames of mere noise show nothing in common, which is said.
+pytestmark = pytest.mark.filterwarnings("ignore:frames along")
+
 
 @pytest.fixture(scope="module")
 def gray(tmp_path_factory: pytest.TempPathFactory) -> Denoiser:

@@ -234,9 +234,7 @@ def test_colour_without_any_value_stays_with_its_alpha(color):
     image = noisy((40, 50, 4), np.float32)
     image[..., :3] = np.nan
     stack = np.stack([noisy((40, 50, 4), np.float32), image])
-    job = color.prepare(
-        stack, axes="TYXS", noise=20.0, intensity_range=(50, 250), neighbors=0
-    )
+    job = color.prepare(stack, axes="TYXS", noise=20.0, intensity_range=(50, 250), neighbors=0)
     np.testing.assert_array_equal(list(job.steps([1]))[-1].result, image)
     assert job.warnings == ("1 of 2 frames held no finite pixel: left as it is",)
 

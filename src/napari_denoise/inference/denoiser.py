@@ -14,8 +14,8 @@ from napari_denoise.engines.torch import load_engine
 from napari_denoise.image.axes import Index
 from napari_denoise.image.long_work import finished
 from napari_denoise.inference.albedo import measure_albedo
+from napari_denoise.inference.checked import checked_channels
 from napari_denoise.inference.described import Described, described
-from napari_denoise.inference.few_photons import has_few_photons, with_error_shares
 from napari_denoise.inference.guides import Features
 from napari_denoise.inference.neighbors import neighbors_of
 from napari_denoise.inference.stack import StackJob, albedo_job
@@ -140,25 +140,15 @@ class Denoiser:
             albedo = yield from self._albedo(guides, info, resolved)
         fixed = stack.layout, resolved, channels, engine, info
         job = StackJob(array, *fixed, guides, tuple(notes), albedo)
-        if any(map(has_few_photons, channels)):
-            job.channels = yield from with_error_shares(job)
-        faithful = load_engine(info, 0.0, self.device, precision)
-        neighbors, note = yield from neighbors_of(job, faithful)
-        if neighbors is None and not note:
-            return job
-        said = (*notes, note) if note else tuple(notes)
-        return StackJob(
-            array,
-            stack.layout,
-            resolved,
-            job.channels,
-            engine,
-            info,
-            guides,
-            said,
-            albedo,
-            neighbors,
-        )
+        job.channels = yield from checked_channels(job)
+        if (finer := self._precision_for(job.channels)) != precision:
+            job.engine = load_engine(info, resolved.realism, self.device, finer)
+            job.settings = _merge(resolved, {"precision": finer})
+        faithful = load_engine(info, 0.0, self.device, finer)
+        job.neighbors, note = yield from neighbors_of(job, faithful)
+        if note:
+            job.note(note)
+        return job
 
     def _albedo(
         self, guides: Features, info: WeightsInfo, settings: DenoiseSettings

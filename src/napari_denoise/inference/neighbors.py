@@ -149,8 +149,7 @@ class Neighbors:
             return None
         shift = shift_between(one, two)
         channel = self._channel(number)
-        black = channel.black
-        brightness = brightness_between(one, two, shift, black, channel.network_of)
+        brightness = brightness_between(one, two, shift, channel.network_of)
         sigma = channel.scale.sigma * channel.scale.factor
         middles = self._middle_of(number), self._middle_of(other)
         if brightness is None or not are_independent(*middles, sigma):
@@ -174,10 +173,10 @@ class Neighbors:
             return None
         where = _middle(self._job.size, _LOOKED_AT if frame.large else max(self._job.size))
         nothing = slice(0, 1), slice(0, 1)
-        colors = frame.part(Tile(where, nothing, nothing)).window
-        light = colors.mean(axis=0, dtype=np.float32)
-        mapped = self._channel(number).to_network(light[None]).to_float32()[0]
-        return Thumbnail.of(light, mapped)
+        values = frame.part(Tile(where, nothing, nothing)).window.mean(axis=0, dtype=np.float32)
+        channel = self._channel(number)
+        mapped = channel.to_network(values[None]).to_float32()[0]
+        return Thumbnail.of(channel.above_black(values), mapped)
 
     def _open(self, number: int) -> WholeFrame | LargeFrame:
         if number not in self._opened:
@@ -243,10 +242,7 @@ class Neighbors:
             times = pair.brightness
             if times == 1:
                 return first
-            black = np.float32(channel.black)
-            mean = channel.network_of(
-                (channel.light_of(first.mean) - black) * np.float32(times) + black
-            )
+            mean = channel.network_of(channel.light_of(first.mean) * np.float32(times))
             log = isinstance(channel.mapping, LogMapping)
             return replace(
                 first,

@@ -47,7 +47,7 @@ class Thumbnail:
     Parameters
     ----------
     light
-        (Y, X) in the data's units, a mean over colours.
+        (Y, X) above black, in the data's units, a mean over colours.
     coarse, fine
         (Y, X) in the network's units; fine is binned half as much.
     bin, light_bin
@@ -62,7 +62,7 @@ class Thumbnail:
 
     @classmethod
     def of(cls, light: Float32Array, mapped: Float32Array) -> Thumbnail:
-        """Bin (Y, X) light in the data's units, and in the network's."""
+        """Bin (Y, X) light above black, and the same in the network's units."""
         size = max(_LEAST_BIN, -(-max(mapped.shape) // _SIDE))
         size += size % 2
         fine = size // 2
@@ -122,7 +122,7 @@ def _vertex(cost: NDArray[np.float64], place: int, pixels: int) -> float:
 
 
 def brightness_between(
-    frame: Thumbnail, other: Thumbnail, shift: tuple[int, int], black: float, mapped: Mapped
+    frame: Thumbnail, other: Thumbnail, shift: tuple[int, int], mapped: Mapped
 ) -> float | None:
     """Find how many times as bright as another frame this one is.
 
@@ -130,8 +130,6 @@ def brightness_between(
     ----------
     frame, other, shift
         As from `shift_between`.
-    black
-        The value without light, in the data's units.
     mapped
         Takes light to units in which its noise is equal everywhere.
 
@@ -142,18 +140,15 @@ def brightness_between(
     """
     size = frame.light_bin
     a, b = overlapping(frame.light, other.light, (round(shift[0] / size), round(shift[1] / size)))
-    lit = b > black
-    ours, theirs = a[lit] - np.float32(black), b[lit] - np.float32(black)
+    lit = (a > 0) & (b > 0)
+    ours, theirs = a[lit], b[lit]
     if ours.size < _LEAST_PIXELS:
         return 1.0
     gain = _ratio(ours, theirs)
     if gain <= 0:
         return 1.0
-    here = mapped(ours + np.float32(black))
-    equal, scaled = (
-        _trimmed(here - mapped(theirs * np.float32(times) + np.float32(black)))
-        for times in (1.0, gain)
-    )
+    here = mapped(ours)
+    equal, scaled = (_trimmed(here - mapped(theirs * np.float32(times))) for times in (1.0, gain))
     if equal <= scaled or ours.size * (equal / max(scaled, 1e-30) - 1) < _EVIDENCE:
         return 1.0
     return gain if 1 / MOST_BRIGHTER <= gain <= MOST_BRIGHTER else None

@@ -172,6 +172,10 @@ class StackJob:
         fixed = self.channels, self.engine, self.info, self.features, self._notes, self.albedo
         return StackJob(self.array, self.layout, self.settings, *fixed)
 
+    def note(self, text: str) -> None:
+        """Add to what the user should know before any frame is done."""
+        self._notes = (*self._notes, text)
+
     @property
     def frames(self) -> tuple[Index, ...]:
         """An index per frame: `array[index]` is (Y, X), or (Y, X, S) for colour."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,24 @@ class Correlation:
     def spectrum(self) -> FloatArray:
         """(u, v): mean energy of each cosine for noise of variance 1."""
         return _spectrum(np.array([*self.kernel_y, *self.kernel_x]))
+
+
+def spectrum_of(along_y: Sequence[float], along_x: Sequence[float]) -> FloatArray:
+    """Return the mean energy of each cosine, (u, v), for noise of variance 1.
+
+    Parameters
+    ----------
+    along_y, along_x
+        Autocorrelation along each axis at lags 1, 2 and so on.
+    """
+    return np.outer(_energies(along_y), _energies(along_x))
+
+
+def _energies(lags: Sequence[float]) -> FloatArray:
+    """(u,) mean energy along one axis."""
+    known = lags[: SIZE - 1]
+    overlaps = [(BASIS[:, : SIZE - h] * BASIS[:, h:]).sum(axis=1) for h in range(len(known) + 1)]
+    return np.asarray(np.maximum(np.array([1.0, *(2 * r for r in known)]) @ overlaps, 1e-4))
 
 
 def _autocorrelation(c1: float, c2: float) -> FloatArray:

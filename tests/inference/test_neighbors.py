@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from _films import OFFSET, READ_NOISE, clean_film, psnr, record, scene
 from scipy.ndimage import gaussian_filter
 
-from _films import OFFSET, READ_NOISE, clean_film, psnr, record, scene
 from napari_denoise import Denoiser, DenoiseWarning, NoiseModel
 from napari_denoise.settings.denoise import DenoiseSettings
 

@@ -72,7 +72,7 @@ def denoise(
     along: Annotated[
         str,
         typer.Option(
-            help="The axis that neighbors lie along: auto (T, else Z), T, Z.",
+            help="The axis that neighbours lie along: auto (T, else Z), T, Z.",
             rich_help_panel=_HOW,
         ),
     ] = "auto",

@@ -145,9 +145,7 @@ class Denoiser:
             job.engine = load_engine(info, resolved.realism, self.device, finer)
             job.settings = _merge(resolved, {"precision": finer})
         faithful = load_engine(info, 0.0, self.device, finer)
-        job.neighbors, note = yield from neighbors_of(job, faithful)
-        if note:
-            job.note(note)
+        job.neighbors, job.why_alone = yield from neighbors_of(job, faithful)
         return job
 
     def _albedo(

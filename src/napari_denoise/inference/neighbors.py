@@ -287,7 +287,7 @@ def neighbors_of(
         if weight < _AGREE:
             return None, (
                 f"frames along {letter.lower()} do not show the same (neighbours would weigh "
-                f"{weight:.2f} on average): each frame is denoised by itself; neighbors = 1 to 4 "
+                f"{weight:.2f} of 1 on average), so each is denoised by itself; neighbors = 1 to 4 "
                 "takes them nevertheless"
             )
     return neighbors, ""

@@ -138,6 +138,8 @@ class StackJob:
     ) -> None:
         self.features, self._notes, self.albedo = features, notes, albedo
         self.neighbors = neighbors
+        self.why_alone = ""
+        """Why frames are denoised by themselves although neighbours were asked for."""
         self.array, self.layout, self.settings = array, layout, settings
         self.engine, self.info = engine, info
         self.dtype = settings.result_dtype(array.dtype)
@@ -165,16 +167,14 @@ class StackJob:
         )
         albedo = self.albedo and self.albedo.adjusted(strength=1.0, tile=tile)
         fixed = self.channels, self.engine, self.info, self.features, self._notes, albedo
-        return StackJob(self.array, self.layout, settings, *fixed, self.neighbors)
+        made = StackJob(self.array, self.layout, settings, *fixed, self.neighbors)
+        made.why_alone = self.why_alone
+        return made
 
     def alone(self) -> StackJob:
         """Return the same job with every frame by itself: half of the work, for a first look."""
         fixed = self.channels, self.engine, self.info, self.features, self._notes, self.albedo
         return StackJob(self.array, self.layout, self.settings, *fixed)
-
-    def note(self, text: str) -> None:
-        """Add to what the user should know before any frame is done."""
-        self._notes = (*self._notes, text)
 
     @property
     def frames(self) -> tuple[Index, ...]:
@@ -205,6 +205,7 @@ class StackJob:
     def warnings(self) -> tuple[str, ...]:
         """What the user should know about the frames done so far."""
         found = [
+            *([self.why_alone] if self.why_alone else []),
             *self._notes,
             *found_notes(self.channels),
             *unnoisy_notes(self.channels, self.settings),

@@ -17,6 +17,9 @@ from napari_denoise.plugin.layers.data import to_layers
 from napari_denoise.plugin.layers.source import PROVENANCE, bare
 from napari_denoise.weights import catalogue
 
+# Frames of mere noise show nothing in common, which is said.
+pytestmark = pytest.mark.filterwarnings("ignore:frames along")
+
 
 def expected(stack, axes="TYX", **fields):
     return Denoiser.load("auto")(stack, axes, **fields)

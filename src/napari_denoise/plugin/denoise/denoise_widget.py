@@ -21,7 +21,9 @@ from napari_denoise.plugin.kit.docked import EXPECTED, DockedWidget, notify
 from napari_denoise.plugin.kit.parts import EmptyState, FittingScroll, Header, column, keep_height
 from napari_denoise.plugin.kit.text import (
     cost_text,
+    frames_used_text,
     names_text,
+    neighbors_text,
     noise_lines,
     provenance_text,
     shape_text,
@@ -44,6 +46,8 @@ from napari_denoise.weights.catalogue import WeightsError
 
 if TYPE_CHECKING:
     import napari.viewer
+
+    from napari_denoise.inference.stack import StackJob
 
 _SETTLE_MS = 300
 """Wait this long after the last change before measuring or previewing."""
@@ -306,9 +310,20 @@ class DenoiseWidget(DockedWidget):
         low, high = source.layer.contrast_limits
         self.form.suggest_noise(model, float(model.variance((low + high) / 2)) ** 0.5)
         self.form.show_picked(job.info.name)
+        self._say_of_neighbors(source, job)
         cost = job.cost()
         total = sum(s.nbytes for s in self._sources)
         self.form.cost.say(cost_text(cost.tile, cost.bytes, cost.recompute, total))
+
+    def _say_of_neighbors(self, source: Source, job: StackJob) -> None:
+        if source.frames == 1:
+            return
+        if job.neighbors is None:
+            why = job.why_alone or "each frame is denoised by itself"
+            self.form.neighbors_note.say(f"{why[0].upper()}{why[1:]}.")
+        else:
+            letter, radius = job.neighbors.letter, job.neighbors.radius
+            self.form.neighbors_note.say(neighbors_text(letter, radius))
 
     def _found(self, found: Found) -> None:
         self.form.fill_devices(found.devices)
@@ -378,6 +393,10 @@ class DenoiseWidget(DockedWidget):
             show_warning(str(refusal))
 
     def _applied(self, source: Source, made: Image) -> None:
+        note = provenance(made) or {}
+        if used := note.get("neighbors", {}).get("frames_used"):
+            most = 2 * int(note["neighbors"]["each_side"]) + 1
+            self.form.neighbors_note.say(frames_used_text(used, most))
         if made is not source.layer:
             self._made.append((source, made))
         self.residuals.drop_stale()
@@ -436,6 +455,9 @@ class DenoiseWidget(DockedWidget):
             part.setVisible(images)
         self._scroll.setEnabled(not running)
         self.form.offer_scope(any(s.frames > 1 for s in self._sources))
+        self.form.offer_neighbors(
+            [a for a in "TZ" if any(s.layout.size(a) > 1 for s in self._sources)]
+        )
         self.actions.show_running(running)
         self.actions.run.enabled = bool(self._sources)
         self.actions.preview.enabled = bool(self._sources) and not running

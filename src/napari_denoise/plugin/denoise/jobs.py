@@ -159,6 +159,8 @@ class Shown:
     pixels: Any
     done: int
     total: int
+    final: bool = True
+    """False for a first look at frames by themselves, to which neighbours are still to come."""
 
 
 @dataclass(frozen=True)
@@ -184,15 +186,29 @@ def preview(
         job = yield from jobs.prepare(order.source, settings)
         yield Measured(order.source, job)
         ready.append((order, job))
-    total = sum(len(o.pieces) for o in orders)
+    # Frames by themselves first, which take less time; then what neighbours add.
+    rounds = [[(o, j.alone(), j.neighbors is None) for o, j in ready]]
+    if fused := [(o, j, True) for o, j in ready if j.neighbors is not None]:
+        rounds.append(fused)
+    total = sum(len(order.pieces) for each in rounds for order, *_ in each)
     done = 0
-    for rank in range(max((len(o.pieces) for o in orders), default=0)):
-        for order, job in ready:
-            if rank < len(order.pieces):
-                piece = order.pieces[rank]
-                pixels = job.region(piece.frame, piece.y, piece.x)
-                done += 1
-                yield Shown(order.source, piece, pixels, done, total)
+    for each in rounds:
+        for rank in range(max((len(order.pieces) for order, *_ in each), default=0)):
+            for order, job, final in each:
+                if rank < len(order.pieces):
+                    piece = order.pieces[rank]
+                    pixels = yield from _region(job, piece)
+                    done += 1
+                    yield Shown(order.source, piece, pixels, done, total, final)
+
+
+def _region(job: StackJob, piece: Piece) -> Generator[None, None, Any]:
+    """Denoise a window, yielding after every tile so that a preview can be left."""
+    result = None
+    for step in job.region_steps(piece.frame, (piece.y, piece.x)):
+        result = step.result
+        yield None
+    return result
 
 
 # --- run --------------------------------------------------------------------------------
@@ -285,7 +301,8 @@ def _run_one(
             yield None
             levels = made or levels
     after = yield from _fingerprint(source)
-    yield Finished(work, levels, _note(source, job), job.warnings, before != after)
+    told = tuple(text for text in job.warnings if text != job.why_alone)  # its row says that
+    yield Finished(work, levels, _note(source, job), told, before != after)
 
 
 def _note(source: Source, job: StackJob) -> dict[str, Any]:

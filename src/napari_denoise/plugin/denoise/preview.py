@@ -136,11 +136,11 @@ class Overlay:
         """Whether a piece is there already."""
         return bool(self.known[self._inside(piece)].all())
 
-    def show(self, piece: Piece, pixels: Any) -> None:
-        """Put denoised pixels in place."""
+    def show(self, piece: Piece, pixels: Any, *, final: bool = True) -> None:
+        """Put denoised pixels in place; those that are not final are asked for again."""
         where = self._inside(piece)
         self._pixels[where] = np.reshape(pixels, self._pixels[where].shape)
-        self.known[where] = True
+        self.known[where] = final
         self.layer.refresh(thumbnail=False, extent=False)
 
     def _inside(self, piece: Piece) -> Box:

@@ -156,9 +156,11 @@ class Preview:
                 self._viewer, event.source, event.box, event.pixels
             )
         elif overlay := self._overlays.get(id(event.source.layer)):
-            overlay.show(event.piece, event.pixels)
+            overlay.show(event.piece, event.pixels, final=event.final)
             share = 100 * event.done // event.total
             text = "Preview ready." if share == 100 else f"Preview: {share} % of the view."
+            if not event.final:
+                text = f"Preview: {share} %. Frames by themselves; neighbours will follow."
             self.said.emit("info", text)
 
     def _on_error(self, error: Exception) -> None:

@@ -64,6 +64,7 @@ class SettingsForm:
         )
         flatten(self.scope)
         self._row("Apply to", self.scope, tells=False)
+        self._neighbor_rows()
         self.offer_scope(False)
         self.output = mg.RadioButtons(
             choices=[("In place", "in_place"), ("New layer", "new")],
@@ -163,6 +164,32 @@ class SettingsForm:
         invents = self._realistic and self.realism.value > 0
         self.realism_note.say(REALISM_NOTE if invents else "")
 
+    def _neighbor_rows(self) -> None:
+        sides = [(f"{n} on each side", n) for n in range(1, 5)]
+        self.neighbors = mg.ComboBox(
+            choices=[("Auto", "auto"), ("Off", 0), *sides],
+            value="auto",
+            tooltip="Frames before and after make a frame better where they show the same. Auto "
+            "takes 2 in time or 1 in depth, and none where frames do not agree. Choose Off to "
+            "measure kinetics, and for single events near the noise.",
+        )
+        self._row("Neighbors", self.neighbors)
+        self.along = mg.ComboBox(
+            choices=[("Auto", "auto"), ("Time", "T"), ("Depth", "Z")],
+            value="auto",
+            tooltip="The axis that neighbours lie along. Auto takes time, else depth.",
+        )
+        self._row("Along", self.along)
+        self.neighbors_note = small_print()
+        self._layout.addRow(self.neighbors_note)
+
+    def offer_neighbors(self, axes: Sequence[str]) -> None:
+        """Offer neighbours where there are any: along T, Z or either."""
+        self._layout.setRowVisible(self.neighbors.native, bool(axes))
+        self._layout.setRowVisible(self.along.native, len(axes) > 1)
+        if not axes:
+            self.neighbors_note.say("")
+
     def _speed_section(self) -> None:
         body = QWidget()
         self._speed = form_layout(body)
@@ -235,6 +262,8 @@ class SettingsForm:
             strength=self.strength.value / 100,
             realism=self.realism.value / 100 if self._realistic else 0.0,
             outliers=self.outliers.value,
+            neighbors=self.neighbors.value,
+            along=self.along.value,
             tile=self.tile.value,
             device=self.device.value,
             dtype=self.dtype.value,

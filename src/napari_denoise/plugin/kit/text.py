@@ -54,6 +54,26 @@ def time_text(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def neighbors_text(letter: str, each_side: int) -> str:
+    """Say which neighbours will be looked at.
+
+    >>> neighbors_text("T", 2)
+    '2 frames on each side along time, where they show the same.'
+    """
+    axis = {"T": "time", "Z": "depth"}[letter]
+    count = "1 frame" if each_side == 1 else f"{each_side} frames"
+    return f"{count} on each side along {axis}, where they show the same."
+
+
+def frames_used_text(used: float, most: int) -> str:
+    """Say how many frames a result is made of.
+
+    >>> frames_used_text(3.94, 5)
+    '3.9 of 5 frames used on average.'
+    """
+    return f"{used:.1f} of {most} frames used on average."
+
+
 def noise_lines(models: Sequence[NoiseModel]) -> str:
     """Say the noise of all channels, one line each; once where they agree."""
     lines = [m.describe() for m in models]

@@ -72,6 +72,10 @@ class Pair:
     shift: tuple[int, int] = (0, 0)
     brightness: float = 1.0
 
+    def reversed(self) -> Pair:
+        """Return how the frame relates to the other one."""
+        return Pair((-self.shift[0], -self.shift[1]), 1 / self.brightness)
+
 
 Brightened = Callable[[FirstPass, Pair], FirstPass]
 

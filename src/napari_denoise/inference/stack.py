@@ -446,7 +446,7 @@ class StackJob:
         window, original, outliers, fill = frame.part(tile)
         if self._leaves(channel):
             return original.astype(self.dtype, copy=False), None, False
-        sigma = channel.sigma_map(*window.shape[1:])
+        sigma = channel.sigma_map(*window.shape[1:], where=tile.read)
         mapped = channel.to_network(window)
         estimate = self.engine.run(mapped, sigma, guides, tile.keep)
         overflowed = not _is_finite(estimate)
@@ -455,7 +455,7 @@ class StackJob:
             if not _is_finite(estimate):
                 raise ValueError(_NOT_FINITE.format(self.info.name))
         mean, variance = channel.from_network(*estimate)
-        clean = inverse_mean(channel.mapping, mean, variance)
+        clean = channel.maps.restored(inverse_mean(channel.mapping, mean, variance), tile.write)
         if channel.positive and self.dtype.kind == "f":
             np.maximum(clean, 0, out=clean, where=original >= 0)
         if self.settings.strength < 1:

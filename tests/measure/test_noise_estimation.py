@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import convolve1d, gaussian_filter, shift
+from skimage import data
+from skimage.color import rgb2gray
 
 from napari_denoise.image.axes import Layout
 from napari_denoise.image.long_work import finished
@@ -132,6 +134,15 @@ def test_correlation_beyond_two_lags_is_found_from_one_image() -> None:
         assert min(len(found.correlation_y), len(found.correlation_x)) > 2
         told = float(np.sqrt(found.variance(np.median(clean)))) * found.inflation
         assert told == pytest.approx(15 * model.inflation, rel=0.13)  # 8 x 8 pixels show 0.77 of it
+
+
+def test_texture_does_not_pass_for_noise_that_reaches_far() -> None:
+    fur = rgb2gray(data.chelsea()) * 255
+    found = estimate_noise([fur + np.random.default_rng(4).normal(0, 2, fur.shape)])
+    assert np.sqrt(found.variance(np.median(fur))) < 2 * 1.5  # 5.1 from blocks of 16 x 16 pixels
+    dense = 100 + 60 * scene()
+    found = estimate_noise([blur_noise(dense, np.full_like(dense, 12.0), [0.3, 1, 0.3], 3)])
+    assert np.sqrt(found.variance(100)) == pytest.approx(12, rel=0.15)
 
 
 def two_lags(model: NoiseModel) -> dict[str, tuple[float, ...]]:

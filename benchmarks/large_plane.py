@@ -26,7 +26,8 @@ from napari_denoise.engines.base import Estimate
 from napari_denoise.image.axes import Layout
 from napari_denoise.image.tiles import Window
 from napari_denoise.image.values import Float32Array
-from napari_denoise.inference.stack import StackJob, TileStep
+from napari_denoise.inference.stack import StackJob
+from napari_denoise.inference.steps import TileStep
 from napari_denoise.measure.channels import measured
 from napari_denoise.measure.mappings import Mapped
 from napari_denoise.weights.catalogue import find_weights

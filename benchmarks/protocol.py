@@ -96,3 +96,32 @@ def relative_mean_error(noisy: ArrayLike, image: ArrayLike, offset: float) -> fl
     """Change of the mean, relative to the noisy mean above the camera's offset."""
     before = float(np.asarray(noisy).mean(dtype=np.float64))
     return (float(np.asarray(image).mean(dtype=np.float64)) - before) / (before - offset)
+
+
+def psnrs(clean: ArrayLike, image: ArrayLike, peak: float) -> Image:
+    """PSNR of every frame, dB; an error below that of rounding to whole levels counts as that."""
+    error = np.asarray(image, np.float64) - np.asarray(clean, np.float64)
+    mean = np.square(error).mean(axis=tuple(range(1, error.ndim)))
+    result: Image = 10 * np.log10(peak**2 / np.maximum(mean, 1 / 12))
+    return result
+
+
+def flicker(clean: ArrayLike, image: ArrayLike) -> float:
+    """Mean absolute difference of the errors of successive frames, in levels of 255.
+
+    Parameters
+    ----------
+    clean, image
+        Display values in [0, 1], time first.
+    """
+    error = np.asarray(image, np.float64) - np.asarray(clean, np.float64)
+    return 255 * float(np.abs(np.diff(error, axis=0)).mean())
+
+
+def change_by_quarter(radiance: ArrayLike, other: ArrayLike, order: ArrayLike) -> Image:
+    """Change of the mean from `other`, per cent, for each quarter of the pixels by `order`."""
+    number = np.argsort(np.argsort(np.ravel(order), kind="stable"), kind="stable")
+    quarter = 4 * number // number.size
+    new, old = (np.bincount(quarter, np.ravel(a).astype(np.float64)) for a in (radiance, other))
+    change: Image = 100 * (new / old - 1)
+    return change

@@ -72,3 +72,34 @@ Makitalo and Foi 2013), mean of W2S fields 033 to 040, channel 0, rounded to byt
 FINETUNE_OIDN = {"textured": (26.54, 28.36, 30.33), "dof": (31.46, 32.78, 33.65)}
 FINETUNE_GUIDED = {"textured": (29.35, 31.15, 32.61), "dof": (31.74, 32.90, 33.74)}
 """OIDN 2.5 on view 1 of each scene at 4, 8 and 16 spp: colour only; with noisy albedo, normal."""
+
+STACKS_FMD: dict[str, tuple[float | None, str]] = {
+    "Confocal_BPAE_B": (40.5, ""),
+    "Confocal_FISH": (34.4, ""),
+    "TwoPhoton_BPAE_G": (35.0, ""),
+    "TwoPhoton_MICE": (36.7, ""),
+    "WideField_BPAE_B": (38.0, ""),
+}
+"""What neighbours have to reach, dB, and other methods: mean of the frames of FMD."""
+STACKS_MOVING: dict[str, tuple[float | None, str]] = {
+    "TwoPhoton_MICE": (36.2, "BM4D 34.31"),
+    "Confocal_BPAE_B": (38.7, ""),
+    "TwoPhoton_BPAE_G": (35.4, ""),
+    "WideField_BPAE_B": (None, ""),
+}
+"""Of moving crops; None: not below frame by frame."""
+STACKS_FILMS = {"static": 2.7, "drift": 1.5, "fast": 1.5, "deform": 1.8}
+"""What neighbours have to gain on simulated films, dB."""
+STACKS_EVENTS = {2.4: -0.10, 5.0: 0.03}
+"""Spots of so many sigmas: what their height with neighbours may differ from that without."""
+STACKS_TRACTOR = {
+    "CBM3D, frame by frame": 33.64,
+    "V-BM3D": 35.16,
+    "DVDnet": 35.68,
+}
+STACKS_TRACTOR_BAR = 35.2
+STACKS_SEQUENCES = {
+    "plain_camera": {"colour": "35.89; 3.50", "with albedo and normal": "36.12; 3.38"},
+    "stripes_objects": {"colour": "30.98; 5.33", "with albedo and normal": "32.07; 4.75"},
+}
+"""OIDN 2.5 frame by frame at 8 spp: PSNR as shown, dB; flicker, levels of 255."""

@@ -9,7 +9,7 @@ from PIL import Image
 import _repository
 
 # isort: split
-from benchmarks import memory, protocol, quality, speed, tiling
+from benchmarks import memory, neighbours, protocol, quality, speed, stacks, tiling
 from benchmarks.fidelity import microscopy_row, photo_table, stack_table
 from benchmarks.realism import SLIDER, look, realism_table, top_octave
 from benchmarks.tables import Table, fill, limit_verdict, verdict
@@ -113,6 +113,17 @@ def test_the_page_has_a_place_for_every_table() -> None:
         "w2s-fidelity",
         "renders",
         "stacks",
+        "neighbours-fmd",
+        "neighbours-moving",
+        "neighbours-films",
+        "neighbours-traps",
+        "neighbours-events",
+        "neighbours-mean",
+        "neighbours-cost",
+        "neighbours-tractor",
+        "neighbours-sequences",
+        "neighbours-radiance",
+        "neighbours-films-validation",
         "tiling",
         "memory",
         "speed-parts",
@@ -154,6 +165,50 @@ def test_quality_measures_real_cameras_apart_from_those_looked_at(
     assert ["| development", "2"] in rows
 
 
+def test_psnr_is_taken_of_every_frame_and_rounding_costs_nothing() -> None:
+    clean = np.full((3, 8, 8), 100.0)
+    image = clean + np.array([0.1, 1.0, 10.0])[:, None, None]
+    expected = [10 * np.log10(12 * 255**2), 48.13, 28.13]
+    assert protocol.psnrs(clean, image, 255) == pytest.approx(expected, abs=0.01)
+
+
+def test_an_error_that_stays_does_not_flicker() -> None:
+    clean = np.zeros((3, 4, 4))
+    assert protocol.flicker(clean, clean + 0.2) == 0
+    turns = clean + np.array([0, 2 / 255, 0])[:, None, None]
+    assert protocol.flicker(clean, turns) == pytest.approx(2)
+
+
+def test_the_mean_is_compared_by_quarters_from_dark_to_bright() -> None:
+    order = np.random.default_rng(0).permutation(64.0 * np.ones(64).cumsum()).reshape(8, 8)
+    dimmed = np.where(order > np.sort(order.ravel())[47], 0.9, 1.0) * order
+    change = protocol.change_by_quarter(dimmed, order, order)
+    assert change == pytest.approx([0, 0, 0, -10])
+    same = protocol.change_by_quarter(np.ones(64), np.ones(64), np.zeros(64))
+    assert same == pytest.approx([0, 0, 0, 0])
+
+
+def test_neighbours_are_given_as_numbers_or_auto() -> None:
+    assert neighbours.parsed("3,auto") == (3, "auto")
+    assert neighbours.parsed("") == ()
+
+
+def test_a_film_is_measured_frame_by_frame(
+    tmp_path: Path, gray: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "sequences" / "tractor"
+    folder.mkdir(parents=True)
+    for number in range(1, 11):
+        Image.fromarray(np.full((64, 64, 3), 100 + number, np.uint8)).save(
+            folder / f"{number:03d}.png"
+        )
+    weights = [f"--weights-{name}={gray}" for name in ("photo", "microscopy", "render")]
+    stacks.main([f"--data={tmp_path}", *weights, "--neighbors=", "--only=tractor"])
+    printed = capsys.readouterr().out
+    assert "| noisy | 20." in printed
+    assert "| frame by frame | " in printed
+
+
 def test_tiles_agree_in_the_tiling_benchmark(
     gray: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,7 +229,7 @@ def test_memory_of_a_window_is_counted(gray: Path, capsys: pytest.CaptureFixture
     assert '"bytes_per_pixel"' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", [quality, tiling, speed, memory])
+@pytest.mark.parametrize("command", [quality, stacks, tiling, speed, memory])
 def test_every_command_explains_itself(command: object, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         command.main(["--help"])  # type: ignore[attr-defined]

@@ -20,12 +20,15 @@ from napari_denoise.batch import (
 )
 from napari_denoise.batch.stream import DenoisedArray
 from napari_denoise.inference.denoiser import Denoiser
-from napari_denoise.inference.stack import Step
+from napari_denoise.inference.steps import Step
 from napari_denoise.io.errors import FileError, FileExists
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.read import read
 from napari_denoise.io.write import write
 from napari_denoise.settings.denoise import DenoiseSettings
+
+# Frames of mere noise show nothing in common, which is said.
+pytestmark = pytest.mark.filterwarnings("ignore:frames along")
 
 
 @pytest.fixture(scope="module")

@@ -117,6 +117,7 @@ def test_every_setting_reaches_the_engine(tmp_path, tiny):
         "correlation_y": [0.0, 0.0],
         "correlation_x": [0.0, 0.0],
         "skewness": 1.0,
+        "inverted": False,
     }
     assert settings == settings | {
         "strength": 0.7,
@@ -357,6 +358,8 @@ def test_quiet_says_nothing(tmp_path, tiny):
         ("gain=2,offset=100", {"gain": 2.0, "offset": 100.0}),
         ("auto;gain=2,correlation_x=0.3/0.1", ("auto", {"gain": 2.0, "correlation_x": (0.3, 0.1)})),
         ('[1, {"gain": 2}]', (1.0, {"gain": 2})),
+        ("gain=2,offset=300,inverted=1", {"gain": 2.0, "offset": 300.0, "inverted": True}),
+        ('{"gain": 2, "inverted": false}', {"gain": 2, "inverted": False}),
         ("gain=2,correlation_y=0.6/0.2/0.1", {"gain": 2.0, "correlation_y": (0.6, 0.2, 0.1)}),
         ('{"correlation_x": [0.5, 0.3, 0.2, 0.1]}', {"correlation_x": [0.5, 0.3, 0.2, 0.1]}),
     ],
@@ -373,6 +376,7 @@ def test_noise_is_written_as_people_and_programs_would(text, value):
         ("[[1, 2]]", r"\[1, 2\] is not understood"),
         ('{"gain": [1]}', r"gain is \[1\]; expected a number"),
         ('{"gain": "2"}', "gain is '2'; expected a number"),
+        ("gain=2,inverted=2", "inverted is 2.0; expected 1 or 0"),
         ('{"correlation_x": 0.3}', "correlation_x is 0.3; expected two numbers"),
         ("gain=1/2", r"gain is \(1.0, 2.0\); expected a number"),
         ('[1, {"sigma": 2}]', "has no 'sigma'; it has gain, offset"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion
 
-from napari_denoise import Denoiser
+from napari_denoise import Denoiser, NoiseModel
 
 SIDE = 160
 pytestmark = pytest.mark.filterwarnings("ignore::napari_denoise.DenoiseWarning")
@@ -206,3 +206,24 @@ def test_data_of_both_signs_are_no_light(render: Denoiser) -> None:
     result = render(noisy, axes="YXS")
     assert np.sqrt(np.mean((result - truth) ** 2)) < 0.025
     assert any("both signs" in text for text in job.warnings)
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_negative_of_light_is_denoised_as_the_light_itself(model: Denoiser, frames: int) -> None:
+    stack = np.stack([camera(light(), seed) for seed in range(1, frames + 1)])
+    job = model.prepare(400 - stack, "TYX")
+    assert job.noise[0].inverted
+    assert job.noise[0].offset == pytest.approx(300, abs=2)
+    assert "inverted: white" in job.noise[0].describe()
+    result = model((400 - stack).astype(np.float32), axes="TYX")
+    mirrored = 400 - result[0]
+    assert decibels(mirrored) > decibels(model(stack, axes="TYX")[0]) - 0.1
+    assert not model.prepare(stack, "TYX").noise[0].inverted
+
+
+def test_few_photons_keep_their_mean_in_a_negative_too(model: Denoiser) -> None:
+    truth = np.tile(light() / 45, (2, 2)) + 0.002
+    counts = np.random.default_rng(0).poisson(truth).astype(np.float32)
+    noise = NoiseModel(gain=1, offset=50, inverted=True)
+    result = model(50 - counts, axes="YX", noise=noise)
+    assert (50 - result).mean() == pytest.approx(counts.mean(), rel=0.01)

@@ -6,6 +6,9 @@ import pytest
 from _networks import write_tiny_weights
 from napari_denoise import Denoiser
 
+# Frames of mere noise show nothing in common, which is said.
+pytestmark = pytest.mark.filterwarnings("ignore:frames along")
+
 JUMPS = (1.0, 8.0, 0.25, 1.0)
 """What every frame is multiplied by."""
 

@@ -9,12 +9,15 @@ import torch
 from _networks import write_tiny_weights
 from napari_denoise import Denoiser
 from napari_denoise.image.axes import Layout
+from napari_denoise.inference.albedo import guide_steps
 from napari_denoise.inference.guides import SPARED, Features
-from napari_denoise.inference.stack import guide_steps
 from napari_denoise.measure.mappings import LogMapping
 from napari_denoise.models.registry import build
 from napari_denoise.weights.card import WeightsCard
 from napari_denoise.weights.files import save_weights
+
+# Frames of mere noise show nothing in common, which is said.
+pytestmark = pytest.mark.filterwarnings("ignore:frames along")
 
 CONFIG = {"channels": 3, "widths": (8, 8), "blocks": (1, 1, 1), "features": 8}
 

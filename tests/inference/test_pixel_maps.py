@@ -12,7 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from _networks import write_tiny_weights
-from napari_denoise import Denoiser, DenoiseSettings, NoiseModel
+from napari_denoise import Denoiser, DenoiseSettings, DenoiseWarning, NoiseModel
 from napari_denoise.image import frames
 from napari_denoise.image.axes import Layout
 from napari_denoise.inference.noise_files import load_noise, save_noise
@@ -78,7 +78,8 @@ def stepped(seed: int = 0) -> Image:
 def test_offset_and_gain_of_each_pixel_make_the_result_better(real: Denoiser) -> None:
     pixels, data = camera(), expose(scene())
     truth = pixels["dark"] + pixels["gain"] * scene()
-    without = real(data, "YX")
+    with pytest.warns(DenoiseWarning, match="columns differ"):
+        without = real(data, "YX")
     with_maps = real(data, "YX", dark=pixels["dark"], gain_map=pixels["gain"])
     assert with_maps.dtype == data.dtype
     # Without maps the pattern of the sensor goes with the noise, and the result is off by it.
@@ -129,6 +130,27 @@ def test_tiles_and_regions_are_exact_with_maps(
     np.testing.assert_array_equal(part, expected)
 
 
+def test_tiles_of_frames_with_neighbors_are_exact_with_maps(tiny: Denoiser) -> None:
+    pixels = camera()
+    maps = {"dark": pixels["dark"], "gain_map": pixels["gain"], "sigma_map": 0.2 * steps()}
+    stack = np.stack([expose(scene(), seed) for seed in range(3)]).astype(np.float32)
+    job = tiny.prepare(stack, "TYX", neighbors=1, tile=256, **maps)
+    whole = [step.result for step in job.steps() if step.index is not None]
+    alone = tiny.prepare(stack, "TYX", neighbors=0, **maps).region(1, slice(0, 96), slice(0, 96))
+    assert not np.array_equal(whole[1], alone)
+    tiled = tiny.prepare(stack, "TYX", neighbors=1, tile=32, **maps)
+    part = tiled.region(1, slice(30, 71), slice(13, 50))
+    np.testing.assert_array_equal(part, whole[1][30:71, 13:50])
+
+
+def test_a_map_that_cannot_be_is_said_and_kept(real: Denoiser) -> None:
+    job = real.prepare(stepped(), "YX", sigma_map=40 * steps())
+    assert any("the noise that was given is some" in text for text in job.warnings)
+    assert job.noise[0].read_noise == pytest.approx(40 * np.sqrt(np.square(steps()).mean()))
+    assert not real.prepare(stepped(), "YX", sigma_map=steps()).warnings
+
+
+@pytest.mark.filterwarnings("ignore:.*columns differ")
 def test_maps_change_nothing_but_what_they_say(tiny: Denoiser) -> None:
     data = expose(scene()).astype(np.float32)
     nothing = {"dark": np.zeros((SIDE, SIDE)), "gain_map": np.ones((SIDE, SIDE))}
@@ -211,6 +233,7 @@ def test_pixels_of_more_noise_than_the_network_knows_do_not_squeeze_the_others(
     assert told.min() == pytest.approx(5 / channel.mapping.width)
 
 
+@pytest.mark.filterwarnings("ignore:.*columns differ")
 def test_saved_noise_comes_back_as_it_was(tiny: Denoiser, tmp_path: Path) -> None:
     models = (
         NoiseModel(2.0, 100.0, 3.0, (0.6, 0.2, 0.1, 0.05), (0.3, 0.1), 1.25),

@@ -12,6 +12,9 @@ from napari_denoise.inference import stack as stack_module
 from napari_denoise.measure import sampled as samples_module
 from napari_denoise.weights.catalogue import choose_weights, find_weights
 
+# Frames of mere noise show nothing in common, which is said.
+pytestmark = pytest.mark.filterwarnings("ignore:frames along")
+
 NOISE = NoiseModel(gain=0.5, offset=10, read_noise=2)
 
 
@@ -212,7 +215,7 @@ def test_a_frame_without_any_value_stays_as_it_is_and_is_counted(gray, value):
     image = noisy((4, 40, 50), np.float32)
     bad = image.copy()
     bad[1:3], bad[3, 5, 6] = value, np.nan
-    fixed = {"axes": "TYX", "noise": NOISE, "intensity_range": (50, 250)}
+    fixed = {"axes": "TYX", "noise": NOISE, "intensity_range": (50, 250), "neighbors": 0}
     job = gray.prepare(bad, **fixed)
     for _ in range(2):  # a second run counts nothing twice
         result = np.stack([step.result for step in job.steps() if step.result is not None])
@@ -231,7 +234,7 @@ def test_colour_without_any_value_stays_with_its_alpha(color):
     image = noisy((40, 50, 4), np.float32)
     image[..., :3] = np.nan
     stack = np.stack([noisy((40, 50, 4), np.float32), image])
-    job = color.prepare(stack, axes="TYXS", noise=20.0, intensity_range=(50, 250))
+    job = color.prepare(stack, axes="TYXS", noise=20.0, intensity_range=(50, 250), neighbors=0)
     np.testing.assert_array_equal(list(job.steps([1]))[-1].result, image)
     assert job.warnings == ("1 of 2 frames held no finite pixel: left as it is",)
 

@@ -13,7 +13,7 @@ from skimage import data
 from napari_denoise.image.axes import Layout
 from napari_denoise.image.tone import tone_mapped
 from napari_denoise.io.read import read
-from napari_denoise.measure.kind import holds_no_light, is_radiance, looks_tone_mapped
+from napari_denoise.measure.kind import holds_no_light, is_radiance, is_signed, looks_tone_mapped
 from napari_denoise.plugin.samples import SAMPLES, sample_path
 
 
@@ -79,3 +79,12 @@ def test_a_few_negative_lobes_leave_light_what_it_is() -> None:
     assert not is_radiance([np.random.default_rng(0).normal(0.5, 0.3, (64, 64))])
     assert not holds_no_light(light, Layout("YX", light.shape))
     assert holds_no_light(light - 1, Layout("YX", light.shape))
+
+
+def test_values_next_to_nothing_make_no_sign() -> None:
+    light = np.random.default_rng(0).gamma(2.0, 1.0, (40, 50, 3)).astype(np.float32)
+    light[:20] = -1e-4  # what a filter leaves of nothing
+    light[0, 0] = np.nan, np.inf, -np.inf
+    assert not is_signed([light])
+    assert not holds_no_light(light, Layout("YXS", light.shape))
+    assert is_signed([light - 1])

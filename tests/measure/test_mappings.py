@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -197,3 +198,18 @@ def test_wrong_kinds_and_ranges_are_refused() -> None:
         fit_mapping("gamma", NoiseModel(), 0, 1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="finite"):
         fit_mapping("affine", NoiseModel(), 0, np.inf)
+
+
+def test_a_negative_of_light_is_mapped_as_the_light() -> None:
+    noise = NoiseModel(gain=2.2, offset=100, read_noise=3)
+    light = np.linspace(80, 900, 500, dtype=np.float32)
+    plain = fit_mapping("anscombe", noise, 90, 800)
+    turned = fit_mapping("anscombe", replace(noise, offset=900, inverted=True), 200, 910)
+    assert turned.sigma == pytest.approx(plain.sigma)
+    assert turned.forward(1000 - light) == pytest.approx(plain.forward(light), abs=1e-5)
+    assert turned.inverse(plain.forward(light)) == pytest.approx(
+        1000 - plain.inverse(plain.forward(light)), abs=0.01
+    )
+    levels = np.array([850.0, 500.0, 950.0])
+    inverted = replace(noise, offset=900, inverted=True)
+    assert inverted.variance(levels) == pytest.approx(noise.variance(1000 - levels))

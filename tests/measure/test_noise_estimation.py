@@ -339,3 +339,24 @@ def test_frames_without_values_do_not_count_in_what_is_measured(empty: float) ->
     assert samples.range()[0] > 100
     nothing = SampledFrames.of(stack[3:5], Layout("TYX", (2, 128, 128)), 0)
     assert nothing.extent is None
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_negative_of_light_has_the_noise_of_the_light(frames: int) -> None:
+    model = NoiseModel(2.2, 100.0, 3.0)
+    stack = [np.rint(2000 - expose(scene() * 60, model, seed)) for seed in range(frames)]
+    found = estimate_noise(stack, list(pairwise(stack)))
+    assert found.inverted
+    assert found.gain == pytest.approx(2.2, rel=0.15)
+    clean = 2000 - (100 + 2.2 * 60 * scene())
+    assert np.abs(sd_errors(found, replace(model, offset=1900.0, inverted=True), clean)).max() < 0.1
+
+
+@pytest.mark.parametrize("sigma", [1.0, 10.0])
+@pytest.mark.parametrize("turned", [False, True])
+def test_texture_in_the_dark_makes_no_negative(sigma: float, turned: bool) -> None:
+    rng = np.random.default_rng(0)
+    texture = gaussian_filter(rng.normal(0, 1, (256, 256)), 1.5)
+    ramp = np.linspace(0, 1, 256)
+    image = 60 + 150 * ramp + 60 * (1 - ramp) * texture + rng.normal(0, sigma, (256, 256))
+    assert not estimate_noise([255 - image if turned else image]).inverted

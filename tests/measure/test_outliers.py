@@ -188,3 +188,14 @@ def test_looking_at_a_stack_never_writes_into_it(dtype: Any) -> None:
     samples = read(stack)
     assert samples.findings.fill == (0,) and samples.findings.outliers == 1
     assert np.array_equal(stack, before)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_quiet_areas_of_several_levels_are_no_fill(dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    image = np.rint(rng.normal(120, 10, (160, 160)))
+    dark = rng.integers(5, 8, (20, 8)).repeat(8, 0).repeat(8, 1)  # as JPEG leaves darkness
+    image[:, :64] = dark
+    assert find_fill(image.astype(dtype)) == ()
+    image[:, :64] = 5
+    assert find_fill(image.astype(dtype)) == (5.0,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_denoise.batch.plan import BatchTask, check_outputs, find_inputs, plan
+from napari_denoise.batch.plan import BatchTask, check_outputs, find_inputs, plan, with_maps
 from napari_denoise.batch.work import Done, Failed, denoise_all, denoise_file
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "denoise_file",
     "find_inputs",
     "plan",
+    "with_maps",
 ]

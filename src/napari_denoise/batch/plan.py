@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
 
@@ -26,6 +26,9 @@ from napari_denoise.io.inputs import (
 )
 from napari_denoise.io.write import FRAME_FORMATS, WRITABLE, frame_paths, frame_pattern
 
+_MAPS = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".npy")
+"""Formats of floating point that hold a whole stack."""
+
 
 @dataclass(frozen=True)
 class BatchTask:
@@ -37,10 +40,13 @@ class BatchTask:
         A file, or the numbered frames of a stack.
     target
         A file, or a pattern such as ``clean/frame_####.exr``.
+    frames_used
+        Where a map goes of how many frames each pixel is made of; None for none.
     """
 
     source: ImageInput
     target: Path
+    frames_used: Path | None = None
 
     @property
     def name(self) -> str:
@@ -152,7 +158,8 @@ def check_outputs(tasks: Iterable[BatchTask], *, overwrite: bool) -> None:
     """
     tasks = list(tasks)
     inputs = {file.resolve() for task in tasks for file in task.source.files}
-    outputs = [file for task in tasks for file in task.outputs]
+    maps = [task.frames_used for task in tasks if task.frames_used is not None]
+    outputs = [*(file for task in tasks for file in task.outputs), *maps]
     for file in outputs:
         if file.resolve() in inputs:
             raise ValueError(
@@ -161,6 +168,45 @@ def check_outputs(tasks: Iterable[BatchTask], *, overwrite: bool) -> None:
             )
     if not overwrite:
         check_absent(file for task in tasks for file in task.taken)
+        check_absent(file for file in maps if file.exists())
+
+
+def with_maps(tasks: Sequence[BatchTask], place: Path | None) -> list[BatchTask]:
+    """Say where the maps of frames used go.
+
+    Parameters
+    ----------
+    tasks
+        From `plan`.
+    place
+        A TIFF or NPY file for one task, else a folder; None for no maps.
+
+    Raises
+    ------
+    ValueError
+        The file cannot hold a map, or one file was named for several inputs.
+    """
+    if place is None:
+        return list(tasks)
+    suffix = suffix_of(place).lower()
+    if not suffix:
+        return [replace(task, frames_used=place / _map_name(task)) for task in tasks]
+    if suffix not in _MAPS:
+        raise ValueError(
+            f"--frames-used {place}: a map is written as {', '.join(_MAPS)}; name such a file, or "
+            "a folder"
+        )
+    if len(tasks) > 1:
+        raise ValueError(
+            f"--frames-used {place}: one file cannot hold the maps of {len(tasks)} inputs; name a "
+            "folder"
+        )
+    return [replace(task, frames_used=place) for task in tasks]
+
+
+def _map_name(task: BatchTask) -> str:
+    stem = task.target.name.removesuffix(suffix_of(task.target)).rstrip("#").rstrip("._-")
+    return f"{stem}_frames_used.ome.tif"
 
 
 def _frames(pattern: Path) -> list[Path]:

@@ -15,7 +15,8 @@ from napari_denoise.io.errors import FileError
 
 if TYPE_CHECKING:
     from napari_denoise.image.tiles import Window
-    from napari_denoise.inference.stack import StackJob, Step
+    from napari_denoise.inference.stack import StackJob
+from napari_denoise.inference.steps import Step
 
 
 class DenoisedArray:
@@ -34,6 +35,8 @@ class DenoisedArray:
         Of the job's dimensions, as for `numpy.transpose`.
     source
         For messages.
+    used
+        Gets the map of every plane: how many frames its pixels are made of.
     """
 
     def __init__(
@@ -42,8 +45,9 @@ class DenoisedArray:
         progress: Callable[[Step], object] | None = None,
         order: Sequence[int] | None = None,
         source: Path | None = None,
+        used: Callable[[int, Window, Any], object] | None = None,
     ) -> None:
-        self.job, self._progress, self._source = job, progress, source
+        self.job, self._progress, self._source, self._used = job, progress, source, used
         self._order = tuple(order if order is not None else range(len(job.layout.shape)))
         self._done, self._pixels = 0, 0
         self.dtype = job.dtype
@@ -54,7 +58,7 @@ class DenoisedArray:
     def transpose(self, order: Sequence[int]) -> DenoisedArray:
         """Return the same planes under permuted dimensions."""
         permuted = [self._order[i] for i in order]
-        return DenoisedArray(self.job, self._progress, permuted, self._source)
+        return DenoisedArray(self.job, self._progress, permuted, self._source, self._used)
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
         """Compute a frame, or rows and columns of one: a position along each other axis."""
@@ -82,6 +86,8 @@ class DenoisedArray:
                 f"frame {number} cannot be read ({error})",
                 "check the file and its disk",
             ) from error
+        if self._used is not None:
+            self._used(number, where, last.frames_used)
         return np.asarray(last.result)
 
     def _told(self, steps: Iterator[Step], where: Window) -> Iterator[Step]:

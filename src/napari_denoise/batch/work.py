@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_denoise.batch.maps import frames_used_map, used_text
 from napari_denoise.batch.plan import BatchTask
 from napari_denoise.batch.stream import DenoisedArray
 from napari_denoise.io.errors import FileError, listening
@@ -20,8 +21,9 @@ from napari_denoise.io.write import check_output, write
 from napari_denoise.settings.denoise import DenoiseSettings
 
 if TYPE_CHECKING:
+    from napari_denoise.image.tiles import Window
     from napari_denoise.inference.denoiser import Denoiser
-    from napari_denoise.inference.stack import Step
+    from napari_denoise.inference.steps import Step
 
 Progress = Callable[["Step"], object]
 
@@ -38,6 +40,8 @@ class Done:
     noise: tuple[str, ...]
     """Per channel, for people."""
     weights: str
+    frames_used: str = ""
+    """Of how many frames the pixels are made, for people; empty for frames by themselves."""
     warnings: tuple[str, ...] = ()
 
 
@@ -123,11 +127,19 @@ def denoise_file(
             messages.append(f"{source.pattern}: it was denoised before, and is now once more")
         check_output(task.target, _as_result(array, settings), meta, overwrite=overwrite)
         job = denoiser.prepare(array, settings=settings, meta=meta)
-        meta = replace(meta, extra={**meta.extra, "napari_denoise": job.provenance()})
-        stack = DenoisedArray(job, progress, source=source.files[0])
-        _make_folder(task.target)
-        _check_space(task.target, stack.nbytes)
-        files = write(task.target, stack, meta, overwrite=overwrite)
+        note = job.provenance()
+        meta = replace(meta, extra={**meta.extra, "napari_denoise": note})
+        with frames_used_map(task.frames_used, job, overwrite=overwrite) as maps:
+
+            def told(number: int, where: Window, frames: Any) -> None:
+                note.update(job.neighbors_note())  # the sidecar is written last
+                if maps is not None:
+                    maps.put(number, where, frames)
+
+            stack = DenoisedArray(job, progress, source=source.files[0], used=told)
+            _make_folder(task.target)
+            _check_space(task.target, stack.nbytes)
+            files = write(task.target, stack, meta, overwrite=overwrite)
     return Done(
         task,
         tuple(files),
@@ -135,6 +147,7 @@ def denoise_file(
         seconds=time.perf_counter() - start,
         noise=tuple(noise.describe() for noise in job.noise),
         weights=job.info.name,
+        frames_used=used_text(job),
         warnings=(*messages, *(f"{source.pattern}: {text}" for text in job.warnings)),
     )
 

@@ -95,6 +95,22 @@ def denoise(
         float,
         typer.Option(help="0 is faithful (for measurements), 1 crisp.", rich_help_panel=_HOW),
     ] = 0.0,
+    neighbors: Annotated[
+        str,
+        typer.Option(
+            help="Frames on each side that make a frame better where they show the same: auto (2 "
+            "in time, 1 in depth, none where they do not agree), or 0 to 4. Choose 0 for kinetics "
+            "and for single events near the noise.",
+            rich_help_panel=_HOW,
+        ),
+    ] = "auto",
+    along: Annotated[
+        str,
+        typer.Option(
+            help="The axis that neighbors lie along: auto (T, else Z), T, Z.",
+            rich_help_panel=_HOW,
+        ),
+    ] = "auto",
     mapping: Annotated[
         str,
         typer.Option(
@@ -166,6 +182,16 @@ def denoise(
             rich_help_panel=_FILES,
         ),
     ] = None,
+    frames_used: Annotated[
+        Path | None,
+        typer.Option(
+            "--frames-used",
+            metavar="FILE",
+            help="Write a map beside the result: how many frames each pixel is made of. A file for "
+            "one input, else a folder.",
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing results.", rich_help_panel=_FILES)
     ] = False,
@@ -185,8 +211,8 @@ def denoise(
     complete.
     """
     with reporting(debug):
-        from napari_denoise.batch import check_outputs, plan
-        from napari_denoise.cli.options import assumed_offset, parse_noise, parse_tile
+        from napari_denoise.batch import check_outputs, plan, with_maps
+        from napari_denoise.cli.options import assumed_offset, parse_noise, parse_number
 
         given = parse_noise(noise)
         settings = _settings(
@@ -198,10 +224,12 @@ def denoise(
             gain_map=gain_map,
             strength=strength,
             realism=realism,
+            neighbors=parse_number(neighbors),
+            along=along.upper() if along.lower() in ("t", "z") else along,
             mapping=mapping,
             outliers=outliers,
             intensity_range=intensity_range,
-            tile=parse_tile(tile),
+            tile=parse_number(tile),
             device=device,
             precision=precision,
             engine=engine,
@@ -209,6 +237,7 @@ def denoise(
         )
         found, missing = _split(inputs, whole=bool(sequence))
         tasks = plan(found, output, sequence=sequence, suffix=suffix, file_format=file_format)
+        tasks = with_maps(tasks, frames_used)
         check_outputs(tasks, overwrite=overwrite)
         for error in missing:
             say("error", "bold red", summary(error))
@@ -316,5 +345,10 @@ def _report(done: Done, bars: FileProgress) -> None:
     target = f"{images[0]} to {images[-1].name}" if images[1:] else images[0]
     bars.line(
         f"{done.task.name} -> {target}: {frames} in {done.seconds:.1f} s, "
-        f"weights {done.weights}, noise: {noise}"
+        f"weights {done.weights}, noise: {noise}{_made_of(done)}"
     )
+
+
+def _made_of(done: Done) -> str:
+    """Say how many frames the pixels are made of on average."""
+    return f", {done.frames_used}" if done.frames_used else ""

@@ -61,8 +61,8 @@ def assumed_offset(text: str, noise: Any) -> str:
     )
 
 
-def parse_tile(text: str) -> Any:
-    """Read the tile option: ``auto`` or a number."""
+def parse_number(text: str) -> Any:
+    """Read an option that is ``auto`` or a number."""
     return int(text) if text.strip().isdigit() else text
 
 
@@ -121,13 +121,21 @@ def _model(pairs: Sequence[tuple[str, Any]], whole: str) -> dict[str, Any]:
         if name in model:
             raise ValueError(f"noise {whole!r}: it gives {name} twice; give it once")
         lags = name.startswith("correlation")
-        if not (_are_lags(value) if lags else _is_number(value)):
+        if name == "inverted":
+            value = _truth(value, whole)
+        elif not (_are_lags(value) if lags else _is_number(value)):
             kind = "two numbers or more, such as 0.3/0.1" if lags else "a number"
             raise ValueError(f"noise {whole!r}: {name} is {value!r}; expected {kind}")
         model[name] = value
     if not model:
         raise ValueError(f"noise {whole!r}: a noise model is empty; it has {', '.join(_FIELDS)}")
     return model
+
+
+def _truth(value: Any, whole: str) -> bool:
+    if value in (0, 1):  # true and false of JSON are
+        return bool(value)
+    raise ValueError(f"noise {whole!r}: inverted is {value!r}; expected 1 or 0")
 
 
 def _are_lags(value: Any) -> bool:

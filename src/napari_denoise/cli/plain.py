@@ -10,6 +10,8 @@ _RULES = {
     "strength": "a number from 0 (changes nothing) to 1 (denoises fully)",
     "realism": "a number from 0 (faithful, for measurements) to 1 (crisp)",
     "tile": "auto, or a whole number of pixels, 16 or more",
+    "neighbors": "auto, or a whole number of frames on each side, 0 (each by itself) to 4",
+    "along": "auto, T or Z",
     "mapping": "auto, affine, anscombe or log",
     "precision": "auto, float32, bfloat16 or float16",
     "engine": "torch",

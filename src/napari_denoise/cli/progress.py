@@ -22,7 +22,7 @@ from napari_denoise.cli.console import err, results, tell
 
 if TYPE_CHECKING:
     from napari_denoise.batch import BatchTask
-    from napari_denoise.inference.stack import Step
+    from napari_denoise.inference.steps import Step
 
 
 class FileProgress:

@@ -93,15 +93,21 @@ class Layout:
     def neighbour(self, frame: int) -> int | None:
         """Find the next frame along T, else along Z; None at the end or without such an axis."""
         for letter in "TZ":
-            if letter not in self.axes:
-                continue
-            axis = self.axes.index(letter)
-            index = list(self.frames[frame])
-            position = index[axis]
-            if isinstance(position, int) and position + 1 < self.shape[axis]:
-                index[axis] = position + 1
-                return self._number(tuple(index))
+            if (following := self.along(frame, letter, 1)) is not None:
+                return following
         return None
+
+    def along(self, frame: int, letter: str, offset: int) -> int | None:
+        """Find the frame so many positions further along an axis; None beyond its ends."""
+        if letter not in self.axes:
+            return None
+        axis = self.axes.index(letter)
+        index = list(self.frames[frame])
+        position = index[axis]
+        if not isinstance(position, int) or not 0 <= position + offset < self.shape[axis]:
+            return None
+        index[axis] = position + offset
+        return self._number(tuple(index))
 
     def _number(self, index: Index) -> int:
         number = 0

@@ -14,11 +14,14 @@ from napari_denoise.engines.device import FINEST_SIGMA, choose_device, choose_pr
 from napari_denoise.engines.torch import load_engine
 from napari_denoise.image.axes import Index
 from napari_denoise.image.long_work import finished
+from napari_denoise.inference.albedo import measure_albedo
+from napari_denoise.inference.checked import checked_channels
 from napari_denoise.inference.described import Described, described
-from napari_denoise.inference.few_photons import has_few_photons, with_error_shares
 from napari_denoise.inference.guides import Features
+from napari_denoise.inference.neighbors import neighbors_of
 from napari_denoise.inference.noise_files import load_noise
-from napari_denoise.inference.stack import StackJob, Step, albedo_job, measure_albedo
+from napari_denoise.inference.stack import StackJob, albedo_job
+from napari_denoise.inference.steps import Step
 from napari_denoise.inference.warned import warn_of
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.measure.channels import Channel, Measuring, measure
@@ -145,8 +148,14 @@ class Denoiser:
             albedo = yield from self._albedo(guides, info, resolved)
         fixed = stack.layout, resolved, channels, engine, info
         job = StackJob(array, *fixed, guides, tuple(notes), albedo)
-        if any(map(has_few_photons, channels)):
-            job.channels = yield from with_error_shares(job)
+        job.channels = yield from checked_channels(job)
+        if (finer := self._precision_for(job.channels)) != precision:
+            job.engine = load_engine(info, resolved.realism, self.device, finer)
+            job.settings = _merge(resolved, {"precision": finer})
+        faithful = load_engine(info, 0.0, self.device, finer)
+        job.neighbors, note = yield from neighbors_of(job, faithful)
+        if note:
+            job.note(note)
         return job
 
     def _albedo(

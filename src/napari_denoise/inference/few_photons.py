@@ -34,18 +34,17 @@ _OFF = 0.005
 _ROUNDS = 16
 
 
-def with_error_shares(job: StackJob) -> Generator[None, None, tuple[Channel, ...]]:
-    """Return the channels of a job, those of few photons with the share that keeps their mean.
+def with_error_share(
+    job: StackJob, number: int, channel: Channel
+) -> Generator[None, None, Channel]:
+    """Return a channel of a job, of few photons with the share that keeps their mean.
 
     Yields after every window.
     """
-    channels = []
-    for number, channel in enumerate(job.channels):
-        share = 1.0
-        if has_few_photons(channel):
-            share = yield from _share(job, number, channel)
-        channels.append(channel if share == 1 else replace(channel, error_share=share))
-    return tuple(channels)
+    share = 1.0
+    if has_few_photons(channel):
+        share = yield from _share(job, number, channel)
+    return channel if share == 1 else replace(channel, error_share=share)
 
 
 def has_few_photons(channel: Channel) -> bool:
@@ -53,7 +52,7 @@ def has_few_photons(channel: Channel) -> bool:
     mapping = channel.mapping
     if not isinstance(mapping, AnscombeMapping) or channel.scale.sigma == 0:
         return False
-    return (mapping.high - mapping.offset) / 2 < FEW * mapping.gain
+    return mapping.brightest / 2 < FEW
 
 
 def _share(job: StackJob, number: int, channel: Channel) -> Generator[None, None, float]:
@@ -63,7 +62,7 @@ def _share(job: StackJob, number: int, channel: Channel) -> Generator[None, None
     if frame.empty:
         return 1.0
     noisy, estimates = 0.0, []
-    for tile in _tiles(job, index):
+    for tile in sampled_tiles(job, index, _WINDOWS):
         part = frame.part(tile)
         sigma = channel.sigma_map(*part.window.shape[1:], where=tile.read)
         found = job.engine.run(channel.to_network(part.window), sigma, None, tile.keep)
@@ -72,7 +71,7 @@ def _share(job: StackJob, number: int, channel: Channel) -> Generator[None, None
             return 1.0
         estimates.append((mean, variance))
         light = channel.maps.calibrated(part.original, tile.write) - channel.noise.offset
-        noisy += float(light.sum(dtype=np.float64))
+        noisy += float((-light if channel.noise.inverted else light).sum(dtype=np.float64))
         yield
     return _balanced(channel, estimates, noisy)
 
@@ -81,11 +80,13 @@ def _balanced(
     channel: Channel, estimates: list[tuple[Float32Array, Float32Array]], noisy: float
 ) -> float:
     """Find the share, 0 to 1, with which the estimates hold as much light as the noisy windows."""
+    sign = -1 if channel.noise.inverted else 1
 
     def light(share: float) -> float:
         return sum(
             float(
-                (
+                sign
+                * (
                     inverse_mean(channel.mapping, mean, variance * np.float32(share))
                     - channel.noise.offset
                 ).sum(dtype=np.float64)
@@ -102,7 +103,7 @@ def _balanced(
     return (low + high) / 2
 
 
-def _tiles(job: StackJob, index: Index) -> list[Tile]:
+def sampled_tiles(job: StackJob, index: Index, most: int) -> list[Tile]:
     """Choose windows of a frame, on the network's grid: of little, some, more and much light."""
     halo, multiple = job.engine.halo, job.engine.multiple
     rows, columns = (
@@ -112,12 +113,12 @@ def _tiles(job: StackJob, index: Index) -> list[Tile]:
     cells = [
         plan_tiles(job.size, _SIDE, halo, multiple, region)[0] for region in product(rows, columns)
     ]
-    if len(cells) <= _WINDOWS:
+    if len(cells) <= most:
         return cells
     if is_large(job.array, job.layout.axes):
-        return evenly(cells, _WINDOWS)
+        return evenly(cells, most)
     colors = color_samples(np.asarray(job.array[index]), job.layout)[0]
     light = [colors[:, *cell.write].mean(dtype=np.float64) for cell in cells]
     ranked = [cells[place] for place in np.argsort(light, kind="stable")]
-    ranks = ((np.arange(_WINDOWS) + 0.5) / _WINDOWS * len(ranked)).astype(int)
+    ranks = ((np.arange(most) + 0.5) / most * len(ranked)).astype(int)
     return [ranked[rank] for rank in ranks]

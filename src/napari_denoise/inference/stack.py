@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,16 @@ from napari_denoise.image.axes import Index, Layout
 from napari_denoise.image.planes import frame_order
 from napari_denoise.image.tiles import Tile, Window, plan_tiles, recompute_factor
 from napari_denoise.image.values import Float32Array, restore_dtype
+from napari_denoise.inference.albedo import guide_steps
 from napari_denoise.inference.frame_source import LargeFrame, WholeFrame, open_frame
 from napari_denoise.inference.guides import Features
-from napari_denoise.measure.channels import Channel, Measuring, measure
-from napari_denoise.measure.mappings import inverse_mean
+from napari_denoise.inference.neighbors import Neighbors
+from napari_denoise.inference.notes import found_notes, unnoisy_notes
+from napari_denoise.inference.steps import Step, TileStep
+from napari_denoise.measure.channels import Channel
+from napari_denoise.measure.mappings import Mapped, inverse_mean
 from napari_denoise.settings.denoise import REALISM_NOTE, DenoiseSettings
 from napari_denoise.settings.noise import NoiseModel
-from napari_denoise.weights.card import WeightsCard
 from napari_denoise.weights.catalogue import WeightsInfo
 
 SMALLEST_TILE = 64
@@ -38,54 +41,6 @@ _NOT_FINITE = (
 
 FEW_LEVELS = 2.0
 """Where integers hold less than this on average, their steps are as coarse as the image."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One tile is done; the last tile of a frame carries the frame."""
-
-    frame: int
-    """Frames finished before this one."""
-    frames: int
-    tile: int
-    """Tiles of this frame that are done."""
-    tiles: int
-    index: Index | None = None
-    """Where the finished frame stands in the stack; None between."""
-    result: NDArray[Any] | None = None
-
-    @property
-    def fraction(self) -> float:
-        """Share of all work that is done, 0 to 1."""
-        return (self.frame + self.tile / self.tiles) / self.frames
-
-
-@dataclass(frozen=True, eq=False)
-class TileStep:
-    """One tile is done: its pixels, where they belong, and how far the work is.
-
-    A tile of the albedo beside a render is work too, and carries no pixels.
-    """
-
-    frame: int
-    """Frames finished before this one."""
-    frames: int
-    tile: int
-    """Tiles of this frame that are done."""
-    tiles: int
-    window: Window | None = None
-    """Rows and columns of the frame."""
-    place: Index | None = None
-    """The same in the stack: ``out[place] = pixels``."""
-    pixels: NDArray[Any] | None = None
-    """In the data's dtype and order of axes."""
-    variance: Float32Array | None = None
-    """(C, Y, X) of the error that the network states, in mapped units squared."""
-
-    @property
-    def ends_frame(self) -> bool:
-        """Whether the frame is whole now."""
-        return self.tile == self.tiles
 
 
 @dataclass(frozen=True)
@@ -108,6 +63,10 @@ class MeanSize:
         self._sum += float(np.abs(values).sum(dtype=np.float64))
         self._count += values.size
 
+    def __bool__(self) -> bool:
+        """Whether there is anything."""
+        return self._count > 0
+
     @property
     def value(self) -> float:
         """The mean so far."""
@@ -115,7 +74,28 @@ class MeanSize:
 
     def is_below(self, level: float) -> bool:
         """Whether there is anything, and its mean is lower."""
-        return self._count > 0 and self.value < level
+        return bool(self) and self.value < level
+
+
+class _Done(NamedTuple):
+    """What a tile became.
+
+    Parameters
+    ----------
+    pixels
+        (C, Y, X) in the dtype of the result.
+    variance
+        Of their error, mapped units squared.
+    frames_used
+        (Y, X), how many frames they are made of.
+    overflowed
+        Whether it took float32 to hold them.
+    """
+
+    pixels: NDArray[Any]
+    variance: Float32Array | None = None
+    frames_used: Float32Array | None = None
+    overflowed: bool = False
 
 
 class StackJob:
@@ -139,6 +119,8 @@ class StackJob:
         What the user should know before any frame is done.
     albedo
         From `albedo_job`: how the albedo is denoised before it guides; None leaves it as it is.
+    neighbors
+        What frames before and after add; None takes each frame by itself.
     """
 
     def __init__(
@@ -152,8 +134,10 @@ class StackJob:
         features: Features | None = None,
         notes: tuple[str, ...] = (),
         albedo: StackJob | None = None,
+        neighbors: Neighbors | None = None,
     ) -> None:
         self.features, self._notes, self.albedo = features, notes, albedo
+        self.neighbors = neighbors
         self.array, self.layout, self.settings = array, layout, settings
         self.engine, self.info = engine, info
         self.dtype = settings.result_dtype(array.dtype)
@@ -163,7 +147,7 @@ class StackJob:
         self._without_values: set[int] = set()
         self._levels = MeanSize()
         self._overflowed: set[tuple[int, int, int]] = set()
-        self._exact: Engine | None = None
+        self._frames_used = MeanSize()
 
     def adjusted(
         self,
@@ -181,7 +165,16 @@ class StackJob:
         )
         albedo = self.albedo and self.albedo.adjusted(strength=1.0, tile=tile)
         fixed = self.channels, self.engine, self.info, self.features, self._notes, albedo
-        return StackJob(self.array, self.layout, settings, *fixed)
+        return StackJob(self.array, self.layout, settings, *fixed, self.neighbors)
+
+    def alone(self) -> StackJob:
+        """Return the same job with every frame by itself: half of the work, for a first look."""
+        fixed = self.channels, self.engine, self.info, self.features, self._notes, self.albedo
+        return StackJob(self.array, self.layout, self.settings, *fixed)
+
+    def note(self, text: str) -> None:
+        """Add to what the user should know before any frame is done."""
+        self._notes = (*self._notes, text)
 
     @property
     def frames(self) -> tuple[Index, ...]:
@@ -192,6 +185,11 @@ class StackJob:
     def noise(self) -> tuple[NoiseModel, ...]:
         """The noise of each channel, in the data's units."""
         return tuple(channel.noise for channel in self.channels)
+
+    @property
+    def frames_used(self) -> float | None:
+        """How many frames the pixels denoised so far are made of on average; None without any."""
+        return self._frames_used.value if self._frames_used else None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -206,7 +204,11 @@ class StackJob:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the user should know about the frames done so far."""
-        found = [*self._notes, *_found(self.channels), *_unnoisy(self.channels, self.settings)]
+        found = [
+            *self._notes,
+            *found_notes(self.channels),
+            *unnoisy_notes(self.channels, self.settings),
+        ]
         if count := sum(self._nonfinite.values()):
             found.append(
                 f"{count} pixel{'s were' if count > 1 else ' was'} NaN or infinite: replaced by "
@@ -329,11 +331,25 @@ class StackJob:
             "channels": [channel.to_json() for channel in self.channels],
             "features": sorted(self.features.arrays) if self.features else [],
             **({"albedo": [c.to_json() for c in self.albedo.channels]} if self.albedo else {}),
+            **self.neighbors_note(),
             "tile": self._tile,
             "device": self.engine.device,
             "precision": self.engine.precision,
             "version": napari_denoise.__version__,
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+    def neighbors_note(self) -> dict[str, Any]:
+        """Return what the provenance says of neighbours, with how many were used so far."""
+        if self.neighbors is None:
+            return {}
+        used = self.frames_used
+        return {
+            "neighbors": {
+                "along": self.neighbors.letter,
+                "each_side": self.neighbors.radius,
+                **({} if used is None else {"frames_used": round(used, 3)}),
+            }
         }
 
     @property
@@ -347,11 +363,19 @@ class StackJob:
         rows, columns = _shape(wanted)
         sizes = {"Y": rows, "X": columns, "S": self.layout.size("S")}
         output = np.empty([sizes[letter] for letter in self.layout.frame_axes], self.dtype)
+        used: Float32Array | None = None
         for step in self._frame_tiles(number, begun, wanted, counted=counted):
             if step.pixels is not None and step.window is not None:
-                _cut(output, _within(step.window, wanted), self.layout)[...] = step.pixels
+                where = _within(step.window, wanted)
+                _cut(output, where, self.layout)[...] = step.pixels
+                if step.frames_used is not None:
+                    used = np.ones((rows, columns), np.float32) if used is None else used
+                    used[where] = step.frames_used
             counts = step.frame, step.frames, step.tile, step.tiles
-            yield Step(*counts, self.frames[number], output) if step.ends_frame else Step(*counts)
+            if step.ends_frame:
+                yield Step(*counts, self.frames[number], output, used)
+            else:
+                yield Step(*counts)
 
     def _frame_tiles(
         self, number: int, begun: TileStep, wanted: Window, *, counted: bool
@@ -393,12 +417,20 @@ class StackJob:
         # A frame that is not held is read tile by tile, and so is what guides it.
         groups = [(tile,) for tile in plan] if frame.large else [plan]
         guided = self.features and self.engine.features and not self._leaves(channel)
-        albedo = self.albedo if guided else None
+        fusing = None if self._leaves(channel) else self.neighbors
+        albedo = self.albedo if guided and not fusing else None
         before = [len(albedo._plan(_hull(group))) if albedo else 0 for group in groups]
         count, total = 0, len(plan) + sum(before)
         for group in groups:
             read, guides = _hull(group), None
-            if self.features and guided:
+            if fusing:
+                total += fusing.missing(number, read)
+                for _ in fusing.steps(number, read):
+                    count += 1
+                    total = max(total, count + len(group))
+                    yield replace(begun, tile=count, tiles=total)
+                guides = fusing.guides(number, read)
+            elif self.features and guided:
                 for part in guide_steps(self.features, albedo, number, read):
                     guides = part.result
                     if albedo is not None:
@@ -408,17 +440,26 @@ class StackJob:
             for tile in group:
                 count += 1
                 near = None if guides is None else guides[:, *_within(tile.read, read)]
-                colors, variance, again = self._denoise(frame, channel, tile, near, counted)
+                done = self._denoise(number, frame, channel, tile, near, counted)
+                colors = done.pixels
                 alpha = frame.alpha(tile.write)
                 planes = colors
                 if alpha is not None:
                     planes = np.concatenate([colors, alpha.astype(self.dtype, copy=False)])
                 if counted:
                     corner = tile.write[0].start, tile.write[1].start
-                    if again:
+                    if done.overflowed:
                         self._overflowed.add((number, *corner))
                     self._nonfinite[number, *(corner if frame.large else (0, 0))] = frame.bad
-                step = replace(begun, tile=count, tiles=total, variance=variance)
+                    if done.frames_used is not None:
+                        self._frames_used.add(done.frames_used)
+                step = replace(
+                    begun,
+                    tile=count,
+                    tiles=total,
+                    variance=done.variance,
+                    frames_used=done.frames_used,
+                )
                 yield self._done(step, index, tile.write, frame_order(planes, self.layout))
 
     def _done(self, step: TileStep, index: Index, window: Window, pixels: NDArray[Any]) -> TileStep:
@@ -429,31 +470,43 @@ class StackJob:
         """Whether there is nothing to remove: every value stays as it is."""
         return channel.scale.sigma == 0 or self.settings.strength == 0
 
+    def estimate(
+        self,
+        mapped: Mapped,
+        sigma: Float32Array,
+        guides: Float32Array | None,
+        tile: Tile,
+        engine: Engine,
+    ) -> tuple[Estimate, bool]:
+        """Run a network on a window, once more in float32 where its precision cannot hold it."""
+        estimate = engine.run(mapped, sigma, guides, tile.keep)
+        if _is_finite(estimate):
+            return estimate, False
+        estimate = engine.in_float32().run(mapped, sigma, guides, tile.keep)
+        if not _is_finite(estimate):
+            raise ValueError(_NOT_FINITE.format(self.info.name))
+        return estimate, True
+
     def _denoise(
         self,
+        number: int,
         frame: WholeFrame | LargeFrame,
         channel: Channel,
         tile: Tile,
         guides: Float32Array | None,
         counted: bool,
-    ) -> tuple[NDArray[Any], Float32Array | None, bool]:
-        """Denoise the part of (C, Y, X) that a tile writes.
-
-        Returns
-        -------
-        Its pixels, the variance of their error, and whether it took float32 to hold them.
-        """
+    ) -> _Done:
+        """Denoise the part of (C, Y, X) that a tile writes."""
         window, original, outliers, fill = frame.part(tile)
         if self._leaves(channel):
-            return original.astype(self.dtype, copy=False), None, False
+            return _Done(original.astype(self.dtype, copy=False))
         sigma = channel.sigma_map(*window.shape[1:], where=tile.read)
-        mapped = channel.to_network(window)
-        estimate = self.engine.run(mapped, sigma, guides, tile.keep)
-        overflowed = not _is_finite(estimate)
-        if overflowed:
-            estimate = self._in_float32().run(mapped, sigma, guides, tile.keep)
-            if not _is_finite(estimate):
-                raise ValueError(_NOT_FINITE.format(self.info.name))
+        fused = self.neighbors.fused(number, tile.read) if self.neighbors else None
+        if fused is None:
+            mapped = channel.to_network(window)
+        else:
+            mapped, sigma = Mapped(fused.values), sigma * fused.noise
+        estimate, overflowed = self.estimate(mapped, sigma, guides, tile, self.engine)
         mean, variance = channel.from_network(*estimate)
         clean = channel.maps.restored(inverse_mean(channel.mapping, mean, variance), tile.write)
         if channel.positive and self.dtype.kind == "f":
@@ -470,12 +523,8 @@ class StackJob:
             result = np.where(outliers, original.astype(self.dtype), result)
         if fill is not None and fill.any():
             result = np.where(fill, original.astype(self.dtype), result)
-        return result, variance, overflowed
-
-    def _in_float32(self) -> Engine:
-        """Return the engine for tiles that another precision cannot hold, made once."""
-        self._exact = self._exact or self.engine.in_float32()
-        return self._exact
+        used = None if fused is None else fused.frames[tile.keep]
+        return _Done(result, variance, used, overflowed)
 
     def _plan(self, region: Window | None = None) -> tuple[Tile, ...]:
         multiple = self.engine.multiple
@@ -492,25 +541,6 @@ class StackJob:
         while tile > max(side, SMALLEST_TILE):
             tile = max(tile // 2, SMALLEST_TILE)
         return tile
-
-
-def measure_albedo(
-    features: Features, card: WeightsCard
-) -> Generator[Measuring, None, tuple[Channel, ...]]:
-    """Measure the albedo beside a render; none where there is none, or no use for it.
-
-    Raises
-    ------
-    ValueError
-        It cannot be denoised, see `measure`.
-    """
-    if "albedo" not in features.arrays or not card.config.get("features"):
-        return ()
-    try:
-        albedo = features.arrays["albedo"]
-        return (yield from measure(albedo, features.layout, card, DenoiseSettings(), plain=True))
-    except ValueError as error:
-        raise ValueError(f"albedo: {error}; or leave it out") from error
 
 
 def albedo_job(
@@ -539,24 +569,6 @@ def albedo_job(
     return StackJob(albedo, features.layout, settings, channels, engine, info)
 
 
-def guide_steps(
-    features: Features, albedo: StackJob | None, number: int, where: Window
-) -> Iterator[Step]:
-    """Read the planes beside a window of a frame, the albedo denoised, yielding after every tile.
-
-    Out of focus and behind glass an albedo is noise itself, which the light that was divided by it
-    would get back. The last step has the planes, as `Features.frame` gives them but for the albedo.
-    """
-    planes = features.frame(features.layout.frames[number], where)
-    if albedo is None:
-        yield Step(0, 1, 0, 0, result=planes)
-        return
-    for step in albedo.region_steps(number, where):
-        if step.result is not None:
-            features.put_albedo(planes, step.result)
-        yield replace(step, result=None if step.result is None else planes)
-
-
 def _is_finite(estimate: Estimate) -> bool:
     return all(part is None or bool(np.isfinite(part).all()) for part in estimate)
 
@@ -582,46 +594,6 @@ def _within(inner: Window, outer: Window) -> Window:
         for part, whole in zip(inner, outer, strict=True)
     )
     return rows, columns
-
-
-def _found(channels: tuple[Channel, ...]) -> list[str]:
-    """Say what was found in the channels; once, where all say the same."""
-    if len({channel.notes for channel in channels}) == 1:
-        return list(channels[0].notes)
-    return [f"channel {n}: {text}" for n, c in enumerate(channels) for text in c.notes]
-
-
-def _unnoisy(channels: tuple[Channel, ...], settings: DenoiseSettings) -> list[str]:
-    """Name the channels that stay unchanged although their noise was looked for, or given."""
-    wanted = settings.noise if isinstance(settings.noise, tuple) else (settings.noise,)
-    asked = [wanted[number % len(wanted)] for number in range(len(channels))]
-    left = [number for number, channel in enumerate(channels) if channel.scale.sigma == 0]
-    looked = [number for number in left if asked[number] == "auto"]
-    given = [number for number in left if asked[number] not in ("auto", 0, NoiseModel())]
-    said = []
-    if looked:
-        said.append(
-            f"no noise was found in {_places(looked, channels)}: {_stay(looked)}; if there is "
-            "noise, state it (noise = its standard deviation, in the data's units)"
-        )
-    if given:
-        said.append(
-            f"the noise that was given is none at the intensities of {_places(given, channels)}: "
-            f"{_stay(given)}; look at its offset"
-        )
-    return said
-
-
-def _places(numbers: Sequence[int], channels: Sequence[Channel]) -> str:
-    if len(channels) == 1:
-        return "the data"
-    several = "s" if numbers[1:] else ""
-    return f"channel{several} {', '.join(map(str, numbers))} of {len(channels)}, counted from 0"
-
-
-def _stay(numbers: Sequence[int]) -> str:
-    it = "they are" if numbers[1:] else "it is"
-    return f"{it} returned as {it}"
 
 
 def _cut(frame: NDArray[Any], window: Window, layout: Layout) -> NDArray[Any]:

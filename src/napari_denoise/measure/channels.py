@@ -17,7 +17,8 @@ from napari_denoise.image.axes import Layout
 from napari_denoise.image.long_work import finished
 from napari_denoise.image.tiles import Window
 from napari_denoise.image.values import Float32Array
-from napari_denoise.measure.kind import is_radiance
+from napari_denoise.measure.kind import is_radiance, is_signed
+from napari_denoise.measure.line_noise import describe_lines, line_noise
 from napari_denoise.measure.mappings import (
     AffineMapping,
     AnscombeMapping,
@@ -43,8 +44,6 @@ _NOISE_ABOVE, _CLEARLY = 3.0, 1.0
 part of it lets the range grow."""
 _LEAST_SIGMA = 0.01
 """Of noise that does not depend on the signal: below, the ground would lose its contrast."""
-_SIGNED = 0.02
-"""Share of negative values, by weight, from which on data are no light."""
 WIDEST = 1e5
 """Data in a smaller part of the intensity range would be lost to the rounding of float32."""
 
@@ -129,6 +128,33 @@ class Channel:
         if window.dtype in (np.uint8, np.uint16):
             return Mapped(window, _table(self.mapping, self.scale.factor, window.dtype.str))
         return Mapped(_squeezed(self.mapping.forward(window), self.scale.factor))
+
+    def light_of(self, mean: Float32Array) -> Float32Array:
+        """Bring denoised values in the network's units to light above black, in the data's."""
+        return self.above_black(self.mapping.inverse(self.from_network(mean, None)[0]))
+
+    def network_of(self, light: Float32Array) -> Float32Array:
+        """Undo `light_of`: what a denoiser gives for so much light."""
+        values = light * np.float32(-1 if self._inverted else 1) + np.float32(self._black)
+        mapping = self.mapping
+        if isinstance(mapping, AnscombeMapping):
+            return _squeezed(mapping.forward_mean(values), self.scale.factor)
+        return _squeezed(mapping.forward(values), self.scale.factor)
+
+    def above_black(self, values: Float32Array) -> Float32Array:
+        """Return the light that values in the data's units stand for."""
+        return (values - np.float32(self._black)) * np.float32(-1 if self._inverted else 1)
+
+    @property
+    def _inverted(self) -> bool:
+        return isinstance(self.mapping, AnscombeMapping) and self.mapping.inverted
+
+    @property
+    def _black(self) -> float:
+        """The value without light, as far as it is known."""
+        if isinstance(self.mapping, AnscombeMapping):
+            return self.mapping.offset
+        return self.mapping.low if isinstance(self.mapping, AffineMapping) else 0.0
 
     def sigma_map(self, rows: int, columns: int, *, where: Window | None = None) -> Float32Array:
         """Noise level of every pixel for the network, (1, Y, X).
@@ -288,7 +314,7 @@ def _measure_channel(
     stack = maps.stack(array, layout)
     samples = yield from SampledFrames.read(stack, layout, channel, plain=plain)
     extent = _check_values(samples.extent, settings.intensity_range)
-    wanted = _noise_of(settings, channel, layout.size("C"))
+    wanted = noise_of(settings, channel, layout.size("C"))
     kind, notes = _kind(settings.mapping, made_for, layout, samples)
     if maps.sigma is not None:
         made = _with_map(maps, kind, samples, settings, made_for)
@@ -298,7 +324,7 @@ def _measure_channel(
         made = yield from _measure_line(samples, wanted, kind, settings, made_for)
     largest = None if maps.calibrates else camera_maximum(samples.frames, extent, bits)
     made = replace(made, largest=largest, maps=maps)
-    return _guarded(made, samples, settings.outliers, notes)
+    return _guarded(made, samples, settings.outliers, notes, plain=plain)
 
 
 def _measure_line(
@@ -374,6 +400,8 @@ def _guarded(
     samples: SampledFrames,
     outliers: Literal["auto", "replace", "keep"],
     notes: tuple[str, ...],
+    *,
+    plain: bool,
 ) -> Channel:
     """Say what an outlier of this channel is, and what of its pixels stays as it is."""
     radiance = isinstance(channel.mapping, LogMapping)
@@ -382,7 +410,10 @@ def _guarded(
         found = replace(found, outliers=0)
     rule = plane_rule(samples.frames, radiance=radiance) if found.outliers else None
     keep = outliers == "keep" or (outliers == "auto" and not radiance)
-    said = found.describe()
+    lines = (0.0, 0.0)
+    if samples.frames and not (radiance or plain):
+        lines = line_noise(samples.frames[len(samples.frames) // 2])
+    said = [text for text in (found.describe(), describe_lines(*lines)) if text]
     return replace(
         channel,
         outliers=rule,
@@ -390,14 +421,15 @@ def _guarded(
         fill=found.fill,
         ground=samples.ground() if found.fill else 0.0,
         positive=samples.extent is not None and samples.extent[0] >= 0,
-        notes=(*notes, *([said] if said else [])),
+        notes=(*notes, *said),
     )
 
 
 def _are_photons_apart(noise: NoiseModel, samples: SampledFrames) -> bool:
     """Whether most pixels are without a photon and single ones stand out: each is isolated."""
     level = samples.mean() - noise.offset
-    return noise.gain > 0 and level < 2 * noise.gain and 2 * noise.read_noise < noise.gain
+    few = noise.gain > 0 and level < 2 * noise.gain and 2 * noise.read_noise < noise.gain
+    return few and not noise.inverted
 
 
 def _check_values(
@@ -461,12 +493,42 @@ def _after(mapping: Mapping, samples: SampledFrames) -> Generator[None, None, fl
     return roughness(mapped)
 
 
+def with_noise(channel: Channel, noise: NoiseModel, made_for: MadeFor) -> Channel:
+    """Return a channel with another noise, and its mapping and scale to fit.
+
+    Parameters
+    ----------
+    channel
+        As measured.
+    noise
+        In the data's units.
+    made_for
+        The weights' card.
+    """
+    before = channel.mapping
+    if isinstance(before, LogMapping):
+        sigma = float(np.sqrt(noise.variance(before.middle))) * noise.inflation / before.slope
+        if made_for.mapping != "log":
+            sigma *= HEAVY_TAILS
+        return replace(channel, noise=noise, scale=_scale(sigma, made_for))
+    mapping = fit_mapping(before.kind, noise, before.low, before.high)
+    scale = _scale(mapping.sigma * noise.inflation, made_for)
+    return replace(channel, noise=noise, mapping=mapping, scale=scale, error_share=1.0)
+
+
 def _scale(sigma: float, made_for: MadeFor) -> NetworkScale:
     most = made_for.noise_range[1]
     return NetworkScale(sigma, min(1.0, most / sigma) if sigma > 0 else 1.0)
 
 
-def _noise_of(settings: DenoiseSettings, channel: int, channels: int) -> ChannelNoise:
+def noise_of(settings: DenoiseSettings, channel: int, channels: int) -> ChannelNoise:
+    """Return what the settings say of the noise of one of some channels.
+
+    Raises
+    ------
+    ValueError
+        They give values for another number of channels.
+    """
     if not isinstance(settings.noise, tuple):
         return settings.noise
     if len(settings.noise) != channels:
@@ -496,20 +558,13 @@ def _kind(
         return wanted, ()
     if "S" in layout.axes and made_for.mapping == "affine" and is_radiance(samples.frames):
         return "log", ()
-    if made_for.mapping == "log" and _is_signed(samples.frames):
+    if made_for.mapping == "log" and is_signed(samples.frames):
         note = (
             "the data have both signs, which light has not: they are denoised on a linear scale, "
             "by weights that were made for light; look at the result closely"
         )
         return "affine", (note,)
     return made_for.mapping, ()
-
-
-def _is_signed(frames: Sequence[NDArray[Any]]) -> bool:
-    """Whether negative values are more than the lobes of a filter leave in a render."""
-    total = sum(float(np.nansum(np.abs(frame), dtype=np.float64)) for frame in frames)
-    below = sum(float(-np.nansum(np.minimum(frame, 0), dtype=np.float64)) for frame in frames)
-    return below > _SIGNED * total
 
 
 def _typical_sd(noise: NoiseModel, frames: Sequence[NDArray[Any]]) -> float:

@@ -15,8 +15,9 @@ from napari_denoise.image.planes import color_samples
 from napari_denoise.measure.sampled import SampledFrames, robust_range
 
 Kind = Literal["microscopy", "photo", "render"]
-_SIGNED = 0.05
-"""Share of negative values from which on they are no lobes of a renderer's filter."""
+_SIGNED, _MANY_SIGNED, _NEXT_TO_NOTHING = 0.02, 0.05, 0.01
+"""Share of negative values, by weight and by number, from which on they are no lobes of a filter of
+renderers; and the part of the mean size below which none is counted."""
 _LOBES, _HIGHLIGHT = 1e-3, 2.0
 """Most of a render that lobes make negative, and the least light at its brightest then: a
 photograph in floating point has noise around 0 as it has around 1."""
@@ -74,7 +75,18 @@ def holds_no_light(array: Any, layout: Layout) -> bool:
     A few frames of it are looked at.
     """
     frames = [np.asarray(array[index]) for index in evenly(layout.frames, _LOOKED_AT)]
-    return _negative([color_samples(frame, layout)[0] for frame in frames]) > _SIGNED
+    return is_signed([color_samples(frame, layout)[0] for frame in frames])
+
+
+def is_signed(frames: Sequence[NDArray[Any]]) -> bool:
+    """Whether negative values are more than the lobes of a filter leave in a render."""
+    finite = [np.where(np.isfinite(frame), frame, 0) for frame in frames]
+    values = sum(frame.size for frame in finite)
+    total = sum(float(np.abs(frame).sum(dtype=np.float64)) for frame in finite)
+    below = sum(float(-np.minimum(frame, 0).sum(dtype=np.float64)) for frame in finite)
+    least = _NEXT_TO_NOTHING * total / max(values, 1)
+    count = sum(int((frame < -least).sum()) for frame in finite)
+    return below > _SIGNED * total or count > _MANY_SIGNED * values
 
 
 def looks_tone_mapped(array: Any, layout: Layout) -> bool:

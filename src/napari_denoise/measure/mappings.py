@@ -2,7 +2,8 @@
 
 A mapping is fixed once per stack and channel. Every mapping has
 
-- ``forward(x)``: data units to float32 of about [0, 1], strictly increasing;
+- ``forward(x)``: data units to float32 of about [0, 1], strictly increasing; decreasing of
+  data that are a negative of light;
 - ``inverse(y)``: back to float32 in data units;
 - ``sigma``: standard deviation of the noise after ``forward``; for correlated noise it is
   the true one, not yet multiplied by `NoiseModel.inflation`;
@@ -40,7 +41,7 @@ class AffineMapping:
         Standard deviation of the noise in data units.
     """
 
-    kind: ClassVar[str] = "affine"
+    kind: ClassVar[Literal["affine"]] = "affine"
     low: float
     high: float
     noise_sd: float = 0.0
@@ -96,6 +97,8 @@ class AnscombeMapping:
         Intensities, in data units, that become 0 and 1.
     skewness
         As in `NoiseModel`; only the inverse depends on it.
+    inverted
+        As in `NoiseModel`: what is mapped is the light, offset less x, and grows as x falls.
 
     References
     ----------
@@ -103,18 +106,28 @@ class AnscombeMapping:
     Anscombe transformation for Poisson-Gaussian noise", IEEE TIP 22, 2013.
     """
 
-    kind: ClassVar[str] = "anscombe"
+    kind: ClassVar[Literal["anscombe"]] = "anscombe"
     gain: float
     offset: float
     read_noise: float
     low: float
     high: float
     skewness: float = 1.0
+    inverted: bool = False
 
     @property
     def sigma(self) -> float:
         """Noise standard deviation in network units."""
         return 1 / self._bounds[1]
+
+    @property
+    def brightest(self) -> float:
+        """Photons at the bright end."""
+        return (
+            max(self.offset - self.low, 0) / self.gain
+            if self.inverted
+            else (self.high - self.offset) / self.gain
+        )
 
     def forward(self, x: ArrayLike) -> Float32Array:
         """Map data units to network units."""
@@ -161,7 +174,7 @@ class AnscombeMapping:
     def _bounds(self) -> tuple[float, float]:
         """Start and width in t of what becomes [0, 1]."""
         ends = self._stabilise(np.array([self.low, self.high], np.float64))
-        start, end = float(ends[0]), float(ends[1])
+        start, end = sorted((float(ends[0]), float(ends[1])))
         return start, end - start if end > start else 1.0
 
     @property
@@ -177,6 +190,8 @@ class AnscombeMapping:
     def _stabilise(self, x: NDArray[_Float]) -> NDArray[_Float]:
         above = np.array(x)
         above -= x.dtype.type(self.offset)
+        if self.inverted:
+            np.negative(above, out=above)
         under = np.maximum(above, 0, out=np.empty_like(above))
         under *= x.dtype.type(self.gain)
         under += x.dtype.type(self._root**2)
@@ -190,6 +205,8 @@ class AnscombeMapping:
         x = np.maximum(t, 0, out=np.empty_like(t))
         x *= x * np.float32(self.gain / 4)
         x += t * np.float32(self._root)
+        if self.inverted:
+            np.negative(x, out=x)
         x += np.float32(self.offset)
         return x
 
@@ -211,7 +228,7 @@ class LogMapping:
         Noise standard deviation in data units at the intensity that becomes 1/2.
     """
 
-    kind: ClassVar[str] = "log"
+    kind: ClassVar[Literal["log"]] = "log"
     level: float
     high: float
     noise_sd: float = 0.0
@@ -353,19 +370,19 @@ def fit_mapping(
     if kind == "affine":
         return AffineMapping(low, high, float(np.sqrt(noise.variance(middle))))
     if kind == "anscombe":
-        if _shot_noise_matters(noise, high):
-            return AnscombeMapping(
-                noise.gain, noise.offset, noise.read_noise, low, high, noise.skewness
-            )
+        if _shot_noise_matters(noise, low if noise.inverted else high):
+            parts = noise.gain, noise.offset, noise.read_noise, low, high, noise.skewness
+            return AnscombeMapping(*parts, inverted=noise.inverted)
         return AffineMapping(low, high, float(np.sqrt(noise.variance(middle))))
     if kind == "log":
         return _fit_log(noise, high)
     raise ValueError(f"mapping {kind!r}: choose 'affine', 'anscombe' or 'log'")
 
 
-def _shot_noise_matters(noise: NoiseModel, high: float) -> bool:
+def _shot_noise_matters(noise: NoiseModel, brightest: float) -> bool:
     """Tell whether the gain is more than a rounding error of the largest variance."""
-    shot = noise.gain * max(high - noise.offset, noise.gain)
+    light = noise.offset - brightest if noise.inverted else brightest - noise.offset
+    shot = noise.gain * max(light, noise.gain)
     return bool(shot > 1e-6 * max(noise.read_noise**2, 1e-30))
 
 

@@ -82,6 +82,17 @@ class Correlation:
         return tuple(float(value) for value in both[1 : max(last, 2) + 1])
 
 
+def spectrum_of(along_y: Sequence[float], along_x: Sequence[float]) -> FloatArray:
+    """Return the mean energy of each cosine, (u, v), for noise of variance 1.
+
+    Parameters
+    ----------
+    along_y, along_x
+        Autocorrelation along each axis at lags 1, 2 and so on.
+    """
+    return np.outer(_gains_of([1.0, *along_y], SIZE), _gains_of([1.0, *along_x], SIZE))
+
+
 def _autocorrelation(kernel: Sequence[float] | FloatArray) -> FloatArray:
     """Autocorrelation at lags 0, 1 ... of what a kernel makes of white noise."""
     taps = np.array([*kernel[::-1], 1.0, *kernel])

@@ -32,6 +32,9 @@ _WEAK = 0.7
 """Score of the weakest isolated pixels that are counted."""
 _LEAST_FILL = 0.01
 """Share of a frame that a value fills at least."""
+_QUIET = 0.05
+"""Squares of the levels next to a value, relative to its own, that tell a quiet image: dark areas
+of a JPEG hold squares of several levels."""
 _TOUCHING = 0.25
 """Share of the other pixels that touch fill at most."""
 SIDE = 4
@@ -246,15 +249,26 @@ def _mirrored(places: NDArray[np.intp], shape: tuple[int, ...]) -> NDArray[np.in
 def find_fill(frame: NDArray[Any]) -> tuple[float, ...]:
     """Find the values that fill a part of a frame and say nothing of the image.
 
-    A value is fill where it makes up whole squares, more than 1 % of the frame, and the other
-    pixels lie together: those that caught a photon lie among pixels that caught none.
+    A value is fill where it makes up whole squares, more than 1 % of the frame, the levels next
+    to it make up hardly any, and the other pixels lie together: those that caught a photon lie
+    among pixels that caught none.
     """
     squares, values = _constant_squares(frame)
     if not squares.any():
         return ()
     found, counts = np.unique(values, return_counts=True)
-    large = found[counts >= max(_LEAST_FILL * squares.size, 1)]
+    large = found[(counts >= max(_LEAST_FILL * squares.size, 1)) & ~_is_quiet(found, counts)]
     return tuple(float(value) for value in large if _is_fill(frame, value))
+
+
+def _is_quiet(levels: NDArray[Any], counts: NDArray[np.intp]) -> BoolArray:
+    """Which levels of whole numbers are among others that make up squares too."""
+    whole = levels.astype(np.float64)
+    if not np.array_equal(whole, np.rint(whole)):
+        return np.zeros(len(whole), bool)
+    apart = np.abs(np.subtract.outer(whole, whole))
+    beside = np.where((apart > 0) & (apart <= 1), counts, 0).sum(axis=1)
+    return np.asarray(beside > _QUIET * counts)
 
 
 def _constant_squares(frame: NDArray[Any], side: int = 8) -> tuple[BoolArray, NDArray[Any]]:

@@ -282,12 +282,15 @@ def _set_aside(plane: NDArray[Any], layout: Layout, plain: bool) -> SampledPlane
     beyond = max(-float(finite.min()), float(finite.max())) > LARGEST  # which will be refused
     if plain or beyond:
         return SampledPlane([finite], False, 0, (), 0.0, float(finite.max()))
-    places = find_outliers_of(finite, radiance="S" in layout.axes and finite.dtype.kind == "f")
+    radiance = "S" in layout.axes and finite.dtype.kind == "f"
+    places = find_outliers_of(finite, radiance=radiance)
     calm = replace_outliers(finite, places)
     bad = ~np.isfinite(plane) if plane.dtype.kind == "f" else np.zeros(plane.shape, bool)
     if bad.mean() > _MANY_BAD:  # what stands in for them says nothing either
         calm = np.where(bad, calm.dtype.type(np.nan), calm)
     fill = find_fill(calm)
+    if radiance:  # a sky of one colour is light, without any noise
+        fill = tuple(value for value in fill if value == 0)
     brightest, share = float(np.nanmax(calm)), 0.0
     if fill and (area := fill_area(calm, fill)) is not None:
         share = float(area.mean())

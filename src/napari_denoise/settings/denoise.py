@@ -45,6 +45,11 @@ class DenoiseSettings(Settings):
     """out = noisy + strength * (denoised - noisy), in data space."""
     realism: Annotated[float, Field(ge=0, le=1)] = 0.0
     """0 is faithful. More needs weights that carry a second, realistic end."""
+    neighbors: Literal["auto"] | Annotated[int, Field(ge=0, le=4)] = "auto"
+    """Frames on each side that make a frame better where they show the same; 0 takes each by
+    itself. "auto" takes 2 in time or 1 in depth, or none where they do not agree."""
+    along: Literal["auto", "T", "Z"] = "auto"
+    """The axis that neighbours lie along; "auto" is T, else Z."""
     tile: Literal["auto"] | Annotated[int, Field(ge=16)] = "auto"
     """Pixels written per window; the result does not depend on it."""
     mapping: Literal["auto", "affine", "anscombe", "log"] = "auto"

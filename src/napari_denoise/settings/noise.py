@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,6 +36,9 @@ class NoiseModel:
         Third cumulant of the noise over ``gain**2 * (mean - offset)``: 1 for photons alone;
         more where each electron is amplified by chance, up to 1.5 behind an electron
         multiplier, photomultiplier tubes lie between. Matters to means at a few photons.
+    inverted
+        The data are a negative of light: the more light, the lower the value. Then
+        ``variance(mean) = gain * (offset - mean) + read_noise ** 2``, and `offset` is white.
 
     Raises
     ------
@@ -49,6 +52,7 @@ class NoiseModel:
     correlation_y: tuple[float, ...] = (0.0, 0.0)
     correlation_x: tuple[float, ...] = (0.0, 0.0)
     skewness: float = 1.0
+    inverted: bool = False
 
     def __post_init__(self) -> None:
         for name in ("gain", "offset", "read_noise"):
@@ -74,12 +78,17 @@ class NoiseModel:
 
     @property
     def intercept(self) -> float:
-        """The b of ``variance = gain * mean + b``; negative where offset dominates."""
-        return self.read_noise**2 - self.gain * self.offset
+        """The b of ``variance = slope * mean + b``; negative where offset dominates."""
+        return self.read_noise**2 - self.slope * self.offset
+
+    @property
+    def slope(self) -> float:
+        """How fast the variance grows with the mean: the gain, negative of inverted data."""
+        return -self.gain if self.inverted else self.gain
 
     def variance(self, mean: ArrayLike) -> NDArray[np.float64]:
         """Noise variance at a noise-free intensity, never negative."""
-        line = self.gain * np.asarray(mean, np.float64) + self.intercept
+        line = self.slope * np.asarray(mean, np.float64) + self.intercept
         return np.maximum(line, 0.0)
 
     @property
@@ -104,11 +113,17 @@ class NoiseModel:
         lag1 = max(self.correlation_y[0], self.correlation_x[0])
         return 1 + (full - 1) * float(np.clip((lag1 - 0.05) / 0.1, 0.0, 1.0))
 
+    def scaled(self, factor: float) -> NoiseModel:
+        """Return the same noise with its variance multiplied by a factor."""
+        read_noise = self.read_noise * float(np.sqrt(factor))
+        return replace(self, gain=self.gain * factor, read_noise=read_noise)
+
     def describe(self) -> str:
         """Return the model in a line for people."""
         if self.gain > 0:
+            start = "inverted: white" if self.inverted else "offset"
             text = (
-                f"gain {self.gain:.3g}, offset {self.offset:.4g}, read noise {self.read_noise:.3g}"
+                f"gain {self.gain:.3g}, {start} {self.offset:.4g}, read noise {self.read_noise:.3g}"
             )
             if self.skewness > 1.005:
                 text += f", skewness {self.skewness:.2f}"

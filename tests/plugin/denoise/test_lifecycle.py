@@ -11,6 +11,7 @@ from _bench import noisy
 from napari.utils import progress
 from npe2 import PluginManifest
 
+from napari_denoise import NoiseModel
 from napari_denoise.plugin.denoise.denoise_widget import DenoiseWidget
 
 
@@ -147,6 +148,14 @@ def test_the_noise_estimate_appears_by_itself(bench, long_stack):
     bench.until(lambda: "gain" in bench.widget.form.noise_note.text())
     assert "“Tiny”" in bench.widget.form.picked.text()
     assert bench.widget.form.gain.value == pytest.approx(3, rel=0.3)
+
+
+def test_the_users_own_figures_start_from_a_negative_of_light_too(bench):
+    form = bench.widget.form
+    found = NoiseModel(gain=2, offset=300, read_noise=3, inverted=True)
+    form.suggest_noise(found, 3.0)
+    form.noise.value = "model"
+    assert form.settings().noise == found
 
 
 def test_the_window_and_the_widget_open_without_pytorch_on_the_main_thread():

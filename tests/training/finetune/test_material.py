@@ -13,7 +13,7 @@ from _tiny import tiny
 from _networks import write_tiny_weights
 from napari_denoise import Denoiser
 from napari_denoise.image.axes import Layout
-from napari_denoise.inference.stack import guide_steps
+from napari_denoise.inference.albedo import guide_steps
 from napari_denoise.measure.channels import measured
 from napari_denoise.settings.denoise import DenoiseSettings
 from napari_denoise.settings.finetune import FineTuneSettings

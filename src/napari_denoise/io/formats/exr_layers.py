@@ -61,12 +61,20 @@ class Layer:
     @property
     def key(self) -> str:
         """The last part of the name, as the tables of this module spell it."""
-        return re.sub(r"[^a-z0-9]", "", self.name.rpartition(".")[2].lower())
+        return _spelled(self._whole.rpartition(".")[2])
 
     @property
     def prefix(self) -> str:
         """The view layer or part that the layer belongs to."""
-        return self.name.rpartition(".")[0]
+        return self._whole.rpartition(".")[0]
+
+    @property
+    def _whole(self) -> str:
+        """The name without what Mitsuba adds to it: ``albedo.RGB``, ``normal.XYZ``."""
+        before, _, last = self.name.rpartition(".")
+        added = last.lower() in ("rgb", "rgba", "xyz")
+        guides = _spelled(before.rpartition(".")[2]) in {*ALBEDO, *NORMAL}
+        return before if added and guides else self.name
 
 
 def find_layers(parts: Iterable[tuple[str, Sequence[str]]]) -> list[Layer]:
@@ -113,6 +121,10 @@ def choose_feature(layers: Sequence[Layer], names: Sequence[str], color: Layer) 
         key=lambda layer: (layer.prefix != color.prefix, names.index(layer.key)),
         default=None,
     )
+
+
+def _spelled(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _ordered(group: dict[str, str]) -> tuple[str, ...]:

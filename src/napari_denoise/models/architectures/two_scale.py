@@ -188,7 +188,7 @@ def _cut(planes: Tensor, window: Window | None, outer: Window | None, cell: int 
     return planes[:, :, *ranges]
 
 
-_DARKEST = 0.04
+DARKEST = 0.04
 """Added to the albedo: what black surfaces send back is mostly no diffuse light."""
 _COLOURS = 3
 
@@ -207,7 +207,7 @@ def log_albedo(features: Tensor) -> Tensor:
     (N, 3, Y, X), zero for an albedo of about one half, and where there is none.
     """
     albedo, there = features[:, :_COLOURS], features[:, 2 * _COLOURS : 2 * _COLOURS + 1]
-    factor = 2 * (albedo.clamp_min(0) + _DARKEST)
+    factor = 2 * (albedo.clamp_min(0) + DARKEST)
     return torch.log(factor) * (there / LOG_WIDTH)
 
 

@@ -115,6 +115,7 @@ class SettingsForm:
         )
         self._row("Noise", self.noise)
         self.sigma = _figure("Standard deviation of Gaussian noise, in the data's units.")
+        self._inverted = False
         self.gain = _figure("Data units per photo-electron; 0 for purely Gaussian noise.")
         self.offset = _figure("Mean of an unexposed pixel, in the data's units.", -_HUGE)
         self.read_noise = _figure("Standard deviation of an unexposed pixel, in the data's units.")
@@ -258,6 +259,7 @@ class SettingsForm:
                 self.offset.value,
                 self.read_noise.value,
                 skewness=self.skewness.value,
+                inverted=self._inverted,
             )
         return "auto"
 
@@ -265,6 +267,7 @@ class SettingsForm:
         """Start the user's own figures from what was measured."""
         if self.noise.value != "auto":
             return
+        self._inverted = model.inverted
         values = (
             (self.sigma, sigma),
             (self.gain, model.gain),

@@ -17,8 +17,9 @@ from napari_denoise.image.frames import evenly
 from napari_denoise.image.long_work import finished
 from napari_denoise.image.planes import color_samples
 from napari_denoise.image.tone import TONE_MAPPED, tone_mapped
+from napari_denoise.inference.albedo import measure_albedo
 from napari_denoise.inference.guides import Features
-from napari_denoise.inference.stack import StackJob, albedo_job, measure_albedo
+from napari_denoise.inference.stack import StackJob, albedo_job
 from napari_denoise.measure.channels import Channel, measured
 from napari_denoise.measure.mappings import LogMapping
 from napari_denoise.models.network import Network

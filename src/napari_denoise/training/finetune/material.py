@@ -15,8 +15,9 @@ from napari_denoise.image.axes import Layout
 from napari_denoise.image.long_work import InParts, finished
 from napari_denoise.image.planes import color_samples, frame_order
 from napari_denoise.image.tiles import Window
+from napari_denoise.inference.albedo import guide_steps
 from napari_denoise.inference.guides import Features
-from napari_denoise.inference.stack import albedo_job, guide_steps
+from napari_denoise.inference.stack import albedo_job
 from napari_denoise.measure.channels import Channel, measured
 from napari_denoise.settings.denoise import DenoiseSettings
 from napari_denoise.settings.finetune import FineTuneSettings

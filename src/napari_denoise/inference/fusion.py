@@ -1,0 +1,235 @@
+"""What neighbouring frames add to a frame: the average of what agrees, and how noisy it still is.
+
+Each frame is denoised by itself first. Where a neighbour shows the same, by the errors that the
+network states for both, its noisy pixels are averaged with the frame's own. Noisy ones, as their
+noise is independent; so an average of n frames has 1/n of the variance, the network is told so
+pixel by pixel, and what it has blurred in the first pass is not blurred for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import correlate1d
+
+from napari_denoise.image.tiles import Window
+from napari_denoise.image.values import Float32Array
+from napari_denoise.inference.alignment import (
+    BLOCK,
+    MARGIN,
+    SUPPORT,
+    Blocks,
+    Compared,
+    block_displacements,
+)
+from napari_denoise.inference.first_pass import FirstPass, FirstPasses
+
+_STRICT = 1.0
+"""How fast the weight falls once a difference exceeds what its errors explain."""
+_WIDTH = 1.5
+"""Standard deviation, pixels, of the Gaussian over which differences are compared."""
+_REACH = 6
+_ALBEDO, _NORMAL = slice(0, 3), slice(3, 6)
+_ALBEDO_SD, _NORMAL_SD = 0.05, 0.2
+"""Differences of albedo and normal that are nothing yet, root mean square over colours."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fused:
+    """A window of a frame averaged with its neighbours, in the network's units.
+
+    Parameters
+    ----------
+    values
+        (C, Y, X).
+    noise
+        (Y, X) standard deviation of the noise over that of one frame, 0 to 1.
+    frames
+        (Y, X), how many frames it is made of, a neighbour counted by its weight: from 1.
+    """
+
+    values: Float32Array
+    noise: Float32Array
+    frames: Float32Array
+
+
+@dataclass(frozen=True)
+class Pair:
+    """How a whole frame relates to another one.
+
+    Parameters
+    ----------
+    shift
+        ``other[y + dy, x + dx]`` shows what ``frame[y, x]`` does, apart from what moves by itself.
+    brightness
+        Times that the frame is as bright as the other.
+    """
+
+    shift: tuple[int, int] = (0, 0)
+    brightness: float = 1.0
+
+
+Brightened = Callable[[FirstPass, Pair], FirstPass]
+
+
+def weigh(difference: Float32Array, expected: Float32Array) -> Float32Array:
+    """Weigh a neighbour by how far its difference exceeds the expected one.
+
+    Parameters
+    ----------
+    difference, expected
+        (Y, X) squared difference of two first passes, and the sum of their errors' variances.
+
+    Returns
+    -------
+    (Y, X), 1 where they agree, towards 0 where they do not.
+    """
+    ratio = smoothed(difference) / (smoothed(expected) + np.float32(1e-12))
+    return np.asarray(np.exp(np.float32(-_STRICT) * np.maximum(ratio - 1, 0)))
+
+
+def same_surface(apart: Float32Array) -> Float32Array:
+    """Weigh a neighbour by albedo and normal: whether it shows the same surface.
+
+    Parameters
+    ----------
+    apart
+        (G, Y, X) difference of the planes beside the colour.
+    """
+    albedo, normal = (np.square(apart[part]).mean(axis=0) for part in (_ALBEDO, _NORMAL))
+    unlike = smoothed(albedo / np.float32(_ALBEDO_SD**2) + normal / np.float32(_NORMAL_SD**2))
+    return np.asarray(np.exp(-np.maximum(unlike - 1, 0)))
+
+
+_TAPS = np.exp(-0.5 * (np.arange(-_REACH, _REACH + 1) / _WIDTH) ** 2)
+_TAPS = (_TAPS / _TAPS.sum()).astype(np.float32)
+
+
+def smoothed(plane: Float32Array) -> Float32Array:
+    """Average (Y, X) by a Gaussian; each pixel by the same sum wherever the window begins."""
+    return np.asarray(
+        correlate1d(correlate1d(plane, _TAPS, 0, mode="nearest"), _TAPS, 1, mode="nearest")
+    )
+
+
+def needed(
+    number: int, window: Window, pairs: Sequence[tuple[int, Pair]]
+) -> Iterator[tuple[int, Window]]:
+    """Yield the windows of frames whose first pass `fuse` reads."""
+    blocks = Blocks.over(_grown(window, _REACH))
+    yield number, blocks.around(SUPPORT)
+    for other, pair in pairs:
+        yield other, blocks.around(MARGIN)
+        if pair.shift != (0, 0):
+            yield other, _moved(blocks.around(MARGIN), pair.shift)
+
+
+def fuse(
+    first: FirstPasses,
+    number: int,
+    window: Window,
+    pairs: Sequence[tuple[int, Pair]],
+    brightened: Brightened,
+) -> Fused:
+    """Average a window of a frame with what of its neighbours agrees.
+
+    Parameters
+    ----------
+    first
+        Where the cells that it needs have been computed.
+    number, window
+        The frame, and which of its rows and columns.
+    pairs
+        Numbers of the neighbours, and how each relates to the frame.
+    brightened
+        Takes a first pass to another brightness.
+    """
+    blocks = Blocks.over(_grown(window, _REACH))
+    here = first.window(number, blocks.around(SUPPORT))
+    own = Compared(here.mean, here.variance)
+    inner = slice(SUPPORT, -SUPPORT)
+    mean, variance = here.mean[:, inner, inner], here.variance[inner, inner]
+    guides = here.guides[:, inner, inner]
+    keep = tuple(
+        slice(part.start - whole.start, part.stop - whole.start)
+        for part, whole in zip(window, blocks.around(0), strict=True)
+    )
+    noisy = here.noisy[:, inner, inner][:, *keep]
+    total = noisy.astype(np.float32, copy=True)
+    weights = np.ones(noisy.shape[1:], np.float32)
+    squares = np.ones_like(weights)
+    for other, pair in pairs:
+        there = _aligned(first, other, pair, blocks, own, brightened)
+        apart = np.square(there.mean - mean).mean(axis=0)
+        weight = weigh(apart, there.variance + variance)
+        if len(guides):
+            weight *= same_surface(there.guides - guides)
+        weight = weight[keep] * there.usable[keep]
+        total += weight * there.noisy[:, *keep]
+        weights += weight
+        squares += np.square(weight)
+    return Fused(total / weights, np.asarray(np.sqrt(squares) / weights, np.float32), weights)
+
+
+def _aligned(
+    first: FirstPasses,
+    other: int,
+    pair: Pair,
+    blocks: Blocks,
+    own: Compared,
+    brightened: Brightened,
+) -> FirstPass:
+    """Return another frame as it would be seen where the blocks are."""
+    around = blocks.around(MARGIN)
+    still = brightened(first.window(other, around), pair)
+    moved = None
+    if pair.shift != (0, 0):
+        moved = brightened(first.window(other, _moved(around, pair.shift)), pair)
+    offsets, base = block_displacements(
+        blocks,
+        own,
+        Compared(still.mean, still.variance),
+        None if moved is None else Compared(moved.mean, moved.variance),
+    )
+    if moved is None:
+        return _displaced(still, offsets)
+    if base.all():
+        return _displaced(moved, offsets)
+    if not base.any():
+        return _displaced(still, offsets)
+    one, two, chosen = _displaced(moved, offsets), _displaced(still, offsets), _by_pixel(base)
+    pairs = [(getattr(one, field.name), getattr(two, field.name)) for field in fields(one)]
+    return FirstPass(*(np.where(chosen, a, b) for a, b in pairs))
+
+
+def _displaced(source: FirstPass, offsets: NDArray[np.intp]) -> FirstPass:
+    """Take each block from where it was found; the source reaches `MARGIN` beyond them."""
+    if not offsets.any():
+        inner = slice(MARGIN, -MARGIN)
+        return source.each(lambda planes: planes[..., inner, inner])
+    rows, columns = (_by_pixel(offsets[..., axis]) for axis in (0, 1))
+    rows += np.arange(rows.shape[0])[:, None] + MARGIN
+    columns += np.arange(columns.shape[1])[None] + MARGIN
+    places = rows * source.variance.shape[1] + columns
+    area = source.variance.size
+    return source.each(lambda p: p.reshape(*p.shape[:-2], area).take(places, axis=-1))
+
+
+def _by_pixel(values: NDArray[Any]) -> NDArray[Any]:
+    return values.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
+
+
+def _grown(window: Window, margin: int) -> Window:
+    rows, columns = (slice(part.start - margin, part.stop + margin) for part in window)
+    return rows, columns
+
+
+def _moved(window: Window, shift: tuple[int, int]) -> Window:
+    rows, columns = (
+        slice(part.start + far, part.stop + far) for part, far in zip(window, shift, strict=True)
+    )
+    return rows, columns

@@ -220,11 +220,11 @@ class Neighbors:
     def _denoised(self, number: int, tile: Tile) -> FirstPass:
         part, channel = self._open(number).part(tile), self._channel(number)
         mapped = channel.to_network(part.window)
-        sigma = channel.sigma_map(*part.window.shape[1:])
+        sigma = channel.sigma_map(*part.window.shape[1:], where=tile.read)
         guides = self._guides(number, tile.read)
         (mean, variance), _ = self._job.estimate(mapped, sigma, guides, tile, self._engine)
         if variance is None:
-            variance = unstated_variance(mean, float(sigma.flat[0]))
+            variance = unstated_variance(mean, float(sigma.mean()))
         beside = np.empty((0, *mean.shape[1:]), np.float32)
         if guides is not None:
             beside = guides[:, *tile.keep]

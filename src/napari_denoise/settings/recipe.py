@@ -20,7 +20,8 @@ LEAST_PATCH = 16
 SSIM_WINDOW = 11
 """Side of the windows that SSIM looks at, pixels."""
 PixelLoss = Literal["l1", "even_l1", "l2", "relative"]
-"""Absolute, absolute over a power of the true noise, squared over the noise level, squared over the squared output (for radiance)."""
+"""Absolute, absolute over a power of the true noise, squared over the noise level, squared over
+the squared output (for radiance)."""
 
 
 @dataclass(frozen=True, config=STRICT)

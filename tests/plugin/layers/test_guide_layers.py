@@ -18,6 +18,9 @@ from napari_denoise.settings.denoise import DenoiseSettings
 from napari_denoise.weights import catalogue
 from napari_denoise.weights.catalogue import find_weights
 
+# Frames of mere noise show nothing in common, which is said.
+pytestmark = pytest.mark.filterwarnings("ignore:frames along")
+
 REAL_WEIGHTS = catalogue.BUNDLED
 ROLES = ("albedo", "normal")
 SHAPE = (2, 32, 40, 3)

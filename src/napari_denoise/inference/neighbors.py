@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,6 +44,8 @@ _USUAL = {"T": 2, "Z": 1}
 SMALLEST = 64
 """Side of the smallest parts of a cell that are tried where memory is short."""
 _OPEN_FRAMES = 2
+_THUMBNAILS = 64
+"""Frames whose thumbnails are kept: a few MB each at most."""
 
 
 class Neighbors:
@@ -65,8 +68,9 @@ class Neighbors:
         self.letter, self.radius = letter, radius
         self._first = FirstPasses(job.size, engine.halo, engine.multiple, self._compute)
         self._pairs: dict[tuple[int, int], Pair | None] = {}
-        self._thumbnails: dict[int, Thumbnail | None] = {}
-        self._opened: dict[int, WholeFrame | LargeFrame] = {}
+        # A preview and a run may ask at the same time.
+        self._open = lru_cache(_OPEN_FRAMES)(self._opened)
+        self._thumbnail = lru_cache(_THUMBNAILS)(self._looked_at)
         self._side = CELL
         self._middle = _middle(job.size, _MIDDLE)
 
@@ -84,8 +88,9 @@ class Neighbors:
             for number in evenly(layout.series(channel), _SAMPLED):
                 yield from self.steps(number, self._middle)
                 fused = self.fused(number, self._middle)
-                around = len(self._around(number))
-                if around:
+                frames = [number, *self._around(number)]
+                shown = [self._thumbnail(frame) is not None for frame in frames]
+                if shown[0] and (around := sum(shown[1:])):
                     weights.append((float(fused.frames.mean()) - 1) / around if fused else 0.0)
         return float(np.mean(weights)) if weights else 1.0
 
@@ -120,6 +125,8 @@ class Neighbors:
 
     def guides(self, number: int, window: Window) -> Float32Array | None:
         """Return the planes beside a window of a frame, after `steps`; None without any."""
+        if not self._members(number):
+            return self._guides(number, window)
         guides = self._first.window(number, window).guides
         return guides if len(guides) else None
 
@@ -136,17 +143,19 @@ class Neighbors:
         """Find out how two frames relate, once."""
         if (number, other) in self._pairs:
             return
+        looks = []
         for frame in (number, other):
-            if frame not in self._thumbnails:
-                self._thumbnails[frame] = self._thumbnail(frame)
-                yield
-            yield from self._first.steps(frame, self._middle) if self._thumbnails[frame] else ()
-        self._pairs[number, other] = self._pair(number, other)
-
-    def _pair(self, number: int, other: int) -> Pair | None:
-        one, two = self._thumbnails[number], self._thumbnails[other]
+            looks.append(self._thumbnail(frame))
+            yield
+        one, two = looks
         if one is None or two is None:
-            return None
+            self._pairs[number, other] = None
+            return
+        for frame in (number, other):
+            yield from self._first.steps(frame, self._middle)
+        self._pairs[number, other] = self._pair(number, one, other, two)
+
+    def _pair(self, number: int, one: Thumbnail, other: int, two: Thumbnail) -> Pair | None:
         shift = shift_between(one, two)
         channel = self._channel(number)
         brightness = brightness_between(one, two, shift, channel.network_of)
@@ -167,7 +176,7 @@ class Neighbors:
             return noisy
         return channel.to_network(noisy * _albedo_factor(guides)).to_float32()
 
-    def _thumbnail(self, number: int) -> Thumbnail | None:
+    def _looked_at(self, number: int) -> Thumbnail | None:
         frame = self._open(number)
         if frame.empty or frame.blank:
             return None
@@ -178,14 +187,9 @@ class Neighbors:
         mapped = channel.to_network(values[None]).to_float32()[0]
         return Thumbnail.of(channel.above_black(values), mapped)
 
-    def _open(self, number: int) -> WholeFrame | LargeFrame:
-        if number not in self._opened:
-            while len(self._opened) >= _OPEN_FRAMES:
-                self._opened.pop(next(iter(self._opened)))
-            job = self._job
-            index = job.frames[number]
-            self._opened[number] = open_frame(job.array, job.layout, index, self._channel(number))
-        return self._opened[number]
+    def _opened(self, number: int) -> WholeFrame | LargeFrame:
+        job = self._job
+        return open_frame(job.array, job.layout, job.frames[number], self._channel(number))
 
     def _channel(self, number: int) -> Channel:
         return self._job.channels[self._job.layout.channel_of(number)]

@@ -1,5 +1,7 @@
 """Neighbours on films that are hard to come by, and hard on them."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from _films import OFFSET, READ_NOISE, clean_film, record
@@ -62,3 +64,88 @@ def test_black_frames_between_say_nothing_of_whether_the_others_agree(microscopy
     assert not job.why_alone
     *_, last = job.steps([1])
     assert last.frames_used.mean() > 1.3
+
+
+def counted(neighbors):
+    """Count how many times each cell is computed from now on."""
+    first, times = neighbors._first, {}
+    compute = first._compute
+
+    def counting(number, tile):
+        key = number, str(tile.write)
+        times[key] = times.get(key, 0) + 1
+        return compute(number, tile)
+
+    first._compute = counting
+    return times
+
+
+def test_cells_of_large_frames_are_computed_once_where_memory_allows(microscopy, monkeypatch):
+    from napari_denoise.inference import first_pass
+
+    monkeypatch.setattr(first_pass, "CELL", 64)
+    monkeypatch.setattr(first_pass, "KEPT_BYTES", 2**16)
+    film = record(clean_film((100, 120), 6))
+    job = microscopy.prepare(film, "TYX", noise=CAMERA, neighbors=1, tile=64)
+    times = counted(job.neighbors)
+    walked(job)
+    assert set(times.values()) == {1}
+    cell = next(iter(job.neighbors._first._cells.values())).nbytes
+    assert job.neighbors._first._bytes <= (3 * 4 + 1) * 1.3 * cell  # three frames of four cells
+    job.neighbors.let_go()
+    assert job.neighbors._first._bytes == 0
+
+
+def test_two_threads_share_a_job(microscopy, monkeypatch):
+    from napari_denoise.inference import first_pass
+
+    monkeypatch.setattr(first_pass, "CELL", 64)
+    monkeypatch.setattr(first_pass, "KEPT_BYTES", 2**16)
+    film = record(clean_film((70, 90), 4, (1.5, -1)))
+    job = microscopy.prepare(film, "TYX", noise=CAMERA, neighbors=2, tile=64)
+    whole = np.stack([step.result for step in job.steps() if step.result is not None])
+    job.neighbors.let_go()
+    again = job.adjusted(strength=1.0, tile=64)
+    with ThreadPoolExecutor(2) as threads:
+        run = threads.submit(lambda: [s.result for s in job.steps() if s.result is not None])
+        looks = [
+            threads.submit(again.region, number, slice(5, 60), slice(30, 90))
+            for number in (3, 0, 2, 1)
+        ]
+        assert np.array_equal(run.result(), whole)
+        for number, look in zip((3, 0, 2, 1), looks, strict=True):
+            assert np.array_equal(look.result(), whole[number, 5:60, 30:90])
+
+
+def test_memory_that_runs_short_in_the_first_pass_changes_no_pixel(microscopy):
+    film = record(clean_film((150, 140), 3, (1.5, -1))).astype(np.float32)
+    fixed = {"noise": CAMERA, "neighbors": 1, "tile": 64}
+    whole = microscopy(film, "TYX", **fixed)
+    job = microscopy.prepare(film, "TYX", **fixed)
+    engine = job.neighbors._engine
+
+    class Short:
+        def __getattr__(self, name):
+            return getattr(engine, name)
+
+        def run(self, mapped, *more):
+            if max(mapped.to_float32().shape) > 140:
+                raise RuntimeError("CUDA out of memory")
+            return engine.run(mapped, *more)
+
+    job.neighbors._engine = Short()
+    job.neighbors.let_go()
+    parts = np.stack([step.result for step in job.steps() if step.result is not None])
+    assert job.neighbors._side < 512
+    assert np.abs(parts - whole).max() <= 1e-5 * np.ptp(whole)
+
+
+def test_a_job_that_was_left_can_be_used_again(microscopy):
+    film = record(clean_film((64, 64), 3))
+    job = microscopy.prepare(film, "TYX", noise=CAMERA, neighbors=1)
+    work = job.steps()
+    for _ in range(2):
+        next(work)
+    work.close()
+    again = np.stack([step.result for step in job.steps() if step.result is not None])
+    assert np.array_equal(again, microscopy(film, "TYX", noise=CAMERA, neighbors=1))

@@ -66,7 +66,8 @@ class Neighbors:
     def __init__(self, job: StackJob, engine: Engine, letter: str, radius: int) -> None:
         self._job, self._engine = job, engine
         self.letter, self.radius = letter, radius
-        self._first = FirstPasses(job.size, engine.halo, engine.multiple, self._compute)
+        network = engine.halo, engine.multiple
+        self._first = FirstPasses(job.size, *network, self._compute, self.most)
         self._pairs: dict[tuple[int, int], Pair | None] = {}
         # A preview and a run may ask at the same time.
         self._open = lru_cache(_OPEN_FRAMES)(self._opened)
@@ -129,6 +130,12 @@ class Neighbors:
             return self._guides(number, window)
         guides = self._first.window(number, window).guides
         return guides if len(guides) else None
+
+    def let_go(self) -> None:
+        """Give memory back that only makes the next frames faster."""
+        self._first.let_go()
+        self._open.cache_clear()
+        self._thumbnail.cache_clear()
 
     def _around(self, number: int) -> list[int]:
         offsets = [n for far in range(1, self.radius + 1) for n in (-far, far)]

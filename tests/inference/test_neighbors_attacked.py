@@ -149,3 +149,22 @@ def test_a_job_that_was_left_can_be_used_again(microscopy):
     work.close()
     again = np.stack([step.result for step in job.steps() if step.result is not None])
     assert np.array_equal(again, microscopy(film, "TYX", noise=CAMERA, neighbors=1))
+
+
+def test_a_call_leaves_no_first_pass_in_memory(microscopy):
+    jobs = []
+    prepare = Denoiser.prepare
+
+    def kept(*given, **more):
+        jobs.append(prepare(*given, **more))
+        return jobs[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Denoiser, "prepare", kept)
+        film = record(clean_film((64, 64), 3))
+        microscopy(film, "TYX", noise=CAMERA, neighbors=1)
+        work = microscopy.frames(film, "TYX", noise=CAMERA, neighbors=1)
+        next(work)
+        assert jobs[1].neighbors._first._bytes > 0
+        work.close()
+    assert [job.neighbors._first._bytes for job in jobs] == [0, 0]

@@ -292,7 +292,7 @@ def neighbors_of(
         wanted = asked != "auto" or job.settings.along != "auto"
         return None, alone if wanted else ""
     radius = min(_USUAL[letter] if asked == "auto" else asked, sizes[letter] - 1)
-    neighbors = Neighbors(job, engine, letter, radius)
+    neighbors = Neighbors(job.alone(), engine, letter, radius)
     if asked == "auto":
         weight = yield from neighbors.agreeing()
         if weight < _AGREE:

@@ -168,3 +168,13 @@ def test_a_call_leaves_no_first_pass_in_memory(microscopy):
         assert jobs[1].neighbors._first._bytes > 0
         work.close()
     assert [job.neighbors._first._bytes for job in jobs] == [0, 0]
+
+
+def test_a_frame_without_neighbours_counts_as_one_frame_used(microscopy):
+    film = record(clean_film((40, 40), 4))
+    film[1] = 100
+    job = microscopy.prepare(film, "TYX", noise=CAMERA, neighbors=1)
+    steps = [step for step in job.steps() if step.result is not None]
+    assert steps[0].frames_used is None
+    both = steps[2].frames_used.mean() + steps[3].frames_used.mean()
+    assert job.frames_used == pytest.approx((1 + both) / 3, rel=1e-5)

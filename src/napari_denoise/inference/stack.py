@@ -453,8 +453,10 @@ class StackJob:
                     if done.overflowed:
                         self._overflowed.add((number, *corner))
                     self._nonfinite[number, *(corner if frame.large else (0, 0))] = frame.bad
-                    if done.frames_used is not None:
-                        self._frames_used.add(done.frames_used)
+                    if fusing:
+                        alone = np.ones(_shape(tile.write), np.float32)
+                        used = alone if done.frames_used is None else done.frames_used
+                        self._frames_used.add(used)
                 step = replace(work.written(), variance=done.variance, frames_used=done.frames_used)
                 yield self._done(step, index, tile.write, frame_order(planes, self.layout))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from napari_denoise.batch import (
     denoise_all,
     denoise_file,
     plan,
+    with_maps,
 )
 from napari_denoise.batch.stream import DenoisedArray
 from napari_denoise.inference.denoiser import Denoiser
@@ -150,6 +153,21 @@ def test_two_results_of_one_name_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "a.png", "a.jpg")
     with pytest.raises(ValueError, match=r"'a.jpg' and 'a.png' would both be written there"):
         plan([tmp_path], tmp_path / "out")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_map_is_never_written_over_a_result_or_another_map(
+    tmp_path: Path, overwrite: bool
+) -> None:
+    touch(tmp_path, "raw/1/a.png", "raw/2/a.png")
+    (one,) = with_maps(plan([tmp_path / "raw/1"], tmp_path / "a.tif"), tmp_path / "a.tif")
+    with pytest.raises(ValueError, match=r"a.tif: a map .* over a result"):
+        check_outputs([one], overwrite=overwrite)
+    two = with_maps(
+        plan([tmp_path / "raw/1", tmp_path / "raw/2"], tmp_path / "out"), tmp_path / "maps"
+    )
+    with pytest.raises(ValueError, match=r"a_frames_used.ome.tif: a map .* another map"):
+        check_outputs(two, overwrite=overwrite)
 
 
 def test_existing_results_are_refused_and_counted(tmp_path: Path) -> None:
@@ -300,6 +318,28 @@ def test_linear_exr_goes_through_the_logarithm(tmp_path: Path, colour: Denoiser)
     denoise_file(task, colour, DenoiseSettings())
     provenance = read(task.target)[1].extra["napari_denoise"]
     assert provenance["channels"][0]["mapping"]["kind"] == "log"
+
+
+def test_a_stack_is_let_go_of_before_the_next_is_read(
+    tmp_path: Path, gray: Denoiser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = []
+    prepare = Denoiser.prepare
+
+    def watched(*given: Any, **more: Any) -> Any:
+        assert not any(job() for job in jobs)
+        job = prepare(*given, **more)
+        assert job.neighbors is not None
+        jobs.append(weakref.ref(job.neighbors))
+        return job
+
+    monkeypatch.setattr(Denoiser, "prepare", watched)
+    for name in "ab":
+        save(tmp_path / f"raw/{name}.ome.tif", photons(3, 24, 40), "TYX")
+    tasks = plan([tmp_path / "raw"], tmp_path / "out")
+    done = list(denoise_all(tasks, gray, DenoiseSettings(neighbors=1)))
+    assert [type(one) for one in done] == [Done, Done]
+    assert len(jobs) == 2
 
 
 def test_a_broken_file_does_not_stop_the_others(tmp_path: Path, gray: Denoiser) -> None:

@@ -154,7 +154,7 @@ def check_outputs(tasks: Iterable[BatchTask], *, overwrite: bool) -> None:
     FileExists
         A result exists and `overwrite` is false.
     ValueError
-        A result is one of the inputs; that holds with `overwrite` too.
+        A result is one of the inputs, or two would be one file; that holds with `overwrite` too.
     """
     tasks = list(tasks)
     inputs = {file.resolve() for task in tasks for file in task.source.files}
@@ -165,6 +165,13 @@ def check_outputs(tasks: Iterable[BatchTask], *, overwrite: bool) -> None:
             raise ValueError(
                 f"{file}: the result would replace an input; choose another folder, or add "
                 "a suffix to the names (--suffix _denoised)"
+            )
+    places = [file.resolve() for file in outputs]
+    for file in maps:
+        if places.count(file.resolve()) > 1:
+            raise ValueError(
+                f"{file}: a map of frames used would be written over a result or another map; "
+                "name another place for the maps (--frames-used)"
             )
     if not overwrite:
         check_absent(file for task in tasks for file in task.taken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -86,6 +87,7 @@ def denoise_all(
         except Exception as error:  # noqa: BLE001 - whatever it is, the others must go on
             unusable = isinstance(error, ValueError) and not steps.count
             yield Failed(task, error, unusable)
+        gc.collect()  # a job refers to itself, and holds the stack and its first passes
 
 
 def denoise_file(

@@ -224,11 +224,14 @@ class Denoiser:
 def _frames(
     job: StackJob, progress: Callable[[Step], object] | None
 ) -> Iterator[tuple[Index, NDArray[Any]]]:
-    for step in job.steps():
-        if progress is not None:
-            progress(step)
-        if step.index is not None and step.result is not None:
-            yield step.index, step.result
+    try:
+        for step in job.steps():
+            if progress is not None:
+                progress(step)
+            if step.index is not None and step.result is not None:
+                yield step.index, step.result
+    finally:
+        job.let_go()
 
 
 def _check_array(array: Any) -> None:

@@ -2,7 +2,7 @@
 
 A frame's neighbours ask for the same pixels again and again. They are computed in cells of a fixed
 grid, whatever the tile that asks, so that every tiling and every order of frames compares the very
-same numbers; the cells used last are kept.
+same numbers; the cells used last are kept, those of all the frames that one is made of if they fit.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_denoise.engines.device import free_memory
 from napari_denoise.image.tiles import Tile, Window, plan_tiles
 from napari_denoise.image.values import Float32Array
 
 CELL = 512
 """Side of a cell, pixels; as large as a tile that costs little on its halo."""
 KEPT_BYTES = 3 * 2**28
-"""Of cells that are kept."""
+"""Of cells that are kept in any case."""
+_SHARE = 4
+"""Part of the free memory that those of large frames may take beyond that: one in so many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +73,8 @@ class FirstPasses:
         Of the network.
     compute
         Gives the first pass of what a tile of a frame writes.
+    together
+        How many frames are asked for at a time.
     """
 
     def __init__(
@@ -78,8 +83,9 @@ class FirstPasses:
         halo: int,
         multiple: int,
         compute: Callable[[int, Tile], FirstPass],
+        together: int = 1,
     ) -> None:
-        self._size, self._compute = size, compute
+        self._size, self._compute, self._together = size, compute, together
         self._plan = plan_tiles(size, CELL, halo, multiple)
         self._cells: OrderedDict[tuple[int, int], FirstPass] = OrderedDict()
         self._bytes, self._lock = 0, RLock()
@@ -91,9 +97,16 @@ class FirstPasses:
     def steps(self, number: int, window: Window) -> Iterator[None]:
         """Compute what is missing of a window, yielding after every cell."""
         for cell in self._touched(window):
-            if (number, cell) not in self._cells:
-                self._cell(number, cell)
+            new = (number, cell) not in self._cells
+            self._cell(number, cell)  # an old one is needed too: others go before it
+            if new:
                 yield
+
+    def let_go(self) -> None:
+        """Forget what was computed."""
+        with self._lock:
+            self._cells.clear()
+            self._bytes = 0
 
     def window(self, number: int, window: Window) -> FirstPass:
         """Return a window, which may reach beyond the frame: there its border goes on, unusable."""
@@ -136,9 +149,18 @@ class FirstPasses:
                 return found
             made = self._cells[number, cell] = self._compute(number, self._plan[cell])
             self._bytes += made.nbytes
-            while self._bytes > KEPT_BYTES and len(self._cells) > 1:
+            most = self._most(made.nbytes)
+            while self._bytes > most and len(self._cells) > 1:
                 self._bytes -= self._cells.popitem(last=False)[1].nbytes
             return made
+
+    def _most(self, cell: int) -> int:
+        """Bytes that may be kept, by those of one cell."""
+        wanted = (self._together * len(self._plan) + 1) * cell
+        if wanted <= KEPT_BYTES:
+            return KEPT_BYTES
+        free = free_memory("cpu") + self._bytes
+        return max(KEPT_BYTES, min(wanted, free // _SHARE))
 
 
 def stitched(window: Window, parts: Sequence[tuple[Window, FirstPass]]) -> FirstPass:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,6 +44,8 @@ _USUAL = {"T": 2, "Z": 1}
 SMALLEST = 64
 """Side of the smallest parts of a cell that are tried where memory is short."""
 _OPEN_FRAMES = 2
+_THUMBNAILS = 64
+"""Frames whose thumbnails are kept: a few MB each at most."""
 
 
 class Neighbors:
@@ -63,10 +66,12 @@ class Neighbors:
     def __init__(self, job: StackJob, engine: Engine, letter: str, radius: int) -> None:
         self._job, self._engine = job, engine
         self.letter, self.radius = letter, radius
-        self._first = FirstPasses(job.size, engine.halo, engine.multiple, self._compute)
+        network = engine.halo, engine.multiple
+        self._first = FirstPasses(job.size, *network, self._compute, self.most)
         self._pairs: dict[tuple[int, int], Pair | None] = {}
-        self._thumbnails: dict[int, Thumbnail | None] = {}
-        self._opened: dict[int, WholeFrame | LargeFrame] = {}
+        # A preview and a run may ask at the same time.
+        self._open = lru_cache(_OPEN_FRAMES)(self._opened)
+        self._thumbnail = lru_cache(_THUMBNAILS)(self._looked_at)
         self._side = CELL
         self._middle = _middle(job.size, _MIDDLE)
 
@@ -84,8 +89,9 @@ class Neighbors:
             for number in evenly(layout.series(channel), _SAMPLED):
                 yield from self.steps(number, self._middle)
                 fused = self.fused(number, self._middle)
-                around = len(self._around(number))
-                if around:
+                frames = [number, *self._around(number)]
+                shown = [self._thumbnail(frame) is not None for frame in frames]
+                if shown[0] and (around := sum(shown[1:])):
                     weights.append((float(fused.frames.mean()) - 1) / around if fused else 0.0)
         return float(np.mean(weights)) if weights else 1.0
 
@@ -120,8 +126,16 @@ class Neighbors:
 
     def guides(self, number: int, window: Window) -> Float32Array | None:
         """Return the planes beside a window of a frame, after `steps`; None without any."""
+        if not self._members(number):
+            return self._guides(number, window)
         guides = self._first.window(number, window).guides
         return guides if len(guides) else None
+
+    def let_go(self) -> None:
+        """Give memory back that only makes the next frames faster."""
+        self._first.let_go()
+        self._open.cache_clear()
+        self._thumbnail.cache_clear()
 
     def _around(self, number: int) -> list[int]:
         offsets = [n for far in range(1, self.radius + 1) for n in (-far, far)]
@@ -142,22 +156,19 @@ class Neighbors:
         one, two = min(number, other), max(number, other)
         if (one, two) in self._pairs:
             return
+        looks = []
         for frame in (one, two):
-            if frame not in self._thumbnails:
-                while len(self._thumbnails) > self.most:
-                    self._thumbnails.pop(next(iter(self._thumbnails)))
-                self._thumbnails[frame] = self._thumbnail(frame)
-                yield
-            if self._thumbnails[frame] is not None:
-                yield from self._first.steps(frame, self._middle)
-        thumbnails = self._thumbnails.get(one), self._thumbnails.get(two)
-        self._pairs[one, two] = self._pair(one, two, *thumbnails)
+            looks.append(self._thumbnail(frame))
+            yield
+        first, second = looks
+        if first is None or second is None:
+            self._pairs[one, two] = None
+            return
+        for frame in (one, two):
+            yield from self._first.steps(frame, self._middle)
+        self._pairs[one, two] = self._pair(one, first, two, second)
 
-    def _pair(
-        self, number: int, other: int, one: Thumbnail | None, two: Thumbnail | None
-    ) -> Pair | None:
-        if one is None or two is None:
-            return None
+    def _pair(self, number: int, one: Thumbnail, other: int, two: Thumbnail) -> Pair | None:
         shift = shift_between(one, two)
         channel = self._channel(number)
         brightness = brightness_between(one, two, shift, channel.network_of)
@@ -178,7 +189,7 @@ class Neighbors:
             return noisy
         return channel.to_network(noisy * _albedo_factor(guides)).to_float32()
 
-    def _thumbnail(self, number: int) -> Thumbnail | None:
+    def _looked_at(self, number: int) -> Thumbnail | None:
         frame = self._open(number)
         if frame.empty or frame.blank:
             return None
@@ -189,14 +200,9 @@ class Neighbors:
         mapped = channel.to_network(values[None]).to_float32()[0]
         return Thumbnail.of(channel.above_black(values), mapped)
 
-    def _open(self, number: int) -> WholeFrame | LargeFrame:
-        if number not in self._opened:
-            while len(self._opened) >= _OPEN_FRAMES:
-                self._opened.pop(next(iter(self._opened)))
-            job = self._job
-            index = job.frames[number]
-            self._opened[number] = open_frame(job.array, job.layout, index, self._channel(number))
-        return self._opened[number]
+    def _opened(self, number: int) -> WholeFrame | LargeFrame:
+        job = self._job
+        return open_frame(job.array, job.layout, job.frames[number], self._channel(number))
 
     def _channel(self, number: int) -> Channel:
         return self._job.channels[self._job.layout.channel_of(number)]
@@ -292,7 +298,7 @@ def neighbors_of(
         wanted = asked != "auto" or job.settings.along != "auto"
         return None, alone if wanted else ""
     radius = min(_USUAL[letter] if asked == "auto" else asked, sizes[letter] - 1)
-    neighbors = Neighbors(job, engine, letter, radius)
+    neighbors = Neighbors(job.alone(), engine, letter, radius)
     if asked == "auto":
         weight = yield from neighbors.agreeing()
         if weight < _AGREE:

@@ -35,7 +35,6 @@ MOST_BRIGHTER = 4.0
 """Times that one frame may be as bright as the other."""
 SHARED = 0.25
 """Correlation of the noise of two frames from which on they are no independent shots."""
-_WHITE = 4.0
 UNLIKE = 3.0
 """Times that the noise of one frame may have the variance of the other's."""
 
@@ -195,10 +194,16 @@ def are_independent(one: FirstPass, two: FirstPass, sigma: float) -> bool:
     common = float((taken[0] * taken[1]).mean(dtype=np.float64))
     apart = float(np.square(_finest(one.noisy - two.noisy)).mean(dtype=np.float64))
     shares = common > SHARED * float(np.sqrt(powers[0] * powers[1]))
-    return not (shares and apart < 2 * _WHITE * sigma**2 * (1 - SHARED / 2))
+    white = 2 ** sum(side > 1 for side in one.variance.shape) * sigma**2
+    return not (shares and apart < 2 * white * (1 - SHARED / 2))
 
 
 def _finest(planes: Float32Array) -> Float32Array:
-    """Differences of differences of (C, Y, X): of white noise they have `_WHITE` its variance."""
-    across = planes[..., 1:] - planes[..., :-1]
-    return np.asarray(across[..., 1:, :] - across[..., :-1, :])
+    """Differences of differences of (C, Y, X): each doubles the variance of white noise.
+
+    There are none across a single row or column.
+    """
+    for axis in (-1, -2):
+        if planes.shape[axis] > 1:
+            planes = np.diff(planes, axis=axis)
+    return planes

@@ -22,7 +22,7 @@ from napari_denoise.inference.frame_source import LargeFrame, WholeFrame, open_f
 from napari_denoise.inference.guides import Features
 from napari_denoise.inference.neighbors import Neighbors
 from napari_denoise.inference.notes import found_notes, unnoisy_notes
-from napari_denoise.inference.steps import Step, TileStep
+from napari_denoise.inference.steps import FrameWork, Step, TileStep
 from napari_denoise.measure.channels import Channel
 from napari_denoise.measure.mappings import Mapped, inverse_mean
 from napari_denoise.settings.denoise import REALISM_NOTE, DenoiseSettings
@@ -175,6 +175,11 @@ class StackJob:
         """Return the same job with every frame by itself: half of the work, for a first look."""
         fixed = self.channels, self.engine, self.info, self.features, self._notes, self.albedo
         return StackJob(self.array, self.layout, self.settings, *fixed)
+
+    def let_go(self) -> None:
+        """Give memory back that only makes further frames faster; the job stays as it is."""
+        if self.neighbors is not None:
+            self.neighbors.let_go()
 
     @property
     def frames(self) -> tuple[Index, ...]:
@@ -420,26 +425,22 @@ class StackJob:
         guided = self.features and self.engine.features and not self._leaves(channel)
         fusing = None if self._leaves(channel) else self.neighbors
         albedo = self.albedo if guided and not fusing else None
-        before = [len(albedo._plan(_hull(group))) if albedo else 0 for group in groups]
-        count, total = 0, len(plan) + sum(before)
+        before = sum(len(albedo._plan(_hull(group))) for group in groups) if albedo else 0
+        if fusing:
+            before = fusing.missing(number, _hull(plan))
+        work = FrameWork(begun, len(plan), before)
         for group in groups:
             read, guides = _hull(group), None
             if fusing:
-                total += fusing.missing(number, read)
                 for _ in fusing.steps(number, read):
-                    count += 1
-                    total = max(total, count + len(group))
-                    yield replace(begun, tile=count, tiles=total)
+                    yield work.prepared()
                 guides = fusing.guides(number, read)
             elif self.features and guided:
                 for part in guide_steps(self.features, albedo, number, read):
                     guides = part.result
                     if albedo is not None:
-                        count += 1
-                        total = max(total, count + len(group))
-                        yield replace(begun, tile=count, tiles=total)
+                        yield work.prepared()
             for tile in group:
-                count += 1
                 near = None if guides is None else guides[:, *_within(tile.read, read)]
                 done = self._denoise(number, frame, channel, tile, near, counted)
                 colors = done.pixels
@@ -452,15 +453,11 @@ class StackJob:
                     if done.overflowed:
                         self._overflowed.add((number, *corner))
                     self._nonfinite[number, *(corner if frame.large else (0, 0))] = frame.bad
-                    if done.frames_used is not None:
-                        self._frames_used.add(done.frames_used)
-                step = replace(
-                    begun,
-                    tile=count,
-                    tiles=total,
-                    variance=done.variance,
-                    frames_used=done.frames_used,
-                )
+                    if fusing:
+                        alone = np.ones(_shape(tile.write), np.float32)
+                        used = alone if done.frames_used is None else done.frames_used
+                        self._frames_used.add(used)
+                step = replace(work.written(), variance=done.variance, frames_used=done.frames_used)
                 yield self._done(step, index, tile.write, frame_order(planes, self.layout))
 
     def _done(self, step: TileStep, index: Index, window: Window, pixels: NDArray[Any]) -> TileStep:

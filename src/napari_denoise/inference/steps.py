@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -62,3 +62,35 @@ class TileStep:
     def ends_frame(self) -> bool:
         """Whether the frame is whole now."""
         return self.tile == self.tiles
+
+
+class FrameWork:
+    """Counts what is done of a frame: its tiles, and what is computed before them.
+
+    How much that is can only be foreseen. So its steps stop short of the tiles that are still to
+    come, and the last tile, and no other step, ends the frame.
+
+    Parameters
+    ----------
+    begun
+        The frame before anything is done.
+    tiles
+        How many will be written.
+    before
+        Steps foreseen beside them.
+    """
+
+    def __init__(self, begun: TileStep, tiles: int, before: int) -> None:
+        self._begun, self._left = begun, tiles
+        self._done, self._total = 0, before + tiles
+
+    def prepared(self) -> TileStep:
+        """Count a step before a tile."""
+        self._done = min(self._done + 1, self._total - self._left)
+        return replace(self._begun, tile=self._done, tiles=self._total)
+
+    def written(self) -> TileStep:
+        """Count a tile."""
+        self._left -= 1
+        self._done = min(self._done + 1, self._total - self._left) if self._left else self._total
+        return replace(self._begun, tile=self._done, tiles=self._total)

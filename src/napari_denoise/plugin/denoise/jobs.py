@@ -288,13 +288,16 @@ def _run_one(
     which = None if work.frame is None else [work.frame]
     total = len(source.layout.frames) if which is None else 1
     done = 0
-    for step in job.steps(which):
-        if step.result is not None:
-            result[_place(work, step.index)] = step.result
-            done += 1
-        yield Advanced(work, done, total, step.fraction)
-        if work.dropped:
-            return
+    try:
+        for step in job.steps(which):
+            if step.result is not None:
+                result[_place(work, step.index)] = step.result
+                done += 1
+            yield Advanced(work, done, total, step.fraction)
+            if work.dropped:
+                return
+    finally:
+        job.let_go()  # the job is kept for as long as the layer is
     levels: tuple[Any, ...] = (result,)
     if not work.alone and source.layer.multiscale:
         for made in rebuild_levels(result, source.levels, source.axes):

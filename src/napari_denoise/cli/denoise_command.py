@@ -53,6 +53,41 @@ def denoise(
         typer.Option("--weights", "-w", help="auto, a name, or a .safetensors file."),
     ] = "auto",
     noise: Annotated[str, typer.Option("--noise", "-n", help=_NOISE)] = "auto",
+    noise_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Take the noise from another file: JSON of info --save-noise, or an image to "
+            "measure it on.",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
+    sigma_map: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="An image of a frame's shape: the noise's standard deviation at each pixel, in "
+            "the data's units.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
+    dark: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="An image of what each pixel shows without light: subtracted first, added again "
+            "to the result.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
+    gain_map: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="An image of each pixel's gain: frames are divided by it, results multiplied.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
     strength: Annotated[
         float, typer.Option(help="0 changes nothing, 1 denoises fully.", rich_help_panel=_HOW)
     ] = 1.0,
@@ -183,6 +218,10 @@ def denoise(
         settings = _settings(
             weights=weights,
             noise=given,
+            noise_from=noise_from,
+            sigma_map=sigma_map,
+            dark=dark,
+            gain_map=gain_map,
             strength=strength,
             realism=realism,
             neighbors=parse_number(neighbors),
@@ -210,7 +249,9 @@ def denoise(
 
 def _settings(**values: Any) -> DenoiseSettings:
     """Check everything that needs no data, before anything is read."""
-    from napari_denoise.settings.denoise import DenoiseSettings
+    from napari_denoise.batch import find_inputs
+    from napari_denoise.inference.noise_files import load_noise
+    from napari_denoise.settings.denoise import MAPS, DenoiseSettings
     from napari_denoise.weights.catalogue import find_weights
 
     try:
@@ -219,6 +260,12 @@ def _settings(**values: Any) -> DenoiseSettings:
         raise ValueError(as_options(error, values)) from error
     if settings.weights != "auto":
         find_weights(settings.weights)
+    files = {name: getattr(settings, name) for name in (*MAPS, "noise_from")}
+    for file in filter(None, files.values()):
+        if Path(file).suffix.lower() == ".json":
+            load_noise(file)
+        else:
+            find_inputs([file], sequence=False)
     return settings
 
 

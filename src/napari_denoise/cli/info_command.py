@@ -9,11 +9,8 @@ import typer
 from napari_denoise.cli.console import Debug, Json, facts, print_json, reporting, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari_denoise.inference.described import Described
     from napari_denoise.io.inputs import ImageInput
-    from napari_denoise.settings.noise import NoiseModel
 
 
 _NOTHING = "not measured: only NaN or infinity"
@@ -27,6 +24,13 @@ def info(
     axes: Annotated[
         str | None, typer.Option(help="A letter per dimension, of T Z C Y X S (RGB).")
     ] = None,
+    save_noise: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JSON",
+            help="Keep the noise of the one input in a file, for denoise --noise-from.",
+        ),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -38,7 +42,14 @@ def info(
     with reporting(debug):
         from napari_denoise.batch import find_inputs
 
-        values = [describe(source, axes) for source in find_inputs([file])]
+        sources = find_inputs([file])
+        if save_noise is not None and len(sources) > 1:
+            raise ValueError(
+                f"--save-noise {save_noise}: {file} stands for {len(sources)} inputs; name one"
+            )
+        values = [describe(source, axes) for source in sources]
+        if save_noise is not None:
+            _save_noise(save_noise, values[0])
         if as_json:
             print_json(values)
             return
@@ -106,10 +117,11 @@ def _noise(stack: Described, weights: str) -> list[dict[str, Any]]:
     """Measure each channel's noise in the frames that denoising would look at."""
     from dataclasses import fields
 
+    from napari_denoise.inference.noise_files import measured_models
     from napari_denoise.settings.noise import NoiseModel
 
     channels = []
-    for model in _models(stack, weights):
+    for model in measured_models(stack, weights):
         if model is None:
             none = dict.fromkeys(field.name for field in fields(NoiseModel))
             channels.append({"text": _NOTHING, "finite": False, **none})
@@ -119,18 +131,19 @@ def _noise(stack: Described, weights: str) -> list[dict[str, Any]]:
     return channels
 
 
-def _models(stack: Described, weights: str) -> Sequence[NoiseModel | None]:
-    """Measure as denoising does: after the logarithm for renders that have values."""
-    from napari_denoise.measure.channels import measured, measured_noise
-    from napari_denoise.settings.denoise import DenoiseSettings
-    from napari_denoise.weights.catalogue import find_weights
+def _save_noise(path: str, entry: dict[str, Any]) -> None:
+    """Keep the noise that an input was described with."""
+    from dataclasses import fields
 
-    found = measured_noise(stack.array, stack.layout)
-    card = find_weights(weights).card
-    if card.mapping != "log" or None in found:
-        return found
-    asked = stack.settings_for(card, DenoiseSettings())
-    return [channel.noise for channel in measured(stack.array, stack.layout, card, asked)]
+    from napari_denoise.inference.noise_files import save_noise
+    from napari_denoise.settings.noise import NoiseModel
+
+    names = [field.name for field in fields(NoiseModel)]
+    models = [
+        NoiseModel(**{name: channel[name] for name in names}) if channel["finite"] else None
+        for channel in entry["noise"]
+    ]
+    save_noise(path, models, entry["name"])
 
 
 def _warn_of_nothing(source: ImageInput, noise: list[dict[str, Any]]) -> None:

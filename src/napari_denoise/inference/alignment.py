@@ -39,6 +39,8 @@ _FARTHEST = 0.25
 _CLEARLY, _CHANCE = 0.1, 16.0
 """By what part a shift of the whole is better than none; the second over the root of the pixels."""
 _LEAST_OVERLAP = 0.25
+ENOUGH = 2**15
+"""Pixels that tell two shifts apart; of larger frames some rows and columns are taken."""
 _TRIED = 4
 """Shifts that are looked at of each kind."""
 _MOST = 0.6
@@ -103,7 +105,9 @@ def least_differences(frame: Float32Array, other: Float32Array, shift: tuple[int
     a, b = overlapping(frame, other, shift)
     if a.size < _LEAST_OVERLAP * frame.size or not a.size:
         return np.inf
-    squares = np.square((a - np.median(a)) - (b - np.median(b)), dtype=np.float64).ravel()
+    step = max(1, int(np.sqrt(a.size / ENOUGH)))
+    apart = a[::step, ::step] - b[::step, ::step]
+    squares = np.square(apart - np.median(apart), dtype=np.float64).ravel()
     most = max(1, int(_MOST * squares.size))
     return float(np.partition(squares, most - 1)[:most].mean())
 

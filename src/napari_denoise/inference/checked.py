@@ -178,11 +178,17 @@ def checked_channels(job: StackJob) -> Generator[None, None, tuple[Channel, ...]
         channel = yield from with_error_share(job, number, measured)
         verdict = (yield from _judged(job, number, channel)) if trained else Verdict()
         if not verdict.fits:
-            given = noise_of(job.settings, number, len(job.channels)) != "auto"
+            given = _is_given(job, number, channel)
             work = _said(channel, verdict) if given else _replaced(job, number, channel, verdict)
             channel = yield from work
         channels.append(channel)
     return tuple(channels)
+
+
+def _is_given(job: StackJob, number: int, channel: Channel) -> bool:
+    """Whether the noise was not estimated on these data."""
+    asked = noise_of(job.settings, number, len(job.channels))
+    return asked != "auto" or job.settings.noise_from is not None or channel.maps.sigma is not None
 
 
 def _judged(job: StackJob, number: int, channel: Channel) -> Generator[None, None, Verdict]:
@@ -244,14 +250,16 @@ def seen_in(job: StackJob, number: int, channel: Channel) -> Generator[None, Non
     parts: list[Seen] = []
     for tile in sampled_tiles(job, index, _WINDOWS):
         part = frame.part(tile)
-        sigma = channel.sigma_map(*part.window.shape[1:])
+        sigma = channel.sigma_map(*part.window.shape[1:], where=tile.read)
         found = job.engine.run(channel.to_network(part.window), sigma, None, tile.keep)
         mean, error = channel.from_network(*found)
         bad = part.outliers if part.fill is None else part.outliers | part.fill
         calm = part.window[:, *tile.keep]
         for plane in range(len(mean)):
             stated = None if error is None else error[plane]
-            parts.append(_compare(channel, calm[plane], mean[plane], stated, bad[plane]))
+            given = None if channel.maps.sigma is None else channel.maps.noise(tile.write)
+            planes = calm[plane], mean[plane], stated, bad[plane], given
+            parts.append(_compare(channel, *planes))
         yield
     return Seen._make(np.concatenate(side) for side in zip(*parts, strict=True))
 
@@ -276,8 +284,12 @@ def _compare(
     mean: Float32Array,
     error: Float32Array | None,
     bad: NDArray[np.bool_],
+    given: Float32Array | None,
 ) -> Seen:
-    """Compare (Y, X) of the data with what the network makes of it, block by block."""
+    """Compare (Y, X) of the data with what the network makes of it, block by block.
+
+    `given` is the standard deviation of the noise, where there is a map of it.
+    """
     mapping, noise = channel.mapping, channel.noise
     mapped = mapping.forward(data)
     if isinstance(mapping, LogMapping):  # its noise is measured after the logarithm
@@ -291,7 +303,7 @@ def _compare(
             deviation = np.sqrt(error)
             sides = mapping.inverse(mean + deviation) - mapping.inverse(mean - deviation)
             stated = np.square(sides) / 4
-        variance = noise.variance(after)
+        variance = noise.variance(after) if given is None else np.square(given, dtype=np.float64)
     ins, outs = _blocks(before), _blocks(after)
     chosen = ~(_blocks(bad) > 0).any(axis=(1, 2))
     chosen &= (ins == ins.max(initial=-np.inf)).mean(axis=(1, 2)) < _SATURATED

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,15 @@ from napari_denoise.inference.checked import checked_channels
 from napari_denoise.inference.described import Described, described
 from napari_denoise.inference.guides import Features
 from napari_denoise.inference.neighbors import neighbors_of
+from napari_denoise.inference.noise_files import load_noise
 from napari_denoise.inference.stack import StackJob, albedo_job
 from napari_denoise.inference.steps import Step
 from napari_denoise.inference.warned import warn_of
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.measure.channels import Channel, Measuring, measure
 from napari_denoise.measure.kind import looks_tone_mapped
-from napari_denoise.settings.denoise import DenoiseSettings
+from napari_denoise.measure.pixel_maps import PixelMaps, open_maps
+from napari_denoise.settings.denoise import MAPS, DenoiseSettings
 from napari_denoise.weights.catalogue import WeightsInfo, find_weights
 
 
@@ -95,7 +98,8 @@ class Denoiser:
             "albedo" and "normal" of a render, of the colour's shape with three samples; used by
             weights that were made for them. Those of `meta` if None; {} leaves these out.
         settings, **fields
-            `DenoiseSettings`, or single fields of it.
+            `DenoiseSettings`, or single fields of it; `sigma_map`, `dark` and `gain_map` may be
+            arrays of a frame's shape, too.
         meta
             What `read` gave beside the array: pass it wherever there is one. A file knows its
             axes, whether its colour is light, the albedo and normal beside it, and the bits of
@@ -123,11 +127,15 @@ class Denoiser:
         """Do as `prepare`, yielding after every frame looked at, so that it can be left."""
         _check_array(array)
         _check_fields(fields)
+        arrays = _taken_arrays(fields)
         asked = _merge(settings, fields)
         stack = described(array, axes, features, meta)
+        maps = _opened(asked, arrays, stack)
         info = self.info or find_weights(stack.weights(asked.mapping))
         asked = stack.settings_for(info.card, asked)
-        channels = yield from measure(array, stack.layout, info.card, asked, bits=stack.bits)
+        known = _with_noise_of_file(asked)
+        work = measure(array, stack.layout, info.card, known, bits=stack.bits, maps=maps)
+        channels = yield from work
         precision = self._precision_for(channels)
         resolved = _merge(
             asked, {"weights": info.name, "device": self.device, "precision": precision}
@@ -256,6 +264,35 @@ def _merge(settings: DenoiseSettings | None, fields: dict[str, Any]) -> DenoiseS
     if settings is None:
         return DenoiseSettings.parse(fields)
     return DenoiseSettings.parse({**vars(settings), **fields}) if fields else settings
+
+
+def _taken_arrays(fields: dict[str, Any]) -> dict[str, Any]:
+    """Take the maps that are arrays out of the fields; paths stay, as text."""
+    arrays = {}
+    for name in {*MAPS, "noise_from"} & set(fields):
+        if isinstance(fields[name], PathLike):
+            fields[name] = str(fields[name])
+        elif name in MAPS and fields[name] is not None and not isinstance(fields[name], str):
+            arrays[name] = fields.pop(name)
+    return arrays
+
+
+def _opened(
+    asked: DenoiseSettings, arrays: Mapping[str, Any], stack: Described
+) -> tuple[PixelMaps, ...]:
+    if "sigma_map" in arrays:  # a path is checked with the settings
+        replace(asked, sigma_map="array")
+    given = {name: getattr(asked, name) for name in MAPS}
+    return open_maps({**given, **arrays}, stack.layout)
+
+
+def _with_noise_of_file(asked: DenoiseSettings) -> DenoiseSettings:
+    """Put the noise that a file tells in the place of its name."""
+    if asked.noise_from is None:
+        return asked
+    models = load_noise(asked.noise_from)
+    noise = models[0] if len(models) == 1 else models
+    return replace(asked, noise_from=None, noise=noise)
 
 
 def _tone_mapping(stack: Described, info: WeightsInfo, chosen: bool) -> Iterator[str]:

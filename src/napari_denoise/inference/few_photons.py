@@ -64,13 +64,13 @@ def _share(job: StackJob, number: int, channel: Channel) -> Generator[None, None
     noisy, estimates = 0.0, []
     for tile in sampled_tiles(job, index, _WINDOWS):
         part = frame.part(tile)
-        sigma = channel.sigma_map(*part.window.shape[1:])
+        sigma = channel.sigma_map(*part.window.shape[1:], where=tile.read)
         found = job.engine.run(channel.to_network(part.window), sigma, None, tile.keep)
         mean, variance = channel.from_network(*found)
         if variance is None:
             return 1.0
         estimates.append((mean, variance))
-        light = part.original - channel.noise.offset
+        light = channel.maps.calibrated(part.original, tile.write) - channel.noise.offset
         noisy += float((-light if channel.noise.inverted else light).sum(dtype=np.float64))
         yield
     return _balanced(channel, estimates, noisy)

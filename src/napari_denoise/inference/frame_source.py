@@ -32,7 +32,8 @@ class Part(NamedTuple):
     """What a tile reads of a frame, and what it is to know of the pixels that it writes."""
 
     window: NDArray[Any]
-    """(C, Y, X) of all that is read, bad pixels and outliers replaced."""
+    """(C, Y, X) of all that is read, bad pixels and outliers replaced; without the offset and gain
+    of single pixels where they are given."""
     original: NDArray[Any]
     """(C, Y, X) of what is written, outliers as they are."""
     outliers: BoolArray
@@ -44,8 +45,9 @@ class Part(NamedTuple):
 class _Colors:
     """(C, Y, X) of a frame or a window, and what of it is an outlier or fill."""
 
-    def __init__(self, colors: NDArray[Any], channel: Channel) -> None:
-        self.original = self.calm = colors
+    def __init__(self, colors: NDArray[Any], channel: Channel, where: Window) -> None:
+        self.original = colors
+        colors = self.calm = channel.maps.calibrated(colors, where)
         self._places: list[NDArray[np.intp]] = []
         self._fill = self._filled(colors, channel.fill)
         if rule := channel.outliers:
@@ -106,7 +108,8 @@ class WholeFrame:
         """Whether it holds one value alone, and stays as it is."""
         frame, self.bad = (raw, 0) if self.empty else replace_nonfinite(raw)
         colors, self._alpha = color_samples(frame, planar)
-        self._colors = _Colors(colors, channel) if not self.empty else None
+        whole = slice(0, layout.size("Y")), slice(0, layout.size("X"))
+        self._colors = _Colors(colors, channel, whole) if not self.empty else None
 
     def part(self, tile: Tile) -> Part:
         """Return what a tile reads and writes."""
@@ -136,7 +139,9 @@ class LargeFrame:
     def __init__(self, array: Any, layout: Layout, index: Index, channel: Channel) -> None:
         self._array, self._stack, self._index, self._channel = array, layout, index, channel
         self._layout = Layout("YXS"[: len(layout.frame_axes)], _frame_shape(layout))
-        self._middle = float(channel.mapping.inverse([0.5])[0])
+        corner = slice(0, 1), slice(0, 1)
+        middle = channel.mapping.inverse([[0.5]])
+        self._middle = float(channel.maps.restored(middle, corner)[0, 0])
         self.bad = 0
         """Values that were replaced in what was read last and is written."""
 
@@ -159,7 +164,8 @@ class LargeFrame:
             self.bad = int(np.count_nonzero(~np.isfinite(raw[keep])))
         whole, _ = replace_nonfinite(raw, self._middle)
         colors = color_samples(whole, self._layout)[0]
-        return _Colors(colors, self._channel).part((read[0], read[1]), (keep[0], keep[1]))
+        made = _Colors(colors, self._channel, (around[0], around[1]))
+        return made.part((read[0], read[1]), (keep[0], keep[1]))
 
     def alpha(self, where: Window) -> NDArray[Any] | None:
         """Return (1, Y, X) of a window; None without alpha."""

@@ -28,7 +28,7 @@ from napari_denoise.inference.alignment import (
 )
 from napari_denoise.inference.first_pass import FirstPass, FirstPasses
 
-_STRICT = 1.0
+_STRICT = 0.7
 """How fast the weight falls once a difference exceeds what its errors explain."""
 _WIDTH = 1.5
 """Standard deviation, pixels, of the Gaussian over which differences are compared."""
@@ -71,6 +71,10 @@ class Pair:
 
     shift: tuple[int, int] = (0, 0)
     brightness: float = 1.0
+
+    def reversed(self) -> Pair:
+        """Return how the frame relates to the other one."""
+        return Pair((-self.shift[0], -self.shift[1]), 1 / self.brightness)
 
 
 Brightened = Callable[[FirstPass, Pair], FirstPass]

@@ -129,22 +129,33 @@ class Neighbors:
         return [other for other in around if other is not None]
 
     def _members(self, number: int) -> list[tuple[int, Pair]]:
-        pairs = [(other, self._pairs.get((number, other))) for other in self._around(number)]
+        pairs = [(other, self._seen_from(number, other)) for other in self._around(number)]
         return [(other, pair) for other, pair in pairs if pair is not None]
+
+    def _seen_from(self, number: int, other: int) -> Pair | None:
+        """How another frame relates to one; measured from the earlier of the two."""
+        pair = self._pairs.get((min(number, other), max(number, other)))
+        return pair if pair is None or number < other else pair.reversed()
 
     def _relating(self, number: int, other: int) -> Iterator[None]:
         """Find out how two frames relate, once."""
-        if (number, other) in self._pairs:
+        one, two = min(number, other), max(number, other)
+        if (one, two) in self._pairs:
             return
-        for frame in (number, other):
+        for frame in (one, two):
             if frame not in self._thumbnails:
+                while len(self._thumbnails) > self.most:
+                    self._thumbnails.pop(next(iter(self._thumbnails)))
                 self._thumbnails[frame] = self._thumbnail(frame)
                 yield
-            yield from self._first.steps(frame, self._middle) if self._thumbnails[frame] else ()
-        self._pairs[number, other] = self._pair(number, other)
+            if self._thumbnails[frame] is not None:
+                yield from self._first.steps(frame, self._middle)
+        thumbnails = self._thumbnails.get(one), self._thumbnails.get(two)
+        self._pairs[one, two] = self._pair(one, two, *thumbnails)
 
-    def _pair(self, number: int, other: int) -> Pair | None:
-        one, two = self._thumbnails[number], self._thumbnails[other]
+    def _pair(
+        self, number: int, other: int, one: Thumbnail | None, two: Thumbnail | None
+    ) -> Pair | None:
         if one is None or two is None:
             return None
         shift = shift_between(one, two)
@@ -209,11 +220,11 @@ class Neighbors:
     def _denoised(self, number: int, tile: Tile) -> FirstPass:
         part, channel = self._open(number).part(tile), self._channel(number)
         mapped = channel.to_network(part.window)
-        sigma = channel.sigma_map(*part.window.shape[1:])
+        sigma = channel.sigma_map(*part.window.shape[1:], where=tile.read)
         guides = self._guides(number, tile.read)
         (mean, variance), _ = self._job.estimate(mapped, sigma, guides, tile, self._engine)
         if variance is None:
-            variance = unstated_variance(mean, float(sigma.flat[0]))
+            variance = unstated_variance(mean, float(sigma.mean()))
         beside = np.empty((0, *mean.shape[1:]), np.float32)
         if guides is not None:
             beside = guides[:, *tile.keep]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_denoise.image.planes import block_means
 from napari_denoise.image.values import Float32Array
-from napari_denoise.inference.alignment import global_shift, least_differences, overlapping
+from napari_denoise.inference.alignment import ENOUGH, global_shift, least_differences, overlapping
 from napari_denoise.inference.first_pass import FirstPass
 
 _SIDE = 256
@@ -103,20 +103,21 @@ def finer_shift(
         ]
     )
     y, x = map(int, np.unravel_index(np.argmin(cost), cost.shape))
-    if rough == (0, 0) and cost[2, 2] < (1 + _CHANCE / np.sqrt(frame.size)) * cost[y, x]:
+    chance = _CHANCE / np.sqrt(min(frame.size, ENOUGH))
+    if rough == (0, 0) and cost[2, 2] < (1 + chance) * cost[y, x]:
         y, x = 2, 2
-    down = start[0] + y - 2 + _vertex(cost[:, x], y, frame.size)
-    right = start[1] + x - 2 + _vertex(cost[y], x, frame.size)
+    down = start[0] + y - 2 + _vertex(cost[:, x], y, chance)
+    right = start[1] + x - 2 + _vertex(cost[y], x, chance)
     return round(float(down) * size), round(float(right) * size)
 
 
-def _vertex(cost: NDArray[np.float64], place: int, pixels: int) -> float:
+def _vertex(cost: NDArray[np.float64], place: int, chance: float) -> float:
     """Where a parabola through a minimum and its neighbours is least, beside it; 0 for noise."""
     if not 0 < place < len(cost) - 1 or not np.isfinite(cost[place - 1 : place + 2]).all():
         return 0.0
     before, at, after = cost[place - 1 : place + 2]
     bend = before - 2 * at + after
-    if bend <= 2 * at * _CHANCE / np.sqrt(pixels):
+    if bend <= 2 * at * chance:
         return 0.0
     return float(np.clip((before - after) / (2 * bend), -0.5, 0.5))
 

@@ -501,7 +501,7 @@ class StackJob:
         window, original, outliers, fill = frame.part(tile)
         if self._leaves(channel):
             return _Done(original.astype(self.dtype, copy=False))
-        sigma = channel.sigma_map(*window.shape[1:])
+        sigma = channel.sigma_map(*window.shape[1:], where=tile.read)
         fused = self.neighbors.fused(number, tile.read) if self.neighbors else None
         if fused is None:
             mapped = channel.to_network(window)
@@ -509,7 +509,7 @@ class StackJob:
             mapped, sigma = Mapped(fused.values), sigma * fused.noise
         estimate, overflowed = self.estimate(mapped, sigma, guides, tile, self.engine)
         mean, variance = channel.from_network(*estimate)
-        clean = inverse_mean(channel.mapping, mean, variance)
+        clean = channel.maps.restored(inverse_mean(channel.mapping, mean, variance), tile.write)
         if channel.positive and self.dtype.kind == "f":
             np.maximum(clean, 0, out=clean, where=original >= 0)
         if self.settings.strength < 1:

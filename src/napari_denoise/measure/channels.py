@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from napari_denoise.image.axes import Layout
 from napari_denoise.image.long_work import finished
+from napari_denoise.image.tiles import Window
 from napari_denoise.image.values import Float32Array
 from napari_denoise.measure.kind import is_radiance, is_signed
 from napari_denoise.measure.line_noise import describe_lines, line_noise
@@ -28,6 +29,7 @@ from napari_denoise.measure.mappings import (
 )
 from napari_denoise.measure.noise_estimation import roughness
 from napari_denoise.measure.outliers import OutlierRule
+from napari_denoise.measure.pixel_maps import NO_MAPS, PixelMaps
 from napari_denoise.measure.sampled import SampledFrames, plane_rule
 from napari_denoise.measure.saturation import camera_maximum
 from napari_denoise.settings.denoise import ChannelNoise, DenoiseSettings
@@ -68,6 +70,8 @@ class NetworkScale:
 
     sigma: float
     factor: float = 1.0
+    most: float = np.inf
+    """Of a map of noise, the highest level that the network is told."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,9 @@ class Channel:
     largest
         The camera's largest value, in the data's units: no result goes beyond. None where it is
         not known, or that of the data type.
+    maps
+        What is given for every pixel. Where they take offset and gain out, noise, mapping, fill and
+        ground are those of what is left.
     """
 
     noise: NoiseModel
@@ -111,6 +118,7 @@ class Channel:
     positive: bool = False
     notes: tuple[str, ...] = ()
     largest: float | None = None
+    maps: PixelMaps = NO_MAPS
 
     def to_network(self, window: NDArray[Any]) -> Mapped:
         """Map (C, Y, X) of the data, squeezed where its noise is more than the network knows.
@@ -148,10 +156,17 @@ class Channel:
             return self.mapping.offset
         return self.mapping.low if isinstance(self.mapping, AffineMapping) else 0.0
 
-    def sigma_map(self, rows: int, columns: int) -> Float32Array:
-        """Noise level of every pixel for the network, (1, Y, X): the same everywhere."""
-        level = np.float32(self.scale.sigma * self.scale.factor)
-        return np.broadcast_to(level, (1, rows, columns))
+    def sigma_map(self, rows: int, columns: int, *, where: Window | None = None) -> Float32Array:
+        """Noise level of every pixel for the network, (1, Y, X).
+
+        The same everywhere, unless a map of the noise is given: then that of the window.
+        """
+        if where is not None and self.maps.sigma is not None:
+            level = self.maps.noise(where) * np.float32(self.scale.sigma / self.noise.read_noise)
+            level = np.minimum(level, np.float32(self.scale.most))
+            return np.asarray(level * np.float32(self.scale.factor))[None]
+        even = np.float32(self.scale.sigma * self.scale.factor)
+        return np.broadcast_to(even, (1, rows, columns))
 
     def from_network(
         self, mean: Float32Array, variance: Float32Array | None
@@ -173,6 +188,7 @@ class Channel:
             "network_sigma": self.scale.sigma,
             "network_factor": self.scale.factor,
             "largest": self.largest,
+            **({"maps": self.maps.to_json()} if self.maps.to_json() else {}),
             **({"found": list(self.notes)} if self.notes else {}),
             **({"error_share": self.error_share} if self.error_share != 1 else {}),
         }
@@ -206,6 +222,7 @@ def measure(
     *,
     bits: int | None = None,
     plain: bool = False,
+    maps: Sequence[PixelMaps] = (),
 ) -> Generator[Measuring, None, tuple[Channel, ...]]:
     """Measure what the settings leave open and fix the mapping of every channel.
 
@@ -224,6 +241,8 @@ def measure(
         Of the camera, where the file says so.
     plain
         Take pixels as they are, none for an outlier or fill.
+    maps
+        What is given for every pixel, per channel; from `open_maps`.
 
     Raises
     ------
@@ -233,7 +252,8 @@ def measure(
     _check_dtype(np.dtype(array.dtype))
     channels = []
     for number in range(layout.size("C")):
-        work = _measure_channel(array, layout, number, made_for, settings, bits, plain)
+        own = maps[number] if maps else NO_MAPS
+        work = _measure_channel(array, layout, number, made_for, settings, bits, plain, own)
         channels.append((yield from _counted(work, number, layout.size("C"))))
     return tuple(channels)
 
@@ -289,16 +309,21 @@ def _measure_channel(
     settings: DenoiseSettings,
     bits: int | None,
     plain: bool,
+    maps: PixelMaps,
 ) -> Generator[None, None, Channel]:
-    samples = yield from SampledFrames.read(array, layout, channel, plain=plain)
+    stack = maps.stack(array, layout)
+    samples = yield from SampledFrames.read(stack, layout, channel, plain=plain)
     extent = _check_values(samples.extent, settings.intensity_range)
     wanted = noise_of(settings, channel, layout.size("C"))
     kind, notes = _kind(settings.mapping, made_for, layout, samples)
-    if kind == "log":
+    if maps.sigma is not None:
+        made = _with_map(maps, kind, samples, settings, made_for)
+    elif kind == "log":
         made = yield from _measure_log(samples, wanted, settings.intensity_range, made_for)
     else:
         made = yield from _measure_line(samples, wanted, kind, settings, made_for)
-    made = replace(made, largest=camera_maximum(samples.frames, extent, bits))
+    largest = None if maps.calibrates else camera_maximum(samples.frames, extent, bits)
+    made = replace(made, largest=largest, maps=maps)
     return _guarded(made, samples, settings.outliers, notes, plain=plain)
 
 
@@ -319,6 +344,33 @@ def _measure_line(
     if isinstance(mapping, AffineMapping):
         sigma = _typical_sd(noise, samples.frames) / mapping.width
     return Channel(noise, mapping, _scale(sigma * noise.inflation, made_for))
+
+
+def _with_map(
+    maps: PixelMaps,
+    kind: MappingKind,
+    samples: SampledFrames,
+    settings: DenoiseSettings,
+    made_for: MadeFor,
+) -> Channel:
+    """Fix a channel whose noise is given for every pixel: a linear mapping keeps its shares."""
+    if kind == "log":
+        raise ValueError(
+            "sigma_map: this light goes through a logarithm, after which its noise is nearly even: "
+            "leave the map out, or choose mapping = 'affine'"
+        )
+    mean, common, most = maps.noise_levels()
+    noise = NoiseModel(read_noise=mean)
+    low, high = settings.intensity_range or samples.range()
+    mapping: Mapping = fit_mapping("affine", noise, low, high)
+    if settings.intensity_range is None and made_for.mapping == "anscombe":
+        reaching = _reaching(mapping, "affine", noise, samples)
+        mapping = fit_mapping("affine", noise, low, reaching.high)
+    sigma, limit = mapping.sigma, made_for.noise_range[1]
+    squeezed = min(1.0, limit / (sigma * common / mean))
+    # Single pixels beyond the range of the network must not squeeze all the others.
+    told = min(sigma * most / mean, limit / squeezed)
+    return Channel(noise, mapping, NetworkScale(sigma, squeezed, told))
 
 
 def _reaching(

@@ -1,4 +1,4 @@
-"""Small blocks of frames and their cosine spectra: the raw material of a noise estimate."""
+"""Blocks of frames and their cosine spectra: the raw material of a noise estimate."""
 
 from __future__ import annotations
 
@@ -15,16 +15,27 @@ from scipy.fft import dct
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
-SIZE = 8
-"""Side of a block in pixels."""
+SIZE, WIDE = 8, 16
+"""Side of a block in pixels; of one that shows how far correlation reaches."""
 
-BASIS: FloatArray = dct(np.eye(SIZE), norm="ortho", axis=0)
-"""(u, i): the orthonormal cosines, one a row."""
 
-_BASIS_2D = np.kron(BASIS, BASIS).astype(np.float32)
+@lru_cache(maxsize=2)
+def cosines(size: int) -> FloatArray:
+    """(u, i): the orthonormal cosines, one a row."""
+    return np.asarray(dct(np.eye(size), norm="ortho", axis=0))
 
-ORDER: NDArray[np.int64] = np.add.outer(np.arange(SIZE), np.arange(SIZE))
-"""u + v of each coefficient: how fine the detail is that it sees."""
+
+@lru_cache(maxsize=2)
+def _cosines_2d(size: int) -> NDArray[np.float32]:
+    return np.kron(cosines(size), cosines(size)).astype(np.float32)
+
+
+def orders(size: int) -> NDArray[np.int64]:
+    """Return u + v of each coefficient: how fine the detail is that it sees."""
+    return np.add.outer(np.arange(size), np.arange(size))
+
+
+ORDER = orders(SIZE)
 
 _MAX_BLOCKS = 20_000
 _PILED_SHARE = 0.02
@@ -52,7 +63,7 @@ class Blocks:
     around: FloatArray
     """(n,) means of the frame around each block, without the block itself."""
     energy: FloatArray
-    """(n, 8, 8) squared cosine coefficients."""
+    """(n, size, size) squared cosine coefficients."""
     third: FloatArray
     """(n,) third central moments."""
     fine_third: FloatArray
@@ -124,13 +135,14 @@ def cut_blocks(
     budget: int = _MAX_BLOCKS,
     level: NDArray[Any] | None = None,
     piled: tuple[NDArray[Any], NDArray[Any]] | None = None,
+    size: int = SIZE,
 ) -> Blocks:
     """Cut a frame into at most `budget` blocks spread over it, and transform them.
 
     Parameters
     ----------
     frame
-        (Y, X), at least 8 x 8; blocks with NaN or infinities are left out.
+        (Y, X), at least `size` pixels along each side; blocks with NaN or infinities are left out.
     extremes
         Of the data that the frame belongs to.
     budget
@@ -139,23 +151,25 @@ def cut_blocks(
         (Y, X) image that the blocks' means are taken from; None: the frame itself.
     piled
         Two raw frames to look for saturated pixels in; None: the frame itself.
+    size
+        Side of a block.
     """
-    rows, columns = _places(frame.shape, budget)
-    pixels = _gather(frame, rows, columns)
+    rows, columns = _places(frame.shape, budget, size)
+    pixels = _gather(frame, rows, columns, size)
     fine = np.isfinite(pixels).all(axis=(1, 2))
     if not fine.all():
         pixels, rows, columns = pixels[fine], rows[fine], columns[fine]
-    raw = [pixels] if piled is None else [_gather(image, rows, columns) for image in piled]
-    values = pixels if level is None else _gather(level, rows, columns)
+    raw = [pixels] if piled is None else [_gather(image, rows, columns, size) for image in piled]
+    values = pixels if level is None else _gather(level, rows, columns, size)
     mean = values.mean(axis=(1, 2))
     centred = pixels - pixels.mean(axis=(1, 2), keepdims=True)
     scale = float(np.abs(centred).max(initial=0.0)) or 1.0
     unit = (centred / scale).astype(np.float32)  # the data's own units may overflow float32
-    energy = ((unit.reshape(-1, SIZE**2) @ _BASIS_2D.T).astype(np.float64) * scale) ** 2
+    energy = ((unit.reshape(-1, size**2) @ _cosines_2d(size).T).astype(np.float64) * scale) ** 2
     return Blocks(
         mean=mean,
-        around=_around(frame if level is None else level, rows, columns, mean),
-        energy=energy.reshape(-1, SIZE, SIZE),
+        around=_around(frame if level is None else level, rows, columns, mean, size),
+        energy=energy.reshape(-1, size, size),
         third=scale**3 * _third(unit),
         fine_third=scale**3 * _third(_detail(unit)) / (1 - 8 / 8**3),
         dark=_too_many(raw, extremes.low) & extremes.piled_low,
@@ -179,10 +193,11 @@ def _around(
     rows: NDArray[np.intp],
     columns: NDArray[np.intp],
     mean: FloatArray,
+    size: int,
 ) -> FloatArray:
     """Mean of what lies within a block's side of each block, the block left out."""
-    top, bottom = np.maximum(rows - SIZE, 0), np.minimum(rows + 2 * SIZE, image.shape[0])
-    left, right = np.maximum(columns - SIZE, 0), np.minimum(columns + 2 * SIZE, image.shape[1])
+    top, bottom = np.maximum(rows - size, 0), np.minimum(rows + 2 * size, image.shape[0])
+    left, right = np.maximum(columns - size, 0), np.minimum(columns + 2 * size, image.shape[1])
 
     def total(values: NDArray[Any]) -> FloatArray:
         sums = np.zeros(np.add(image.shape, 1))
@@ -194,9 +209,9 @@ def _around(
 
     pixels = (bottom - top) * (right - left)
     if image.dtype.kind == "f" and not (finite := np.isfinite(image)).all():
-        pixels = np.maximum(total(finite), SIZE**2 + 1)
+        pixels = np.maximum(total(finite), size**2 + 1)
     light = total(np.nan_to_num(image, posinf=0, neginf=0))
-    return np.asarray((light - SIZE**2 * mean) / (pixels - SIZE**2))
+    return np.asarray((light - size**2 * mean) / (pixels - size**2))
 
 
 def _too_many(raw: list[FloatArray], level: float) -> BoolArray:
@@ -204,17 +219,21 @@ def _too_many(raw: list[FloatArray], level: float) -> BoolArray:
     return np.asarray(np.max(shares, axis=0) > _PILED_SHARE)
 
 
-def _gather(image: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> FloatArray:
-    windows = sliding_window_view(image, (SIZE, SIZE))
+def _gather(
+    image: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp], size: int
+) -> FloatArray:
+    windows = sliding_window_view(image, (size, size))
     return windows[rows, columns].astype(np.float64)
 
 
 @lru_cache(maxsize=8)
-def _places(shape: tuple[int, int], budget: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _places(
+    shape: tuple[int, int], budget: int, size: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Corners of blocks on a regular grid, thinned evenly where they are too many."""
     smaller = min(shape)
     stride = 2 if smaller <= 128 else 4 if shape[0] * shape[1] <= 1 << 19 else 8
-    grid = np.meshgrid(*(np.arange(0, n - SIZE + 1, stride) for n in shape), indexing="ij")
+    grid = np.meshgrid(*(np.arange(0, n - size + 1, stride) for n in shape), indexing="ij")
     rows, columns = (axis.ravel() for axis in grid)
     if len(rows) > budget:
         chosen = np.linspace(0, len(rows) - 1, budget).astype(np.intp)

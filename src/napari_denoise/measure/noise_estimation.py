@@ -17,7 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_denoise.image.long_work import finished
-from napari_denoise.measure.noise_blocks import ORDER, Blocks, Extremes, cut_blocks, find_extremes
+from napari_denoise.measure.noise_blocks import (
+    ORDER,
+    SIZE,
+    WIDE,
+    Blocks,
+    Extremes,
+    cut_blocks,
+    find_extremes,
+)
+from napari_denoise.measure.noise_line import fit_line, lifted
+from napari_denoise.measure.noise_reach import measure_far
 from napari_denoise.measure.noise_spectrum import Correlation, fit_correlation
 from napari_denoise.settings.noise import MOST_SKEWED, NoiseModel
 
@@ -182,6 +192,8 @@ def _estimating(
     fit = paired if paired and _is_noise(paired, single) else single
     if fit is None:
         return NoiseModel(read_noise=_small_sigma(frames)), None
+    if not fit.white:
+        fit = yield from _reaching(fit, pairs if fit is paired else (), frames, extremes)
     model = _model(fit, single or fit, extremes)
     if model.gain > 0:
         return model, fit
@@ -249,27 +261,51 @@ def _counts(frames: Sequence[NDArray[Any]], extremes: Extremes) -> NoiseModel | 
     return NoiseModel(gain=gain) if alike else None
 
 
-def _pool(frames: Sequence[NDArray[Any]], extremes: Extremes) -> Generator[None, None, Blocks]:
+def _reaching(
+    fit: Fit, pairs: Sequence[FramePair], frames: Sequence[NDArray[Any]], extremes: Extremes
+) -> Generator[None, None, Fit]:
+    """Measure correlated noise once more, in wider blocks of what the fit is from."""
+    if min(frames[0].shape) < 2 * WIDE:
+        return fit
+    pooled = _pool_pairs(pairs, extremes, WIDE) if pairs else _pool(frames, extremes, WIDE)
+    blocks = yield from pooled
+    far = measure_far(blocks, fit.gain, fit.intercept, fit.correlation, whole=fit.whole)
+    if far is None:
+        return fit
+    gain, intercept, correlation = far
+    return replace(fit, gain=gain, intercept=intercept, correlation=correlation)
+
+
+def _pool(
+    frames: Sequence[NDArray[Any]], extremes: Extremes, size: int = SIZE
+) -> Generator[None, None, Blocks]:
     """Cut blocks from all frames alike."""
-    share, parts = _BUDGET // len(frames), []
+    share, parts = _share(len(frames), size), []
     for frame in frames:
-        parts.append(cut_blocks(frame, extremes, share))
+        parts.append(cut_blocks(frame, extremes, share, size=size))
         yield
     return Blocks.join(parts)
 
 
 def _pool_pairs(
-    pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]], extremes: Extremes
+    pairs: Sequence[FramePair], extremes: Extremes, size: int = SIZE
 ) -> Generator[None, None, Blocks]:
     """Cut blocks from differences of frames: their noise without their content."""
-    share, parts = _BUDGET // len(pairs), []
+    share, parts = _share(len(pairs), size), []
     for pair in pairs:
-        parts.append(_cut_pair(*pair, extremes, share))
+        parts.append(_cut_pair(*pair, extremes, share, size))
         yield
     return Blocks.join(parts)
 
 
-def _cut_pair(first: NDArray[Any], second: NDArray[Any], extremes: Extremes, budget: int) -> Blocks:
+def _share(parts: int, size: int) -> int:
+    """Blocks of each part: whatever their size, they hold the same number of pixels."""
+    return _BUDGET * SIZE**2 // (size**2 * parts)
+
+
+def _cut_pair(
+    first: NDArray[Any], second: NDArray[Any], extremes: Extremes, budget: int, size: int = SIZE
+) -> Blocks:
     """Match the brightness of the second frame, then scale to one frame's variance.
 
     The variance of (y1 - f y2) / sqrt(1 + f**2) is that of the level
@@ -280,7 +316,7 @@ def _cut_pair(first: NDArray[Any], second: NDArray[Any], extremes: Extremes, bud
     weight = 1 + factor**2
     difference = (one - factor * two) / np.sqrt(weight)
     level = (one + factor**2 * two) / weight
-    return cut_blocks(difference, extremes, budget, level=level, piled=(first, second))
+    return cut_blocks(difference, extremes, budget, level, (first, second), size)
 
 
 def _independent(
@@ -408,7 +444,7 @@ def _is_clipped(fit: Fit, dark: Blocks, extremes: Extremes) -> bool:
     """
     foretold = fit.at(extremes.low)
     darkest = dark.take(dark.around <= np.percentile(dark.around, 20))
-    found = darkest.energy[:, _HIGH].mean() / fit.correlation.spectrum[_HIGH].mean()
+    found = darkest.energy[:, _HIGH].mean() / fit.correlation.spectrum()[_HIGH].mean()
     return bool(foretold > 0.25 * fit.gain**2 and found > 0.25 * foretold)
 
 
@@ -430,14 +466,14 @@ def _fit_line(blocks: Blocks, selection: Selection) -> Fit | None:
     else:
         correlation = fit_correlation(spectrum, selection.fit, selection.tilt)
     excess = _coarse(np.average(relative, axis=0, weights=bins.count))
-    excess /= _coarse(correlation.spectrum)
+    excess /= _coarse(correlation.spectrum())
     used = selection.orders
-    variance = bins.energy[:, used].sum(1) / correlation.spectrum[used].sum()
+    variance = bins.energy[:, used].sum(1) / correlation.spectrum()[used].sum()
     usual = spectrum[_MID].mean() / spectrum[_HIGH].mean()
     trust = bins.count * np.minimum(1, usual / bins.ratio) ** 4
-    gain, intercept = _line(bins.level, variance, trust)
+    gain, intercept = fit_line(bins.level, variance, trust)
     darkest = float(np.percentile(blocks.around, 1))
-    gain, intercept = _lifted(gain, intercept, darkest, bins.level, variance)
+    gain, intercept = lifted(gain, intercept, darkest, bins.level, variance)
     return Fit(gain, intercept, correlation, bins, excess, selection is EVERYTHING)
 
 
@@ -494,47 +530,6 @@ def _flattest(bins: Bins) -> NDArray[np.intp]:
     order = np.argsort(bins.ratio)
     share = np.cumsum(bins.count[order]) / bins.count.sum()
     return order[: max(3, int(np.searchsorted(share, 0.3)) + 1)]
-
-
-def _line(level: FloatArray, variance: FloatArray, trust: FloatArray) -> tuple[float, float]:
-    """Weighted line with relative errors, by iteratively reweighted least squares.
-
-    A slope that its own error or the data's range makes meaningless is taken as none.
-    """
-    floor = 0.03 * np.median(variance)
-    predicted = np.maximum(variance, floor)
-    for _ in range(12):
-        weight = trust / predicted**2
-        centre = np.average(level, weights=weight)
-        mean = np.average(variance, weights=weight)
-        spread = (weight * (level - centre) ** 2).sum()
-        gain = float((weight * (level - centre) * (variance - mean)).sum() / max(spread, 1e-300))
-        intercept = float(mean - gain * centre)
-        predicted = np.maximum(gain * level + intercept, floor)
-    residual = variance - gain * level - intercept
-    scatter = (weight * residual**2).sum() / max(len(level) - 2, 1)
-    error = np.sqrt(scatter / max(spread, 1e-300))
-    if len(level) < 3 or gain <= 2 * error or gain * np.ptp(level) < 0.05 * mean:
-        return 0.0, max(float(_constant(variance, trust)), 0.0)
-    return gain, intercept
-
-
-def _lifted(
-    gain: float, intercept: float, darkest: float, level: FloatArray, variance: FloatArray
-) -> tuple[float, float]:
-    """Turn a line about its bright end that falls far below what the dark end shows."""
-    least = 0.1 * float(variance[np.argmin(level)])
-    bright = float(level.max())
-    top = gain * bright + intercept
-    if gain * darkest + intercept >= least or top <= least or bright <= darkest:
-        return gain, intercept
-    gain = (top - least) / (bright - darkest)
-    return gain, top - gain * bright
-
-
-def _constant(variance: FloatArray, trust: FloatArray) -> float:
-    floor = 0.03 * np.median(variance)
-    return float(np.average(variance, weights=trust / np.maximum(variance, floor) ** 2))
 
 
 def _model(fit: Fit, single: Fit, extremes: Extremes) -> NoiseModel:

@@ -17,6 +17,8 @@ ChannelNoise = Literal["auto"] | Annotated[float, Field(ge=0, le=LARGEST)] | Noi
 at the intensity that the logarithm takes to 1/2."""
 
 
+MAPS = ("sigma_map", "dark", "gain_map")
+"""Settings that name an image with a value for every pixel."""
 REALISM_NOTE = "Part of the fine texture is made up: measure on the faithful result (realism 0)."
 """What more realism means for measurements."""
 
@@ -29,6 +31,16 @@ class DenoiseSettings(Settings):
     """A name in the catalogue, a path to a .safetensors file, or "auto"."""
     noise: ChannelNoise | tuple[ChannelNoise, ...] = "auto"
     """For every channel, or one per channel."""
+    noise_from: str | None = None
+    """Instead: a file that `info --save-noise` wrote, or an image to measure it on."""
+    sigma_map: str | None = None
+    """Instead: an image of a frame's shape, the standard deviation of the noise at each pixel in
+    the data's units. From Python an array, too; so are the next two."""
+    dark: str | None = None
+    """An image of a frame's shape, what each pixel shows without light. It is subtracted before
+    anything else, and added to the result; noise and ranges are those of what is left."""
+    gain_map: str | None = None
+    """An image of a frame's shape that frames are divided by after that, results multiplied by."""
     strength: Annotated[float, Field(ge=0, le=1)] = 1.0
     """out = noisy + strength * (denoised - noisy), in data space."""
     realism: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -56,6 +68,16 @@ class DenoiseSettings(Settings):
     def result_dtype(self, dtype: DTypeLike) -> np.dtype[Any]:
         """Return the dtype of the result for data of this one."""
         return np.dtype(dtype if self.dtype == "same" else np.float32)
+
+    @model_validator(mode="after")
+    def _noise_comes_from_one_place(self) -> Self:
+        given = {"noise_from": self.noise_from, "sigma_map": self.sigma_map}
+        stated = [name for name, value in given.items() if value is not None]
+        if self.noise != "auto":
+            stated.insert(0, "noise")
+        if len(stated) > 1:
+            raise ValueError(f"{' and '.join(stated)} both state the noise: give one of them")
+        return self
 
     @model_validator(mode="after")
     def _range_is_ordered(self) -> Self:

@@ -12,6 +12,8 @@ LARGEST = 1e30
 MOST_SKEWED = 1.5
 """Skewness behind an electron multiplier, whose gains are exponentially distributed."""
 
+_COARSE = 10.0
+
 
 @dataclass(frozen=True)
 class NoiseModel:
@@ -98,13 +100,16 @@ class NoiseModel:
     def inflation(self) -> float:
         """Factor on sigma that a denoiser made for white noise must be told; 1 if white.
 
-        ``M = max(1, (1 + 2 sum rho_y) (1 + 2 sum rho_x)) ** 0.4``: correlated noise has more
-        of its energy where images have theirs. Nearly white noise is spared: M sets in
-        between lag-1 correlations of 0.05 and 0.15.
+        ``M = p ** 0.4``, where ``p = max(1, (1 + 2 sum rho_y) (1 + 2 sum rho_x))`` is the energy
+        of the coarsest noise, relative to that of white noise of its variance: correlated noise
+        has more of it where images have theirs. Beyond p = 10 it hardly grows, as what is very
+        coarse passes any denoiser. Nearly white noise is spared: M sets in between lag-1
+        correlations of 0.05 and 0.15.
         """
         coarse_y = max(1 + 2 * sum(self.correlation_y), 0.0)
         coarse_x = max(1 + 2 * sum(self.correlation_x), 0.0)
-        full = float(max(1.0, coarse_y * coarse_x) ** 0.4)
+        coarse = max(1.0, coarse_y * coarse_x)
+        full = float(min(coarse, _COARSE) ** 0.4 * max(coarse / _COARSE, 1.0) ** 0.1)
         lag1 = max(self.correlation_y[0], self.correlation_x[0])
         return 1 + (full - 1) * float(np.clip((lag1 - 0.05) / 0.1, 0.0, 1.0))
 

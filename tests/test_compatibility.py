@@ -142,7 +142,8 @@ def test_info_tells_how_an_image_was_denoised(expected: dict[str, Any]) -> None:
 def test_the_same_commands_give_the_same_results(old: Path, expected: dict[str, Any]) -> None:
     for command in expected["commands"]:
         output = old / "again" / Path(command["output"]).name
-        run(*command["words"], "-o", output)
+        # By default neighbours make frames better now; what was done then is still there.
+        run(*command["words"], "--neighbors", 0, "-o", output)
         (then, meta), (now, now_meta) = read(command["output"]), read(output)
         assert now.dtype == then.dtype and now_meta.axes == meta.axes
         then = as_now(then, read(command["words"][1])[0])
@@ -158,7 +159,7 @@ def test_what_stands_with_a_result_makes_it_again(expected: dict[str, Any]) -> N
         result, denoised = read(file)
         stack, meta = read(source)
         note = denoised.extra["napari_denoise"]
-        settings = DenoiseSettings.parse(note["settings"])
+        settings = DenoiseSettings.of_result(note)
         denoiser = Denoiser.load(command["words"][3], settings.device, settings.precision)
         again = denoiser(stack, meta.axes, meta.features or None, settings)
         assert_close(again, as_now(result, stack), step_of(result, file))
@@ -173,13 +174,13 @@ def test_weights_keep_their_cards_and_denoise_as_they_did(expected: dict[str, An
         stack, meta = read(then["image"])
         denoiser = Denoiser.load(then["file"], "cpu", "float32")
         for result in then["results"]:
-            fields = {"noise": then["noise"], "realism": result["realism"]}
+            fields = {"noise": then["noise"], "realism": result["realism"], "neighbors": 0}
             now = denoiser(stack, meta.axes, meta.features or None, **fields)
             step = 1.0 if stack.dtype.kind in "iu" else 0.0
             assert_close(now[0, ::7, ::7], as_now(result["every_7th"], stack), step)
         if len(then["results"]) == 1:
             with pytest.raises(ValueError, match="no realistic end"):
-                denoiser(stack, meta.axes, realism=0.75)
+                denoiser(stack, meta.axes, realism=0.75, neighbors=0)
 
 
 def test_weights_go_into_the_catalogue_and_out_unchanged(old: Path) -> None:

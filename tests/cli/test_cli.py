@@ -91,9 +91,22 @@ def test_every_command_explains_itself():
 def test_denoise_writes_what_python_computes(tmp_path, tiny):
     source = save(tmp_path / "raw.ome.tif", photons(2, 24, 40), "TYX")
     target = tmp_path / "clean.ome.tif"
-    result = run("denoise", source, "-o", target, "-w", tiny, "--tile", 16, "--strength", 0.5)
+    result = run(
+        "denoise",
+        source,
+        "-o",
+        target,
+        "-w",
+        tiny,
+        "--tile",
+        16,
+        "--strength",
+        0.5,
+        "--neighbors",
+        1,
+    )
     assert result.exit_code == 0, result.output
-    expected = Denoiser.load(str(tiny))(read(source)[0], "TYX", tile=16, strength=0.5)
+    expected = Denoiser.load(str(tiny))(read(source)[0], "TYX", tile=16, strength=0.5, neighbors=1)
     np.testing.assert_array_equal(read(target)[0], expected)
     assert "raw.ome.tif -> " in result.stdout
     assert "2 frames" in result.stdout
@@ -131,13 +144,13 @@ def test_every_setting_reaches_the_engine(tmp_path, tiny):
 
 def test_the_result_may_be_float32_where_its_format_holds_it(tmp_path, tiny):
     source = save(tmp_path / "raw.ome.tif", photons(2, 24, 40), "TYX")
-    options = ("-w", tiny, "--dtype", "float32")
+    options = ("-w", tiny, "--dtype", "float32", "--neighbors", "0")
     target = tmp_path / "clean.ome.tif"
     assert run("denoise", source, "-o", target, *options).exit_code == 0
     found, meta = read(target)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(
-        found, Denoiser.load(str(tiny))(read(source)[0], "TYX", dtype="float32")
+        found, Denoiser.load(str(tiny))(read(source)[0], "TYX", dtype="float32", neighbors=0)
     )
     assert meta.extra["napari_denoise"]["settings"]["dtype"] == "float32"
     refused = run("denoise", source, "-o", tmp_path / "clean_####.png", *options)
@@ -407,6 +420,7 @@ def long_job(tmp_path, tiny):
         out = tmp_path / "out"
         inputs = [*first, source]
         command = [*COMMAND, "denoise", *inputs, "-o", f"{out}/", "-w", tiny, "--tile", "16"]
+        command += ["--neighbors", "0"]  # of mere noise there are none, which would be said
         process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -449,7 +463,7 @@ def test_files_finished_before_an_interruption_stay_whole(long_job, tmp_path, ti
     denoiser = Denoiser.load(str(tiny))
     for source in short:
         result, meta = read(out / source.name)
-        np.testing.assert_array_equal(result, denoiser(read(source)[0], "TYX"))
+        np.testing.assert_array_equal(result, denoiser(read(source)[0], "TYX", neighbors=0))
         assert meta.extra["napari_denoise"]["weights"] == "tiny"
     names = [f"{path.name}{end}" for path in short for end in ("", ".json")]
     assert visible_and_hidden(out) == names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -64,6 +65,17 @@ class DenoiseSettings(Settings):
     """"auto", "cpu", "cuda", "cuda:1", "mps"."""
     dtype: Literal["same", "float32"] = "same"
     """Of the result: the data's own, or float32, which keeps what integers near zero round away."""
+
+    @classmethod
+    def of_result(cls, provenance: Mapping[str, Any]) -> Self:
+        """Return the settings that make a result again.
+
+        Parameters
+        ----------
+        provenance
+            What stands with it. Version 0.1 knew no neighbours: each frame was by itself.
+        """
+        return cls.parse({"neighbors": 0, **provenance["settings"]})
 
     def result_dtype(self, dtype: DTypeLike) -> np.dtype[Any]:
         """Return the dtype of the result for data of this one."""

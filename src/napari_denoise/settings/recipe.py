@@ -19,8 +19,9 @@ LEAST_PATCH = 16
 """Side of the smallest patches to fine-tune on, pixels."""
 SSIM_WINDOW = 11
 """Side of the windows that SSIM looks at, pixels."""
-PixelLoss = Literal["l1", "l2", "relative"]
-"""Absolute, squared over the noise level, squared over the squared output (for radiance)."""
+PixelLoss = Literal["l1", "even_l1", "l2", "relative"]
+"""Absolute, absolute over a power of the true noise, squared over the noise level, squared over
+the squared output (for radiance)."""
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -34,6 +34,7 @@ def scores(value, count=3):
 
 PAIRWISE = {
     "l1": losses.l1,
+    "even_l1": lambda a, b: losses.even_l1(a, b, b + 0.1),
     "l2": lambda a, b: losses.l2(a, b, torch.full_like(a[:, :1], 0.1)),
     "relative": lambda a, b: losses.relative(a, b, None),
     "relative of logarithms": lambda a, b: losses.relative(a, b, 1.0),
@@ -214,6 +215,17 @@ def test_feature_distance_is_zero_for_equal_ones_and_free_of_scale():
     assert losses.feature_distance(b + b.abs().mean((0, 2, 3), keepdim=True), b).item() == (
         pytest.approx(1, rel=1e-4)
     )
+
+
+def test_even_l1_counts_weak_and_strong_noise_alike():
+    clean = torch.full((2, 1, 8, 8), 0.5)
+    level = torch.tensor([0.02, 0.2])[:, None, None, None]
+    noisy = clean + level * torch.tensor([1.0, -1.0]).repeat(4)  # of the very same deviation
+    error = level**losses.EVEN_POWER  # as errors grow
+    each = [losses.even_l1(clean[n:][:1] + error[n], clean[n:][:1], noisy[n:][:1]) for n in (0, 1)]
+    assert each[0].item() == pytest.approx(each[1].item(), rel=0.3)
+    same = losses.even_l1(clean[:1] + 0.1, clean[:1], clean[:1] + losses.EVEN_LEVEL - 0.01)
+    assert same.item() == pytest.approx(losses.l1(clean[:1] + 0.1, clean[:1]).item(), rel=1e-4)
 
 
 def test_l2_weighs_patches_by_their_noise():

@@ -18,6 +18,8 @@ from napari_denoise.settings.recipe import SSIM_WINDOW
 
 SIGMA_FLOOR = 0.01
 """Added to the noise level where a term is divided by it."""
+EVEN_LEVEL, EVEN_POWER = 0.1, 0.7
+"""Noise at which `even_l1` is `l1`, and how the error grows with the noise."""
 _SSIM_SIGMA = 1.5
 
 
@@ -29,6 +31,17 @@ def l1(output: Tensor, target: Tensor) -> Tensor:
 def l2(output: Tensor, target: Tensor, sigma: Tensor) -> Tensor:
     """Mean squared error over the noise level, which evens out patches; aims at the mean."""
     return ((output - target).square() / (sigma + SIGMA_FLOOR)).mean()
+
+
+def even_l1(output: Tensor, target: Tensor, noisy: Tensor) -> Tensor:
+    """Mean absolute error over a power of the noise that each patch really has.
+
+    The absolute error grows with about the 0.7th power of the noise, so patches of weak and of
+    strong noise count alike in decibels. What the network was told may be wrong; this is not.
+    """
+    noise = (noisy - target).square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+    weight = (EVEN_LEVEL / (noise + SIGMA_FLOOR)) ** EVEN_POWER
+    return ((output - target).abs() * weight).mean()
 
 
 def relative(output: Tensor, target: Tensor, log_width: float | None) -> Tensor:

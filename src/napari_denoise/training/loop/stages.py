@@ -185,6 +185,8 @@ def pixel_loss(kind: PixelLoss, output: Tensor, patches: Patches) -> Tensor:
     """Distance to the target, as the recipe names it."""
     if kind == "l1":
         return losses.l1(output, patches.target)
+    if kind == "even_l1":
+        return losses.even_l1(output, patches.target, patches.noisy)
     if kind == "l2":
         return losses.l2(output, patches.target, patches.sigma)
     return losses.relative(output, patches.target, patches.log_width)

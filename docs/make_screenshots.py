@@ -125,6 +125,7 @@ def show_side_by_side(studio: Studio) -> None:
     viewer.canvas.grid.enabled = True
     viewer.reset_view()
     viewer.scene.camera.zoom *= 1.6
+    studio.measured()
     studio.shoot("denoise")
     viewer.canvas.grid.enabled = False
     widget.form.output.value = "in_place"

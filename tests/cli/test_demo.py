@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -83,6 +86,24 @@ def test_without_a_display_the_demo_says_where_the_picture_is(monkeypatch, capsy
     assert "demo.png" in flat
 
 
+@pytest.mark.skipif(not BUNDLED, reason="the bundled weights are not in this checkout")
+def test_the_demo_tells_what_neighbours_are_worth(tmp_path, monkeypatch):
+    stacks = [case for case in bundled_cases() if case.name != "photo"]
+    monkeypatch.setattr(demo_command, "bundled_cases", lambda: stacks)
+    result = run("-o", tmp_path / "out", "--no-viewer", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    said = dict(
+        line.split(": ", 1) for line in result.stdout.splitlines() if "frame by frame" in line
+    )
+    assert list(said) == [case.title for case in stacks]
+    for case, least, most in zip(stacks, (1.8, 0.3), (5, 4), strict=True):
+        single, fused = map(float, re.findall(r"([\d.]+) dB", said[case.title]))
+        assert fused > single + least, case.name
+        used = float(re.search(r"\(([\d.]+) of 5 frames used on average\)", said[case.title])[1])
+        assert 1.5 < used <= most
+    assert (tmp_path / "out" / "fluorescence_frame_by_frame.ome.tif").is_file()
+
+
 def test_layers_show_before_and_after_under_equal_limits(results):
     model = pytest.importorskip("napari.components").ViewerModel()
     add_layers(model, results)
@@ -91,6 +112,13 @@ def test_layers_show_before_and_after_under_equal_limits(results):
     assert before.contrast_limits == after.contrast_limits
     assert before.rgb and after.rgb
     np.testing.assert_array_equal(after.data, read(results[0].target)[0])
+
+
+def test_layers_of_a_stack_show_it_frame_by_frame_too(results):
+    model = pytest.importorskip("napari.components").ViewerModel()
+    add_layers(model, [replace(results[0], single=results[0])])
+    names = [layer.name for layer in model.layers]
+    assert names == ["photo: noisy", "photo: frame by frame", "photo: denoised"]
 
 
 # The page

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -44,6 +44,10 @@ class DemoResult:
     seconds: float
     weights: str
     target: Path
+    frames_used: str = ""
+    """Of how many frames the pixels are made; empty for frames by themselves."""
+    single: DemoResult | None = None
+    """The same stack frame by frame, where neighbours were used."""
 
     @property
     def frames(self) -> int:
@@ -104,23 +108,35 @@ def _denoise(cases: list[Case], output: Path, denoiser: Denoiser) -> list[DemoRe
     results = []
     with FileProgress(len(cases)) as bars:
         for case in cases:
-            results.append(denoise_case(case, denoiser, output, bars))
+            result = denoise_case(case, denoiser, output, bars)
+            if result.frames_used:
+                single = denoise_case(case, denoiser, output, bars, neighbors=0)
+                result = replace(result, single=single)
+            results.append(result)
             bars.finished()
     return results
 
 
-def denoise_case(case: Case, denoiser: Denoiser, output: Path, bars: FileProgress) -> DemoResult:
+def denoise_case(
+    case: Case,
+    denoiser: Denoiser,
+    output: Path,
+    bars: FileProgress,
+    neighbors: Literal["auto", 0] = "auto",
+) -> DemoResult:
     """Denoise a sample into a folder, as the command line would, and measure it."""
     from napari_denoise.batch import denoise_file, plan
     from napari_denoise.io.read import read
     from napari_denoise.settings.denoise import DenoiseSettings
 
     folder = output / case.name if "#" in case.noisy.name else output
-    task = plan([case.noisy], f"{folder}{os.sep}", suffix="_denoised")[0]
+    suffix = "_denoised" if neighbors else "_frame_by_frame"
+    task = plan([case.noisy], f"{folder}{os.sep}", suffix=suffix)[0]
+    weights = denoiser.info.name if denoiser.info else "auto"
     done = denoise_file(
         task,
         denoiser,
-        DenoiseSettings(weights=denoiser.info.name if denoiser.info else "auto"),
+        DenoiseSettings(weights=weights, neighbors=neighbors),
         overwrite=True,
         progress=lambda step: bars.step(task, step),
     )
@@ -138,6 +154,7 @@ def denoise_case(case: Case, denoiser: Denoiser, output: Path, bars: FileProgres
         done.seconds,
         done.weights,
         task.target,
+        done.frames_used,
     )
 
 
@@ -185,11 +202,25 @@ def _print_table(results: list[DemoResult], denoiser: Denoiser) -> None:
             result.weights,
         )
     out().print(table)
+    _print_stacks(results)
     out().print(f"device {denoiser.device}, {denoiser.precision}", style="dim")
     if any(_is_hdr(result.meta) for result in results):
         out().print(
             "linear light was tone-mapped to measure it: clip(x, 0, 1) ^ (1 / 2.2)", style="dim"
         )
+
+
+def _print_stacks(results: list[DemoResult]) -> None:
+    """Say what neighbouring frames were worth, and what they cost."""
+    for result in results:
+        if (single := result.single) is not None:
+            out().print(
+                f"{result.case.title}: frame by frame {single.after['psnr']:.2f} dB in "
+                f"{single.seconds:.1f} s, with neighbours "
+                f"[bold green]{result.after['psnr']:.2f} dB[/] in {result.seconds:.1f} s "
+                f"({result.frames_used})",
+                soft_wrap=True,
+            )
 
 
 def write_picture(results: list[DemoResult], target: Path, denoiser: Denoiser) -> None:
@@ -283,14 +314,14 @@ def _has_display() -> bool:
 
 
 def add_layers(viewer: Any, results: list[DemoResult]) -> None:
-    """Add noisy and denoised layers of each sample; the first sample is shown.
+    """Add noisy and denoised layers of each sample, a stack frame by frame too; show the first.
 
     Parameters
     ----------
     viewer
         A napari viewer or viewer model.
     results
-        With equal contrast limits for both layers of a sample.
+        With equal contrast limits for all layers of a sample.
     """
     import numpy as np
 
@@ -298,7 +329,11 @@ def add_layers(viewer: Any, results: list[DemoResult]) -> None:
         truth = np.asarray(result.truth, np.float32)
         low, high = _limits(truth, result)
         color = "S" in result.meta.axes
-        for label, data in (("noisy", result.noisy), ("denoised", result.denoised)):
+        shown = {"noisy": result.noisy}
+        if result.single is not None:
+            shown["frame by frame"] = result.single.denoised
+        shown["denoised"] = result.denoised
+        for label, data in shown.items():
             viewer.add_image(
                 data,
                 name=f"{result.case.name}: {label}",

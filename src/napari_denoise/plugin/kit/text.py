@@ -58,11 +58,11 @@ def neighbors_text(letter: str, each_side: int) -> str:
     """Say which neighbours will be looked at.
 
     >>> neighbors_text("T", 2)
-    '2 frames on each side along time, where they show the same.'
+    '2 frames on each side along time, where they agree.'
     """
     axis = {"T": "time", "Z": "depth"}[letter]
     count = "1 frame" if each_side == 1 else f"{each_side} frames"
-    return f"{count} on each side along {axis}, where they show the same."
+    return f"{count} on each side along {axis}, where they agree."
 
 
 def frames_used_text(used: float, most: int) -> str:

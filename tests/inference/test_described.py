@@ -102,7 +102,8 @@ def test_a_tone_mapped_render_gets_the_weights_for_renders_and_is_told_so() -> N
     with pytest.warns(DenoiseWarning, match="tone-mapped render, whose grain .* leave in"):
         grainy = Denoiser.load("photo", "cpu")(image, axes="YXS")
     errors = [float(np.sqrt(np.square(x - 1.0 * clean).mean())) for x in (found, grainy, image)]
-    assert errors[0] < 0.3 * errors[2] and errors[1] > 2 * errors[0]
+    # The check of the estimate helps weights for photographs with such grain, but less.
+    assert errors[0] < 0.3 * errors[2] and errors[1] > 1.1 * errors[0]
 
 
 def test_axes_and_features_come_from_the_file_unless_given() -> None:

@@ -199,6 +199,28 @@ def test_hot_pixels_of_a_neighbour_do_not_travel(microscopy):
     assert bad[2][away].max() < 200
 
 
+def test_what_stands_in_for_a_missing_value_goes_to_no_other_frame(microscopy):
+    clean = clean_film()
+    film = record(clean).astype(np.float32)
+    film[1, 30:60, 30:60] = np.nan
+    fixed = {"intensity_range": (100.0, 160.0)}
+    _, used = results(prepared(microscopy, film, 1, **fixed), which=[2])
+    assert used[2][32:58, 32:58].max() <= 2  # of itself and frame 3
+    assert used[2][:20].mean() > 2.7
+
+
+def test_a_blot_of_light_goes_to_no_other_frame():
+    rng = np.random.default_rng(0)
+    light = np.exp(gaussian_filter(rng.standard_normal((64, 64, 3)), (5, 5, 0)) * 8)
+    film = (light * rng.gamma(2, 0.5, (3, *light.shape))).astype(np.float32)
+    film[1, 30:32, 30:32] = 1e6
+    denoiser = Denoiser.load("render", "cpu", "float32")
+    fused = denoiser(film, "TYXS", neighbors=1, noise=0.5)
+    alone = denoiser(film, "TYXS", neighbors=0, noise=0.5)
+    for frame in (0, 2):
+        assert fused[frame].max() < 2 * alone[frame].max()
+
+
 def test_unrelated_frames_are_taken_one_by_one_and_it_is_said(microscopy):
     film = np.stack([record(scene(seed=seed, margin=0) * 1.5, seed) for seed in range(5)])
     with pytest.warns(DenoiseWarning, match="do not show the same"):

@@ -62,7 +62,10 @@ def test_a_recipe_cannot_be_changed():
 WRONG = {
     "distortion__steps": (0, r"distortion\.steps = 0: "),
     "distortion__step_size": (2, r"distortion\.step_size: Unexpected keyword"),
-    "distortion__loss": ("huber", r"distortion\.loss = 'huber': .*'l1', 'even_l1', 'l2' or 'relative'"),
+    "distortion__loss": (
+        "huber",
+        r"distortion\.loss = 'huber': .*'l1', 'even_l1', 'l2' or 'relative'",
+    ),
     "distortion__learning_rate": (0, r"distortion\.learning_rate = 0: .*greater than 0"),
     "distortion__warmup": (-1, r"distortion\.warmup = -1: "),
     "distortion__spread": (-0.1, r"distortion\.spread = -0\.1: "),

@@ -40,13 +40,21 @@ class Part(NamedTuple):
     """(C, Y, X) of what is written; of no pixel if there are none."""
     fill: BoolArray | None
     """(Y, X) of what is written: areas that stay as they are."""
+    bad: BoolArray | None = None
+    """(Y, X) of what is written: where a value was NaN or infinite; None without any."""
 
 
 class _Colors:
     """(C, Y, X) of a frame or a window, and what of it is an outlier or fill."""
 
-    def __init__(self, colors: NDArray[Any], channel: Channel, where: Window) -> None:
-        self.original = colors
+    def __init__(
+        self,
+        colors: NDArray[Any],
+        channel: Channel,
+        where: Window,
+        bad: BoolArray | None = None,
+    ) -> None:
+        self.original, self._bad = colors, bad
         colors = self.calm = channel.maps.calibrated(colors, where)
         self._places: list[NDArray[np.intp]] = []
         self._fill = self._filled(colors, channel.fill)
@@ -72,7 +80,8 @@ class _Colors:
             inside = inside[((inside >= 0) & (inside < plane.shape)).all(axis=1)]
             plane[tuple(inside.T)] = True
         fill = None if self._fill is None else self._fill[keep]
-        return Part(self.calm[:, *read], self.original[:, *keep], lone, fill)
+        bad = None if self._bad is None else self._bad[keep]
+        return Part(self.calm[:, *read], self.original[:, *keep], lone, fill, bad)
 
     @staticmethod
     def _filled(colors: NDArray[Any], values: tuple[float, ...]) -> BoolArray | None:
@@ -109,7 +118,8 @@ class WholeFrame:
         frame, self.bad = (raw, 0) if self.empty else replace_nonfinite(raw)
         colors, self._alpha = color_samples(frame, planar)
         whole = slice(0, layout.size("Y")), slice(0, layout.size("X"))
-        self._colors = _Colors(colors, channel, whole) if not self.empty else None
+        bad = _bad_places(raw, planar) if self.bad else None
+        self._colors = _Colors(colors, channel, whole, bad) if not self.empty else None
 
     def part(self, tile: Tile) -> Part:
         """Return what a tile reads and writes."""
@@ -164,7 +174,8 @@ class LargeFrame:
             self.bad = int(np.count_nonzero(~np.isfinite(raw[keep])))
         whole, _ = replace_nonfinite(raw, self._middle)
         colors = color_samples(whole, self._layout)[0]
-        made = _Colors(colors, self._channel, (around[0], around[1]))
+        bad = _bad_places(raw, self._layout) if raw.dtype.kind == "f" else None
+        made = _Colors(colors, self._channel, (around[0], around[1]), bad)
         return made.part((read[0], read[1]), (keep[0], keep[1]))
 
     def alpha(self, where: Window) -> NDArray[Any] | None:
@@ -185,6 +196,11 @@ def open_frame(
     """Open a frame of a stack as its size demands; parameters as for `WholeFrame`."""
     kind = LargeFrame if is_large(array, layout.axes) else WholeFrame
     return kind(array, layout, index, channel)
+
+
+def _bad_places(raw: NDArray[Any], layout: Layout) -> BoolArray:
+    """Mark (Y, X) where any colour of a frame is NaN or infinite."""
+    return np.asarray(~np.isfinite(color_samples(raw, layout)[0]).all(axis=0))
 
 
 def _frame_shape(layout: Layout) -> tuple[int, ...]:

@@ -28,8 +28,10 @@ from napari_denoise.inference.alignment import (
 )
 from napari_denoise.inference.first_pass import FirstPass, FirstPasses
 
-_STRICT = 0.7
+_STRICT = 1.0
 """How fast the weight falls once a difference exceeds what its errors explain."""
+_LEAST = np.float32(0.05)
+"""Weight below which a neighbour has none: a firefly times very little is still a firefly."""
 _WIDTH = 1.5
 """Standard deviation, pixels, of the Gaussian over which differences are compared."""
 _REACH = 6
@@ -93,7 +95,8 @@ def weigh(difference: Float32Array, expected: Float32Array) -> Float32Array:
     (Y, X), 1 where they agree, towards 0 where they do not.
     """
     ratio = smoothed(difference) / (smoothed(expected) + np.float32(1e-12))
-    return np.asarray(np.exp(np.float32(-_STRICT) * np.maximum(ratio - 1, 0)))
+    weight = np.exp(np.float32(-_STRICT) * np.maximum(ratio - 1, 0))
+    return np.asarray(np.maximum(weight - _LEAST, 0) * np.float32(1 / (1 - _LEAST)))
 
 
 def same_surface(apart: Float32Array) -> Float32Array:

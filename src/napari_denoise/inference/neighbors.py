@@ -241,6 +241,8 @@ class Neighbors:
         usable = np.asarray(~part.outliers.any(axis=0))
         if part.fill is not None:
             usable &= ~part.fill
+        if part.bad is not None:
+            usable &= ~part.bad
         if channel.largest is not None:
             usable &= (part.original < channel.largest).all(axis=0)
         return FirstPass(noisy, mean, variance.mean(axis=0), usable, beside)

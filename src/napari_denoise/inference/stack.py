@@ -495,7 +495,7 @@ class StackJob:
         counted: bool,
     ) -> _Done:
         """Denoise the part of (C, Y, X) that a tile writes."""
-        window, original, outliers, fill = frame.part(tile)
+        window, original, outliers, fill, _ = frame.part(tile)
         if self._leaves(channel):
             return _Done(original.astype(self.dtype, copy=False))
         sigma = channel.sigma_map(*window.shape[1:], where=tile.read)

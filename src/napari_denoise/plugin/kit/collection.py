@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import gc
 from collections import deque
+from math import inf
+from time import monotonic
 
 from qtpy.QtCore import QCoreApplication, QTimer
 
@@ -16,6 +18,8 @@ INTERVAL_MS = 25
 """Between two looks at whether a collection is due."""
 _GENERATIONS = (2, 1, 0)
 _OLDEST = 2
+_RARELY = 20
+"""Times that the last collection of the oldest generation took, before the next one."""
 
 
 class GuiCollection:
@@ -75,13 +79,13 @@ class GuiCollection:
 class _Due:
     """When the interpreter itself would collect which generation.
 
-    The oldest is most of the heap, and going through it takes tenths of a second. As the
-    interpreter does, it waits until what came to it since is a quarter of what was there.
+    The oldest is most of the heap, and going through it takes tenths of a second: it waits until
+    that is a small part of the time since. Objects are never listed here to be counted: a tuple
+    that another thread is just making would be held, and Python fails where it grows.
     """
 
     def __init__(self) -> None:
-        self._newcomers = 0
-        self._oldest: int | None = None
+        self._took, self._ended = 0.0, -inf
 
     def collect(self) -> None:
         """Collect the oldest generation that is due, and the younger ones with it."""
@@ -95,19 +99,14 @@ class _Due:
                 return
 
     def _worth(self, generation: int) -> bool:
-        if generation < _OLDEST:
-            return True
-        if self._oldest is None:
-            self._oldest = len(gc.get_objects(generation=_OLDEST))
-        return self._newcomers > self._oldest / 4
+        return generation < _OLDEST or monotonic() - self._ended > _RARELY * self._took
 
     def _run(self, generation: int) -> None:
-        young = len(gc.get_objects(generation=0)) + len(gc.get_objects(generation=1))
-        freed = gc.collect(generation)
+        began = monotonic()
+        gc.collect(generation)
         if generation == _OLDEST:
-            self._newcomers, self._oldest = 0, None
-        elif generation == 1:
-            self._newcomers += max(young - freed, 0)
+            self._ended = monotonic()
+            self._took = self._ended - began
 
 
 collection = GuiCollection()

@@ -78,7 +78,7 @@ class Neighbors:
     @property
     def most(self) -> int:
         """Frames that a pixel can be made of."""
-        return 2 * self.radius + 1
+        return min(2 * self.radius + 1, self._job.layout.size(self.letter))
 
     def agreeing(self) -> Generator[None, None, float]:
         """Measure how much neighbours weigh on average, 0 to 1, in the middle of some frames."""

@@ -354,6 +354,7 @@ class StackJob:
             "neighbors": {
                 "along": self.neighbors.letter,
                 "each_side": self.neighbors.radius,
+                "most": self.neighbors.most,
                 **({} if used is None else {"frames_used": round(used, 3)}),
             }
         }

@@ -395,8 +395,7 @@ class DenoiseWidget(DockedWidget):
     def _applied(self, source: Source, made: Image) -> None:
         note = provenance(made) or {}
         if used := note.get("neighbors", {}).get("frames_used"):
-            most = 2 * int(note["neighbors"]["each_side"]) + 1
-            self.form.neighbors_note.say(frames_used_text(used, most))
+            self.form.neighbors_note.say(frames_used_text(used, note["neighbors"]["most"]))
         if made is not source.layer:
             self._made.append((source, made))
         self.residuals.drop_stale()

@@ -5,6 +5,7 @@ import pytest
 
 from _networks import write_tiny_weights
 from napari_denoise import Denoiser
+from napari_denoise.measure.mappings import LogMapping
 
 # Frames of mere noise show nothing in common, which is said.
 pytestmark = pytest.mark.filterwarnings("ignore:frames along")
@@ -52,3 +53,15 @@ def test_a_factor_on_all_of_a_sequence_is_a_factor_on_its_result(denoiser) -> No
     sequence = radiance(3, 24, 40) * np.array(JUMPS[:3], np.float32)[:, None, None, None]
     once = denoiser(sequence, axes="TYXS")
     np.testing.assert_allclose(denoiser(50 * sequence, axes="TYXS"), 50 * once, rtol=2e-3)
+
+
+def test_a_sky_of_one_colour_is_light_and_no_fill() -> None:
+    rng = np.random.default_rng(0)
+    frame = (rng.gamma(3, 1 / 3, (96, 96, 3)) * 0.4).astype(np.float32)
+    frame[:40] = 0.05
+    channel = Denoiser.load("render", "cpu").prepare(frame, "YXS").channels[0]
+    assert channel.fill == ()
+    whole = LogMapping.of_exposure(float(frame.mean())).level
+    assert channel.mapping.level == pytest.approx(whole, rel=0.05)
+    frame[:40] = 0  # without any light: it stays as it is
+    assert Denoiser.load("render", "cpu").prepare(frame, "YXS").channels[0].fill == (0.0,)

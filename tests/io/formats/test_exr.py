@@ -9,6 +9,13 @@ import pytest
 
 from napari_denoise.io.errors import FileError, ReadWarning, WriteWarning
 from napari_denoise.io.formats import loaded
+from napari_denoise.io.formats.exr_layers import (
+    ALBEDO,
+    NORMAL,
+    choose_color,
+    choose_feature,
+    find_layers,
+)
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.read import read
 from napari_denoise.io.write import write
@@ -294,3 +301,17 @@ def test_reading_leaves_stdout_where_it_is(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(FileError):
         read(path)
     assert set(mine.seen) == {mine}
+
+
+def test_layers_with_the_names_of_their_channels_behind_are_found() -> None:
+    beside = [f"{layer}.{c}" for layer in ("albedo.RGB", "normal.XYZ") for c in "RGB"]
+    layers = find_layers([("", [*"RGB", *beside])])
+    color = choose_color(layers)
+    assert color is not None
+    assert color.name == ""
+    for names, wanted in ((ALBEDO, "albedo.RGB"), (NORMAL, "normal.XYZ")):
+        found = choose_feature(layers, names, color)
+        assert found is not None
+        assert found.name == wanted
+    beauty = find_layers([("", [f"beauty.RGB.{c}" for c in "RGB"])])
+    assert choose_color(beauty) == beauty[0]

@@ -99,7 +99,7 @@ def test_the_demo_tells_what_neighbours_are_worth(tmp_path, monkeypatch):
     for case, least, most in zip(stacks, (1.8, 0.3), (5, 4), strict=True):
         single, fused = map(float, re.findall(r"([\d.]+) dB", said[case.title]))
         assert fused > single + least, case.name
-        used = float(re.search(r"\(([\d.]+) of 5 frames used on average\)", said[case.title])[1])
+        used = float(re.search(r"\(([\d.]+) of \d frames used on average\)", said[case.title])[1])
         assert 1.5 < used <= most
     assert (tmp_path / "out" / "fluorescence_frame_by_frame.ome.tif").is_file()
 

@@ -35,6 +35,24 @@ class Tile:
         return int((rows.stop - rows.start) * (columns.stop - columns.start))
 
 
+def shape_of(window: Window) -> tuple[int, int]:
+    """Return how many rows and columns a window has."""
+    return window[0].stop - window[0].start, window[1].stop - window[1].start
+
+
+def within(inner: Window, outer: Window) -> Window:
+    """Return a window as counted from the corner of another one.
+
+    >>> within((slice(5, 7), slice(3, 9)), (slice(4, 8), slice(0, 9)))
+    (slice(1, 3, None), slice(3, 9, None))
+    """
+    rows, columns = (
+        slice(part.start - whole.start, part.stop - whole.start)
+        for part, whole in zip(inner, outer, strict=True)
+    )
+    return rows, columns
+
+
 def plan_tiles(
     shape: tuple[int, int],
     tile: int,

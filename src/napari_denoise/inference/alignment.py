@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft2, next_fast_len, rfft2
 
+from napari_denoise.image.planes import block_means
 from napari_denoise.image.values import Float32Array
 
 IntArray = NDArray[np.intp]
@@ -230,7 +231,7 @@ def _search(
     mine, yours = own.mean.mean(axis=0), other.mean.mean(axis=0)
     offsets = np.zeros((len(places), 2), np.intp)
     for size, far in _STEPS:
-        a, b = _binned(mine, size), _binned(yours, size)
+        a, b = block_means(mine, size), block_means(yours, size)
         side = (BLOCK + 2 * SUPPORT) // size
         corner = places * (BLOCK // size)
         target = _patches(a, corner, side)
@@ -246,17 +247,13 @@ def _search(
             least = np.where(better, apart, least)
             best[better] = dy, dx
         offsets = offsets // size * size + best * size
-    rows = _patches(own.variance, places * BLOCK, BLOCK + 2 * SUPPORT)
-    columns = _patches(other.variance, places * BLOCK + REACH + offsets, BLOCK + 2 * SUPPORT)
-    there = np.stack(
-        [
-            _patches(plane, places * BLOCK + REACH + offsets, BLOCK + 2 * SUPPORT)
-            for plane in other.mean
-        ]
-    )
-    here = np.stack([_patches(plane, places * BLOCK, BLOCK + 2 * SUPPORT) for plane in own.mean])
-    apart = np.square(there - here).mean(axis=0)
-    return offsets, _weighted(apart) / (_weighted(rows + columns) + 1e-12)
+    side, here = BLOCK + 2 * SUPPORT, places * BLOCK
+    there = here + REACH + offsets
+    expected = _patches(own.variance, here, side) + _patches(other.variance, there, side)
+    pairs = zip(own.mean, other.mean, strict=True)
+    differences = [_patches(b, there, side) - _patches(a, here, side) for a, b in pairs]
+    apart = np.square(np.stack(differences)).mean(axis=0)
+    return offsets, _weighted(apart) / (_weighted(expected) + 1e-12)
 
 
 _TENT = np.repeat(np.array([1, 2, 1], np.float32), BLOCK)
@@ -269,15 +266,6 @@ def _weighted(patches: NDArray[np.float32]) -> NDArray[np.float32]:
 def _from_the_middle(far: int) -> list[tuple[int, int]]:
     around = [(y, x) for y in range(-far, far + 1) for x in range(-far, far + 1)]
     return sorted(around, key=lambda place: (place[0] ** 2 + place[1] ** 2, place))
-
-
-def _binned(plane: Float32Array, size: int) -> Float32Array:
-    if size == 1:
-        return plane
-    rows, columns = (side // size for side in plane.shape)
-    return np.asarray(
-        plane[: rows * size, : columns * size].reshape(rows, size, columns, size).mean(axis=(1, 3))
-    )
 
 
 def _patches(plane: Float32Array, corners: IntArray, side: int) -> Float32Array:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_denoise.engines.device import free_memory
-from napari_denoise.image.tiles import Tile, Window, plan_tiles
+from napari_denoise.image.tiles import Tile, Window, plan_tiles, shape_of, within
 from napari_denoise.image.values import Float32Array
 
 CELL = 512
@@ -116,12 +116,7 @@ class FirstPasses:
         )
         inside = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
         first = self._inside(number, inside)
-        if (inside[0].start, inside[0].stop, inside[1].start, inside[1].stop) == (
-            window[0].start,
-            window[0].stop,
-            window[1].start,
-            window[1].stop,
-        ):
+        if inside == window:
             return first
         y, x = (rows - rows[0])[:, None], (columns - columns[0])[None]
         within = (np.arange(window[0].start, window[0].stop) == rows)[:, None] & (
@@ -167,20 +162,14 @@ def stitched(window: Window, parts: Sequence[tuple[Window, FirstPass]]) -> First
     """Put a window together from what covers it."""
     if len(parts) == 1 and parts[0][0] == window:
         return parts[0][1]
-    shape = window[0].stop - window[0].start, window[1].stop - window[1].start
-    first = parts[0][1]
+    shape, first = shape_of(window), parts[0][1]
     made = first.each(lambda planes: np.empty((*planes.shape[:-2], *shape), planes.dtype))
     for where, part in parts:
-        both = [
-            (max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(window, where, strict=True)
-        ]
-        here, there = (
-            tuple(
-                slice(start - side.start, stop - side.start)
-                for (start, stop), side in zip(both, whole, strict=True)
-            )
-            for whole in (where, window)
+        rows, columns = (
+            slice(max(a.start, b.start), min(a.stop, b.stop))
+            for a, b in zip(window, where, strict=True)
         )
+        here, there = within((rows, columns), where), within((rows, columns), window)
         for field in fields(FirstPass):
             getattr(made, field.name)[..., *there] = getattr(part, field.name)[..., *here]
     return made

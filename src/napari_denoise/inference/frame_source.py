@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from napari_denoise.image.axes import Index, Layout
 from napari_denoise.image.frames import is_large
 from napari_denoise.image.planes import color_samples
-from napari_denoise.image.tiles import Tile, Window
+from napari_denoise.image.tiles import Tile, Window, within
 from napari_denoise.image.values import replace_nonfinite
 from napari_denoise.measure.channels import Channel
 from napari_denoise.measure.outliers import (
@@ -158,25 +158,20 @@ class LargeFrame:
     def part(self, tile: Tile) -> Part:
         """Return what a tile reads and writes; `bad` counts what it writes."""
         size = self._stack.size("Y"), self._stack.size("X")
-        around = tuple(
+        rows, columns = (
             slice(max(0, part.start - _REACH), min(length, part.stop + _REACH))
             for part, length in zip(tile.read, size, strict=True)
         )
-        raw = self._read((around[0], around[1]))
-        read, keep = (
-            tuple(
-                slice(part.start - more.start, part.stop - more.start)
-                for part, more in zip(window, around, strict=True)
-            )
-            for window in (tile.read, tile.write)
-        )
+        around = rows, columns
+        raw = self._read(around)
+        read, keep = within(tile.read, around), within(tile.write, around)
         if raw.dtype.kind == "f":
             self.bad = int(np.count_nonzero(~np.isfinite(raw[keep])))
         whole, _ = replace_nonfinite(raw, self._middle)
         colors = color_samples(whole, self._layout)[0]
         bad = _bad_places(raw, self._layout) if raw.dtype.kind == "f" else None
-        made = _Colors(colors, self._channel, (around[0], around[1]), bad)
-        return made.part((read[0], read[1]), (keep[0], keep[1]))
+        made = _Colors(colors, self._channel, around, bad)
+        return made.part(read, keep)
 
     def alpha(self, where: Window) -> NDArray[Any] | None:
         """Return (1, Y, X) of a window; None without alpha."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 
-from napari_denoise.image.tiles import Window
+from napari_denoise.image.tiles import Window, within
 from napari_denoise.image.values import Float32Array
 from napari_denoise.inference.alignment import (
     BLOCK,
@@ -161,10 +161,7 @@ def fuse(
     inner = slice(SUPPORT, -SUPPORT)
     mean, variance = here.mean[:, inner, inner], here.variance[inner, inner]
     guides = here.guides[:, inner, inner]
-    keep = tuple(
-        slice(part.start - whole.start, part.stop - whole.start)
-        for part, whole in zip(window, blocks.around(0), strict=True)
-    )
+    keep = within(window, blocks.around(0))
     noisy = here.noisy[:, inner, inner][:, *keep]
     total = noisy.astype(np.float32, copy=True)
     weights = np.ones(noisy.shape[1:], np.float32)

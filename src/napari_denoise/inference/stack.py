@@ -15,7 +15,7 @@ from napari_denoise.engines.base import Engine, Estimate
 from napari_denoise.engines.device import free_memory, is_out_of_memory, release_memory
 from napari_denoise.image.axes import Index, Layout
 from napari_denoise.image.planes import frame_order
-from napari_denoise.image.tiles import Tile, Window, plan_tiles, recompute_factor
+from napari_denoise.image.tiles import Tile, Window, plan_tiles, recompute_factor, shape_of, within
 from napari_denoise.image.values import Float32Array, restore_dtype
 from napari_denoise.inference.albedo import guide_steps
 from napari_denoise.inference.frame_source import LargeFrame, WholeFrame, open_frame
@@ -302,7 +302,7 @@ class StackJob:
         """
         rows, columns = (s.indices(n) for s, n in zip((y, x), self.size, strict=True))
         wanted = slice(rows[0], max(rows[:2])), slice(columns[0], max(columns[:2]))
-        if 0 in _shape(wanted):
+        if 0 in shape_of(wanted):
             raise ValueError(f"region {y}, {x} of a frame of {self.size} holds no pixel")
         *_, last = self.region_steps(frame, wanted)
         return np.asarray(last.result)
@@ -367,13 +367,13 @@ class StackJob:
         self, number: int, begun: TileStep, wanted: Window, *, counted: bool
     ) -> Iterator[Step]:
         """Put the tiles of a window together."""
-        rows, columns = _shape(wanted)
+        rows, columns = shape_of(wanted)
         sizes = {"Y": rows, "X": columns, "S": self.layout.size("S")}
         output = np.empty([sizes[letter] for letter in self.layout.frame_axes], self.dtype)
         used: Float32Array | None = None
         for step in self._frame_tiles(number, begun, wanted, counted=counted):
             if step.pixels is not None and step.window is not None:
-                where = _within(step.window, wanted)
+                where = within(step.window, wanted)
                 _cut(output, where, self.layout)[...] = step.pixels
                 if step.frames_used is not None:
                     used = np.ones((rows, columns), np.float32) if used is None else used
@@ -442,7 +442,7 @@ class StackJob:
                     if albedo is not None:
                         yield work.prepared()
             for tile in group:
-                near = None if guides is None else guides[:, *_within(tile.read, read)]
+                near = None if guides is None else guides[:, *within(tile.read, read)]
                 done = self._denoise(number, frame, channel, tile, near, counted)
                 colors = done.pixels
                 alpha = frame.alpha(tile.write)
@@ -455,7 +455,7 @@ class StackJob:
                         self._overflowed.add((number, *corner))
                     self._nonfinite[number, *(corner if frame.large else (0, 0))] = frame.bad
                     if fusing:
-                        alone = np.ones(_shape(tile.write), np.float32)
+                        alone = np.ones(shape_of(tile.write), np.float32)
                         used = alone if done.frames_used is None else done.frames_used
                         self._frames_used.add(used)
                 step = replace(work.written(), variance=done.variance, frames_used=done.frames_used)
@@ -580,19 +580,6 @@ def _hull(tiles: Iterable[Tile]) -> Window:
 
 def _span(parts: Sequence[slice]) -> slice:
     return slice(min(part.start for part in parts), max(part.stop for part in parts))
-
-
-def _shape(window: Window) -> tuple[int, int]:
-    return window[0].stop - window[0].start, window[1].stop - window[1].start
-
-
-def _within(inner: Window, outer: Window) -> Window:
-    """Return a window as counted from the corner of one that holds it."""
-    rows, columns = (
-        slice(part.start - whole.start, part.stop - whole.start)
-        for part, whole in zip(inner, outer, strict=True)
-    )
-    return rows, columns
 
 
 def _cut(frame: NDArray[Any], window: Window, layout: Layout) -> NDArray[Any]:

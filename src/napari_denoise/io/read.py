@@ -13,9 +13,10 @@ from napari_denoise.image.axes import Layout, guess_axes
 from napari_denoise.image.tone import GAMMA
 from napari_denoise.io import sidecar
 from napari_denoise.io.errors import FileError, ReadWarning, say
-from napari_denoise.io.formats import FILE_READERS, FRAME_READERS
+from napari_denoise.io.formats import FILE_READERS, FRAME_READERS, LOOK_READERS
 from napari_denoise.io.formats.exr_reader import display_range, read_exr
 from napari_denoise.io.formats.loaded import Frame, join
+from napari_denoise.io.formats.look import LOOK
 from napari_denoise.io.inputs import (
     SUFFIXES,
     ImageInput,
@@ -180,6 +181,9 @@ def _assemble(
     shown: list[Any],
 ) -> tuple[Any, ImageMeta]:
     color = images.pop("color")
+    read_look = LOOK_READERS.get(suffix_of(source.files[0]).lower())
+    look = read_look(source.files[0]) if read_look else {}
+    extra |= {LOOK: look} if look else {}
     axes += "YXS"[: color.ndim - len(axes)]
     display: dict[str, Any] = {}
     if _is_exr(source):

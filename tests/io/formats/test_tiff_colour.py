@@ -419,3 +419,37 @@ def test_floats_of_24_bits_are_read(tmp_path: Path) -> None:
     retagged(path, "ImageWidth", 48)
     retagged(path, "BitsPerSample", 24)
     np.testing.assert_array_equal(read(path)[0], data)
+
+
+def test_pages_that_are_shown_each_in_its_own_way_are_refused(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "turned.tif") as tif:
+        for turn in (1, 6):
+            tif.write(GRAY, extratags=[(274, "H", 1, turn, True)], metadata=None)
+    pictures = [PICTURE.quantize(20), Image.fromarray(255 - RGB).quantize(20)]
+    pictures[0].save(tmp_path / "palettes.tif", save_all=True, append_images=pictures[1:])
+    for name, words in (("turned", "page 1 is turned"), ("palettes", "page 1 has a palette")):
+        with pytest.raises(FileError, match=words):
+            read(tmp_path / f"{name}.tif")
+
+
+def test_colours_of_12_bits_are_spread_to_16(tmp_path: Path) -> None:
+    path, data = tmp_path / "a.tif", RGB.astype("uint16") * 16
+    tifffile.imwrite(path, data, photometric="rgb", bitspersample=12, metadata=None)
+    with pytest.warns(ReadWarning, match="12 bit colours were spread to 16 bits"):
+        array, meta = read(path)
+    np.testing.assert_array_equal(array, np.rint(data * (65535 / 4095)))
+    assert "significant_bits" not in meta.extra
+
+
+def test_a_fourth_sample_of_no_meaning_hides_nothing(tmp_path: Path) -> None:
+    for name, fourth in (("blank", GRAY * 0), ("filled", GRAY)):
+        data, extras = np.dstack([RGB, fourth]), ["unspecified"]
+        path = tmp_path / f"{name}.tif"
+        tifffile.imwrite(path, data, photometric="rgb", extrasamples=extras, metadata=None)
+    with pytest.warns(ReadWarning, match="fourth sample is 0 throughout"):
+        array, _ = read(tmp_path / "blank.tif")
+    np.testing.assert_array_equal(array, RGB)
+    array, _, target = through(tmp_path / "filled.tif")
+    np.testing.assert_array_equal(array[..., 3], GRAY)
+    with tifffile.TiffFile(target) as tif:
+        assert tif.pages.first.extrasamples == (0,)

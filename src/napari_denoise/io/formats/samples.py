@@ -57,12 +57,21 @@ class Colour:
         if self.said:
             say(f"{path}: {self.said}", ReadWarning, stacklevel=4)
         if self.convert is None:
-            return array, axes
+            return self._seen(path, array), axes
         plain = axes.replace("S", "")
         array = _converted(array, axes, self)
         if self.may_be_gray and type(array) is np.ndarray and is_opaque(array[..., -1]):
             return np.ascontiguousarray(array[..., 0]), plain
-        return array, plain + "S" * (self.samples > 0)
+        return self._seen(path, array), plain + "S" * (self.samples > 0)
+
+    def _seen(self, path: Path, array: Any) -> Any:
+        """Leave out a fourth sample that nobody calls alpha and that would hide everything."""
+        unspecified = self.look.get("alpha") == "unspecified" and type(array) is np.ndarray
+        if not unspecified or array[..., 3].any():
+            return array
+        text = f"{path}: its fourth sample is 0 throughout and not said to be alpha: left out"
+        say(text, ReadWarning, stacklevel=5)
+        return array[..., :3]
 
 
 def _converted(array: Any, axes: str, how: Colour) -> Any:

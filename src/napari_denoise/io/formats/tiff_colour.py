@@ -18,10 +18,11 @@ from napari_denoise.io.errors import FileError
 from napari_denoise.io.formats import colour, loaded
 from napari_denoise.io.formats.loaded import check_dtype
 from napari_denoise.io.formats.samples import Colour, Convert
+from napari_denoise.io.formats.upright import ORIENTATION
 
 _SHOWN_BY_CODEC = (7, 33007, 34892, 50001, 50002, 52546)
 """Compressions that give RGB where the tags say YCbCr."""
-_OLD_JPEG = 6
+_COLORMAP = 320
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _UNREAD = {
     4: "a transparency mask",
@@ -42,6 +43,7 @@ def colour_of(path: Path, tif: Any, series: Any) -> Colour:
         A compression or kind of pixels that cannot be read, or no gray values at all.
     """
     page = series.keyframe
+    _check_alike(path, series)
     kind = 1 if page.photometric is None else int(page.photometric)
     _check_supported(path, page, kind)
     samples = series.shape[series.axes.index("S")] if "S" in series.axes else 0
@@ -121,6 +123,25 @@ def _check_supported(path: Path, page: Any, kind: int) -> None:
         )
 
 
+def _check_alike(path: Path, series: Any) -> None:
+    """Refuse pages that each state a palette or an orientation of their own."""
+    first = series.keyframe
+    pages = [page for page in series.pages if page is not None and page.parent is first.parent]
+    turn = first.tags.valueof(ORIENTATION, 1)
+    stated = _COLORMAP in first.tags or turn != 1
+    if not stated:  # pages that were not read in full are looked at only where there is a reason
+        pages = [page for page in pages if isinstance(page, tifffile.TiffPage)]
+    for number, page in enumerate(pages):
+        tags = page.aspage().tags
+        if tags.valueof(ORIENTATION, turn) != turn:
+            rule = f"page {number} is turned otherwise than the others (Orientation)"
+            raise FileError(path, rule, "turn its pages upright, or save them one by one")
+        table = tags.valueof(_COLORMAP)
+        if table is not None and not np.array_equal(table, first.tags.valueof(_COLORMAP)):
+            rule = f"page {number} has a palette of its own"
+            raise FileError(path, rule, "save it as RGB")
+
+
 def _as_it_is(series: Any, samples: int) -> Colour:
     return Colour(series.dtype, samples, has_samples=samples in (3, 4))
 
@@ -139,6 +160,15 @@ def _rgb(series: Any, samples: int) -> Colour:
             said=f"of its {samples} samples colour and alpha were read, not the others",
         )
     look = _alpha_look(extras[0] if extras else 0) if samples == 4 else {}
+    bits = series.keyframe.bitspersample
+    if samples in (3, 4) and series.dtype == np.uint16 and 8 < bits < 16:
+        most = 2**bits - 1
+        said = f"its {bits} bit colours were spread to 16 bits: {most} became 65535"
+
+        def spread(image: NDArray[Any]) -> NDArray[Any]:
+            return np.rint(image * (65535 / most)).astype(np.uint16)
+
+        return Colour(series.dtype, samples, spread, True, look=look, said=said)
     return Colour(series.dtype, samples, has_samples=samples in (3, 4), look=look)
 
 

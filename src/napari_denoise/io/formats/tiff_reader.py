@@ -232,7 +232,7 @@ def _fields(tif: Any, series: Any, number: int, axes: str, colour: Colour) -> di
         extra["file_axes"] = series.axes  # so that the guess can be shown
     bits = ome_bits(tif.ome_metadata, number) if extra["format"] == "ome-tiff" else tiff_bits(tif)
     bits = bits or series.keyframe.bitspersample
-    if colour.convert is not None and colour.dtype != np.uint16:
+    if colour.convert is not None and (colour.samples or colour.dtype != np.uint16):
         bits = None  # the values are others
     if bits is not None and series.dtype.kind in "iu" and 0 < bits < 8 * series.dtype.itemsize:
         extra[SIGNIFICANT_BITS] = bits

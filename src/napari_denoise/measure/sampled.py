@@ -39,7 +39,7 @@ _WHOLE = 1 << 20
 _SIDE, _PER_SIDE = 256, 3
 _LAMP, _HALF = 32.0, 16.0
 _RIM, _FADING = 3, 0.6
-"""Pixels around fill, and how near to it they are where the image fades, over what it is elsewhere."""
+"""Pixels around fill, and how near to it they are where an image fades, over the rest of it."""
 _MANY_BAD = 0.01
 """Share of a plane's pixels without a finite value from which on they are left out."""
 

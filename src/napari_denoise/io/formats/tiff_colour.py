@@ -166,7 +166,8 @@ def _rgb(series: Any, samples: int) -> Colour:
         said = f"its {bits} bit colours were spread to 16 bits: {most} became 65535"
 
         def spread(image: NDArray[Any]) -> NDArray[Any]:
-            return np.rint(image * (65535 / most)).astype(np.uint16)
+            wide: NDArray[Any] = np.rint(image * (65535 / most)).astype(np.uint16)
+            return wide
 
         return Colour(series.dtype, samples, spread, True, look=look, said=said)
     return Colour(series.dtype, samples, has_samples=samples in (3, 4), look=look)

@@ -184,12 +184,24 @@ def _assemble(
     read_look = LOOK_READERS.get(suffix_of(source.files[0]).lower())
     look = read_look(source.files[0]) if read_look else {}
     extra |= {LOOK: look} if look else {}
+    if read_look and source.is_stack:
+        _mention_profiles(source, look, read_look(source.files[-1]))
     axes += "YXS"[: color.ndim - len(axes)]
     display: dict[str, Any] = {}
     if _is_exr(source):
         display = {"contrast_limits": (display_range(shown),), "gamma": GAMMA}
     meta = ImageMeta(axes, source.name, source.files, features=images, extra=extra, **display)
     return color, meta
+
+
+def _mention_profiles(source: ImageInput, first: dict[str, Any], last: dict[str, Any]) -> None:
+    """Say that frames have colour profiles of their own, as a stack is shown by one."""
+    if any(first.get(key) != last.get(key) for key in ("icc_profile", "png")):
+        text = (
+            f"{source.pattern}: the colour profile of {source.files[-1].name} is not that of "
+            f"{source.files[0].name}, which is taken for all frames"
+        )
+        say(text, ReadWarning, stacklevel=4)
 
 
 def _is_exr(source: ImageInput) -> bool:

@@ -88,6 +88,18 @@ def test_a_profile_of_other_colours_is_not_written_and_that_is_said(
         write(tmp_path / f"p_{target}", array, meta)
 
 
+def test_frames_of_a_sequence_with_other_profiles_are_mentioned(tmp_path: Path) -> None:
+    for number, profile in enumerate((WIDE, WIDE, b"")):
+        Image.fromarray(RGB).save(tmp_path / f"f_{number}.png", icc_profile=profile or None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, meta = read([tmp_path / "f_0.png", tmp_path / "f_1.png"])
+    files = write(tmp_path / "o_#.png", np.stack([RGB] * 2), meta)
+    assert [opened(file).info["icc_profile"] for file in files] == [WIDE] * 2
+    with pytest.warns(ReadWarning, match=r"profile of f_2\.png is not that of f_0\.png"):
+        read(tmp_path / "f_#.png")
+
+
 def test_gamma_and_primaries_of_a_png_stay_and_become_a_profile_in_tiff(tmp_path: Path) -> None:
     points = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
     chunks = [(b"gAMA", struct.pack(">I", 100000)), (b"cHRM", struct.pack(">8I", *points))]

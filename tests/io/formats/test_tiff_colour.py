@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import struct
 import warnings
 from pathlib import Path
 from typing import Any
@@ -245,6 +247,72 @@ def test_signed_values_of_imagej_are_signed(
     np.testing.assert_array_equal(tifffile.imread(target), values)
 
 
+def test_display_ranges_of_signed_values_are_signed(tmp_path: Path) -> None:
+    path, data = tmp_path / "a.tif", np.full((2, 16, 16), 32768, "uint16")
+    options = {"axes": "CYX", "Ranges": (32700.0, 32900.0, 32000.0, 33000.0), "cf": 0}
+    options |= {"c0": -32768.0, "c1": 1.0, "mode": "composite"}
+    tifffile.imwrite(path, data, imagej=True, metadata=options)
+    with pytest.warns(ReadWarning, match="signed"):
+        array, meta = read(path)
+    assert not array.any()
+    assert meta.contrast_limits == ((-68.0, 132.0), (-768.0, 232.0))
+
+
+def profile_of_inks() -> bytes:
+    """A small ICC profile of CMYK: a table from each full mixture of inks to CIELAB."""
+
+    def corner(number: int) -> list[int]:
+        c, m, y, k = ((number >> bit) & 1 for bit in (3, 2, 1, 0))
+        light = 230 - 60 * (c + m) - 20 * y - 140 * k
+        return [max(light, 10), 128 - 40 * c + 60 * m, 128 - 30 * c + 70 * y]
+
+    identity = bytes(range(256))
+    table = bytes(value for number in range(16) for value in corner(number))
+    matrix = struct.pack(">9i", *(65536 * (n % 4 == 0) for n in range(9)))
+    lut = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + matrix + identity * 4 + table + identity * 3
+    lut += bytes(-len(lut) % 4)
+    name = b"desc" + bytes(4) + struct.pack(">I", 5) + b"inks\0" + bytes(4 + 4 + 2 + 1 + 67)
+    name += bytes(-len(name) % 4)
+    white = b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061)
+    tags = {b"desc": name, b"wtpt": white, b"A2B0": lut}
+    body, place = b"", 128 + 4 + 12 * len(tags)
+    index = struct.pack(">I", len(tags))
+    for tag, content in tags.items():
+        index += tag + struct.pack(">II", place + len(body), len(content))
+        body += content
+    head = struct.pack(
+        ">I4sI4s4s4s", place + len(body), bytes(4), 0x02400000, b"prtr", b"CMYK", b"Lab "
+    )
+    head += bytes(12) + b"acsp" + bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
+    return head + bytes(128 - len(head)) + index + body
+
+
+@pytest.mark.parametrize(("suffix", "bits"), [("tif", 8), ("tif", 16), ("jpg", 8)])
+def test_inks_go_by_their_profile(tmp_path: Path, suffix: str, bits: int) -> None:
+    profile, path = profile_of_inks(), tmp_path / f"a.{suffix}"
+    inks = np.dstack([RGB, GRAY // 3])
+    if suffix == "jpg":
+        Image.fromarray(inks, "CMYK").save(path, icc_profile=profile, quality=100, subsampling=0)
+        inks = np.asarray(Image.open(io.BytesIO(path.read_bytes())))
+    else:
+        stored = inks.astype("uint16") * 257 if bits == 16 else inks
+        options: dict[str, Any] = {"iccprofile": profile, "metadata": None}
+        tifffile.imwrite(path, stored, photometric="separated", **options)
+    with pytest.warns(ReadWarning, match="converted to sRGB by its profile"):
+        array, meta, target = through(path)
+    managed = ImageCms.profileToProfile(
+        Image.fromarray(inks, "CMYK"),
+        ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+        ImageCms.createProfile("sRGB"),
+        outputMode="RGB",
+    )
+    plain = np.asarray(array).astype(int) // (257 if array.dtype == np.uint16 else 1)
+    np.testing.assert_allclose(plain, np.asarray(managed), atol=3)
+    assert "icc_profile" not in meta.extra.get("look", {})
+    with tifffile.TiffFile(target) as tif:
+        assert 34675 not in tif.pages.first.tags
+
+
 def test_another_calibration_of_imagej_is_said_not_to_be_applied(tmp_path: Path) -> None:
     header = "ImageJ=1.53t\ncf=0\nc0=1.0\nc1=0.5\nvunit=OD\n"
     tifffile.imwrite(tmp_path / "a.tif", GRAY, description=header, metadata=None)
@@ -260,10 +328,12 @@ def test_palettes_of_grays_become_gray_in_as_many_bits_as_they_need(tmp_path: Pa
     for name, table in (("short", short), ("fine", fine)):
         path = tmp_path / f"{name}.tif"
         tifffile.imwrite(path, GRAY // 2, photometric="palette", colormap=table, metadata=None)
-    array, meta = read(tmp_path / "short.tif")
+    with pytest.warns(ReadWarning, match="palette was applied"):
+        array, meta = read(tmp_path / "short.tif")
     assert (meta.axes, array.dtype) == ("YX", "uint8")
     np.testing.assert_array_equal(array, short[0][GRAY // 2] >> 8)
-    array, meta = read(tmp_path / "fine.tif")
+    with pytest.warns(ReadWarning, match="palette was applied"):
+        array, meta = read(tmp_path / "fine.tif")
     assert (meta.axes, array.dtype) == ("YX", "uint16")
     np.testing.assert_array_equal(array, fine[0][GRAY // 2])
 

@@ -314,14 +314,12 @@ def _palette(path: Path, series: Any, samples: int, imagej: bool) -> Colour:
         found = shown_by[index.astype(np.intp)]
         return np.concatenate([found, image[..., 1:2]], axis=-1) if alpha else found
 
-    said = (
-        ""
-        if gray or not imagej
-        else (
+    said = "its palette was applied: the values are its grays" if gray else ""
+    if imagej and not gray:
+        said = (
             "its values were shown through a table of colours and are read as these; "
             "if they are intensities, save it from ImageJ with the table Grays"
         )
-    )
     out = 0 if shown_by.ndim == 1 else 3 + alpha
     return Colour(table.dtype, out, convert, samples > 0, said=said)
 
@@ -329,7 +327,8 @@ def _palette(path: Path, series: Any, samples: int, imagej: bool) -> Colour:
 def _table(path: Path, page: Any) -> NDArray[Any]:
     """Colours of a palette, (n, 3); in 8 bits where they tell all of them apart."""
     table: NDArray[Any] = np.asarray(page.colormap).T
-    if table.ndim != 2 or table.shape[1] != 3 or len(table) < 2**page.bitspersample:
+    whole = table.ndim == 2 and table.shape[1] == 3 and page.dtype.kind in "ub"
+    if not whole or len(table) < 2**page.bitspersample:
         rule = f"its palette has {len(table)} of {2**page.bitspersample} colours"
         raise FileError(path, rule, "it may be damaged: save it as RGB", value=len(table))
     if table.max(initial=0) < 256:

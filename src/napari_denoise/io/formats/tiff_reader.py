@@ -241,6 +241,9 @@ def _fields(tif: Any, series: Any, number: int, axes: str, colour: Colour) -> di
     look = tiff_look(series.keyframe, colour)
     if "C" not in axes:
         fields |= colour.fields
+    if colour.dtype == np.int16 and series.dtype == np.uint16:  # ImageJ's limits are of the stored
+        limits = fields.get("contrast_limits", ())
+        fields["contrast_limits"] = tuple((low - 2**15, high - 2**15) for low, high in limits)
     return fields | {"extra": extra | ({LOOK: look} if look else {})}
 
 

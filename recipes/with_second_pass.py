@@ -1,6 +1,6 @@
 """Put a second pass for averages of neighbours into a weights file.
 
-    python recipes/with_second_pass.py microscopy runs/neighbors/microscopy-neighbors.safetensors -o NEW
+python recipes/with_second_pass.py microscopy runs/neighbors/microscopy-neighbors.safetensors -o NEW
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def open_pairs(
         return RenderPairs(views, settings), None
     if settings.config.get("features"):
         frames = load_fused(folder)
-        _check_sizes(folder, [frame.planes for frame in frames], settings.patch)
+        _check_sizes(folder, frames, settings.patch)
         return FusedPairs(frames, settings), None
     images = load_images(folder, settings.channels)
     _check_sizes(folder, images, settings.patch)

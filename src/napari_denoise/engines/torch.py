@@ -153,7 +153,9 @@ def load_second_engine(info: WeightsInfo, device: str, precision: str) -> TorchE
 def _cached_second(path: Path, _content: str, device: str, precision: str) -> TorchEngine | None:
     info = read_info(path)
     network = load_second_pass(info)
-    return network and TorchEngine(network, info.card.channels, device, precision)
+    if network is None:
+        return None
+    return TorchEngine(network, info.card.channels, device, precision)
 
 
 def _pad(window: NDArray[np.generic], multiple: int) -> NDArray[np.generic]:

@@ -76,7 +76,7 @@ def _share(job: StackJob, number: int, channel: Channel) -> Generator[None, None
         told = ~part.outliers.any(axis=0)
         for aside in (part.fill, part.bad):
             told &= True if aside is None else ~aside
-        mean, variance, light = (planes[:, told] for planes in (mean, variance, light))
+        mean, variance, light = mean[:, told], variance[:, told], light[:, told]
         estimates.append((mean, variance))
         noisy += float((-light if channel.noise.inverted else light).sum(dtype=np.float64))
         yield

@@ -18,10 +18,10 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_denoise.image.frames import is_large
-from napari_denoise.io.errors import FileError, ReadWarning, say
+from napari_denoise.io.errors import FileError
 from napari_denoise.io.formats import loaded
 from napari_denoise.io.formats.loaded import Loaded
-from napari_denoise.io.formats.look import LOOK, tiff_look
+from napari_denoise.io.formats.look import LOOK
 from napari_denoise.io.formats.ome import (
     imagej_fields,
     ome_bits,
@@ -30,8 +30,14 @@ from napari_denoise.io.formats.ome import (
     tiff_bits,
 )
 from napari_denoise.io.formats.samples import Colour
-from napari_denoise.io.formats.tiff_colour import colour_of, through_libtiff
-from napari_denoise.io.formats.upright import ORIENTATION, swapped, upright
+from napari_denoise.io.formats.tiff_colour import (
+    colour_of,
+    seen,
+    shown_extra,
+    shown_fields,
+    through_libtiff,
+    whole_first,
+)
 from napari_denoise.io.meta import SIGNIFICANT_BITS
 
 _CHUNK = 1024
@@ -99,7 +105,7 @@ def read_tiff_look(path: Path) -> dict[str, Any]:
     """Say how a TIFF of one plane is shown, beside its pixels."""
     with _opened(path, multifile=False) as tif:
         chosen = _series(tif, path, 0)
-        return tiff_look(chosen.keyframe, colour_of(path, tif, chosen))
+        return dict(shown_extra(chosen, colour_of(path, tif, chosen)).get(LOOK, {}))
 
 
 @contextmanager
@@ -150,20 +156,13 @@ def _series(tif: Any, path: Path, number: int) -> Any:
         raise FileError(
             path, f"it holds {len(tif.series)} images", f"there is no image number {number}"
         )
-    chosen = _whole_first(tif)[number]
+    chosen = whole_first(tif)[number]
     if chosen.size == 0:
         raise FileError(path, f"the image is empty, {chosen.shape}", "export it again")
     if not chosen.shape:
         raise tifffile.TiffFileError("the image has no height and width")
     _check_extent(tif, chosen)
     return chosen
-
-
-def _whole_first(tif: Any) -> list[Any]:
-    """Images of a file; what it calls reduced copies or masks of others come last."""
-    if tif.is_ome:
-        return list(tif.series)
-    return sorted(tif.series, key=lambda series: bool(series.keyframe.subfiletype & 0b101))
 
 
 def _check_extent(tif: Any, series: Any) -> None:
@@ -183,13 +182,7 @@ def _check_extent(tif: Any, series: Any) -> None:
 
 
 def _pixels(path: Path, series: Any, colour: Colour, array: Any) -> tuple[Any, str]:
-    """Put samples last, make them gray or colour, and turn planes upright."""
-    array, axes = colour.applied(path, *_arranged(array, _axes(path, series, colour)))
-    turn = series.keyframe.tags.valueof(ORIENTATION, 1)
-    if turn in range(2, 9):
-        text = f"{path}: it was turned upright, as its tag Orientation ({turn}) asks"
-        say(text, ReadWarning, stacklevel=4)
-    return upright(array, axes, turn), axes
+    return seen(path, series, colour, *_arranged(array, _axes(path, series, colour)))
 
 
 def _axes(path: Path, series: Any, colour: Colour) -> str:
@@ -236,15 +229,9 @@ def _fields(tif: Any, series: Any, number: int, axes: str, colour: Colour) -> di
         bits = None  # the values are others
     if bits is not None and series.dtype.kind in "iu" and 0 < bits < 8 * series.dtype.itemsize:
         extra[SIGNIFICANT_BITS] = bits
-    turn = series.keyframe.tags.valueof(ORIENTATION, 1)
-    fields |= {k: swapped(fields[k], axes, turn) for k in ("scale", "units") if k in fields}
-    look = tiff_look(series.keyframe, colour)
-    if "C" not in axes:
-        fields |= colour.fields
-    if colour.dtype == np.int16 and series.dtype == np.uint16:  # ImageJ's limits are of the stored
-        limits = fields.get("contrast_limits", ())
-        fields["contrast_limits"] = tuple((low - 2**15, high - 2**15) for low, high in limits)
-    return fields | {"extra": extra | ({LOOK: look} if look else {})}
+    return shown_fields(fields, axes, series, colour) | {
+        "extra": extra | shown_extra(series, colour)
+    }
 
 
 def _array(path: Path, tif: Any, series: Any, colour: Colour) -> Any:

@@ -10,7 +10,11 @@ from napari_denoise.io.formats.exr_reader import read_exr
 from napari_denoise.io.formats.loaded import Frame, Loaded
 from napari_denoise.io.formats.npy import read_npy, write_npy
 from napari_denoise.io.formats.raster import read_jpeg, read_png
-from napari_denoise.io.formats.tiff_reader import read_tiff, read_tiff_plane
+from napari_denoise.io.formats.tiff_reader import (
+    read_tiff,
+    read_tiff_plane,
+    tiff_image_names,
+)
 from napari_denoise.io.formats.tiff_writer import write_tiff
 from napari_denoise.io.inputs import TIFF_SUFFIXES
 from napari_denoise.io.meta import ImageMeta
@@ -20,6 +24,12 @@ FILE_READERS: Mapping[str, Callable[[Path, int], Loaded]] = {
     **dict.fromkeys(TIFF_SUFFIXES, read_tiff),
 }
 """Formats of whole stacks; the number is that of an image in the file."""
+
+IMAGE_NAMES: Mapping[str, Callable[[Path], list[str]]] = dict.fromkeys(
+    TIFF_SUFFIXES, tiff_image_names
+)
+"""Names of the images in a file, in order, without reading pixels; "" for those without one.
+Formats that are not here hold one image a file."""
 
 FRAME_READERS: Mapping[str, Callable[[Path], Frame]] = {
     ".png": lambda path: {"color": read_png(path)},

@@ -51,9 +51,11 @@ def image_number(xml: str, number: int, name: str) -> int:
     """Place in OME-XML of an image; images without pixels are no series, and shift the others."""
     images = _list(tifffile.xml2dict(xml).get("OME", {}).get("Image"))
     names = [str(image.get("Name", "")) for image in images]
-    if name and names.count(name) == 1:
-        return names.index(name)
-    return number
+    if len(names) < 2:
+        return 0
+    alike = [n for n, full in enumerate(names) if name and full == name]
+    alike = alike or [n for n, full in enumerate(names) if name and full.endswith(f"_{name}")]
+    return alike[0] if len(alike) == 1 else number
 
 
 def ome_bits(xml: str, index: int) -> int | None:

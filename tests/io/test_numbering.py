@@ -111,6 +111,14 @@ def test_a_grid_of_planes_and_channels_is_one_stack(tmp_path: Path) -> None:
     assert array[:, :, 0, 0].tolist() == [[0, 1], [2, 3], [4, 5]]
 
 
+def test_channels_that_are_not_alike_stay_apart(tmp_path: Path) -> None:
+    frames(tmp_path, "a_z0_ch00.tif", "a_z1_ch00.tif")
+    for z in range(2):
+        tifffile.imwrite(tmp_path / f"a_z{z}_ch01.tif", np.zeros((6, 8, 3), "uint8"))
+    found = {i.pattern.name: (i.axes, i.shape) for i in find_sequences(tmp_path)}
+    assert found == {"a_z#_ch00.tif": ("Z", (2,)), "a_z#_ch01.tif": ("Z", (2,))}
+
+
 def test_positions_are_said_to_be_separate(tmp_path: Path) -> None:
     frames(tmp_path, "a_pos0.tif", "a_pos1.tif")
     with pytest.raises(FileError, match=r"2 separate inputs, .*; name one .*sequence=True"):

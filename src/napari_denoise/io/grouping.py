@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -33,12 +33,14 @@ class Stack:
 
 
 Named = tuple[Path, tuple[Counter, ...]]
+Held = Mapping[Path, Hashable]
+"""What each file of one plane holds, as far as it was asked."""
 
 
 def grouped(
     files: Sequence[Path],
     suffix_of: Callable[[Path], str],
-    is_plane: Callable[[Path], bool],
+    plane_of: Callable[[Path], Hashable],
     *,
     dense: bool = True,
 ) -> Iterator[Stack]:
@@ -48,8 +50,9 @@ def grouped(
     ----------
     suffix_of
         Gives the suffix of a file.
-    is_plane
-        Whether a file holds one plane; others stand alone.
+    plane_of
+        What a file of one plane holds (size, data type): channels are joined where they are
+        alike. None for others, which stand alone.
     dense
         Whether numbers must be dense enough to count frames.
     """
@@ -61,9 +64,10 @@ def grouped(
         key = (file.parent, template(stem, found), suffix.lower())
         groups[key if found else file].append((file, found))
     for group in groups.values():
-        planes = [named for named in group if is_plane(named[0])] if len(group) > 1 else group
-        yield from _stacks(_settled(planes), dense)
-        yield from (Stack((file,)) for file, _ in group if (file, _) not in planes)
+        held = {file: plane_of(file) for file, _ in group} if len(group) > 1 else {}
+        planes = [named for named in group if held.get(named[0], ()) is not None]
+        yield from _stacks(_settled(planes), held, dense)
+        yield from (Stack((file,)) for file, _ in group if held.get(file, ()) is None)
 
 
 def _settled(group: list[Named]) -> list[Named]:
@@ -84,7 +88,7 @@ def _as_channel(counter: Counter) -> Counter:
     return Counter("C", counter.begin, counter.start + 1, counter.stop, value)
 
 
-def _stacks(group: list[Named], dense: bool) -> Iterator[Stack]:
+def _stacks(group: list[Named], held: Held, dense: bool) -> Iterator[Stack]:
     if not group:
         return
     axes: dict[str, int] = {}
@@ -100,16 +104,20 @@ def _stacks(group: list[Named], dense: bool) -> Iterator[Stack]:
         else:
             apart.append(place)
     for part in _parted(group, apart):
-        yield from _grids(part, {a: axes[a] for a in _AXES if a in axes}, dense)
+        yield from _grids(part, {a: axes[a] for a in _AXES if a in axes}, held, dense)
 
 
-def _grids(group: list[Named], axes: dict[str, int], dense: bool) -> Iterator[Stack]:
+def _grids(group: list[Named], axes: dict[str, int], held: Held, dense: bool) -> Iterator[Stack]:
     values = {a: sorted({f[n].value for _, f in group}, key=_order) for a, n in axes.items()}
     axes = {a: n for a, n in axes.items() if len(values[a]) > 1}
     shape = tuple(len(values[a]) for a in axes)
     counted = [[v for v in values[a] if isinstance(v, int)] for a in axes if a != "C"]
     if len(group) == 1:
         yield Stack((group[0][0],))
+    elif "C" in axes and len({held.get(file) for file, _ in group}) > 1:
+        rest = {a: n for a, n in axes.items() if a != "C"}
+        for part in _parted(group, [axes["C"]]):
+            yield from _grids(part, rest, held, dense)
     elif prod(shape) != len(group) or len({_place(n, axes) for n in group}) != len(group):
         if len(axes) < 2:  # the same number twice
             yield from (Stack((file,)) for file, _ in group)
@@ -117,7 +125,7 @@ def _grids(group: list[Named], axes: dict[str, int], dense: bool) -> Iterator[St
         first = "C" if "C" in axes else next(iter(axes))
         rest = {a: n for a, n in axes.items() if a != first}
         for part in _parted(group, [axes[first]]):
-            yield from _grids(part, rest, dense)
+            yield from _grids(part, rest, held, dense)
     elif dense and not all(is_dense(numbers) for numbers in counted):
         yield from (Stack((file,)) for file, _ in group)
     else:

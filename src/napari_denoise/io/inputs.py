@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ SUFFIXES = (*TIFF_SUFFIXES, *TIFF_DIALECTS, *FRAME_SUFFIXES, ".npy")
 """What `read` opens; longer suffixes first."""
 
 PathLike = str | Path
+_WHOLE = "Full resolution"
 _JOINTS = "_-. "
 
 
@@ -153,6 +154,8 @@ def expand(path: PathLike | Iterable[PathLike]) -> list[Path]:
     if path.is_file():
         return files_of_description(path) or [path]
     if path.is_dir():
+        if (path / _WHOLE).is_dir():  # NDTiff beside its smaller copies
+            path = path / _WHOLE
         return _known(path, path.iterdir(), "the folder holds no image")
     if re.search(r"[*?\[#]", path.name):
         return _known(path, _matching(path), "no image matches")
@@ -177,7 +180,7 @@ def find_sequences(paths: PathLike | Iterable[PathLike]) -> list[ImageInput]:
         Nothing is there.
     """
     alone, rest = entrances(expand(paths))
-    stacks = grouped(rest, suffix_of, is_single_plane)
+    stacks = grouped(rest, suffix_of, _plane_of)
     found = [*(ImageInput((file,)) for file in alone), *map(_input, stacks)]
     return natsorted(found, key=lambda entry: str(entry.files[0])) if alone else found
 
@@ -198,20 +201,26 @@ def siblings(path: Path) -> ImageInput:
     length = len(_counters_of(path))
     alike = [p for p in near if len(_counters_of(p)) == length and not p.name.startswith(".")]
     ordered: list[Path] = natsorted(alike, key=lambda file: file.name)
-    found = (_input(stack) for stack in grouped(ordered, suffix_of, is_single_plane))
+    found = (_input(stack) for stack in grouped(ordered, suffix_of, _plane_of))
     return next((s for s in found if path in s.files), ImageInput((path,)))
 
 
 def is_single_plane(path: Path) -> bool:
     """Whether a file holds one image of Y and X (and colour samples), nothing more."""
+    return _plane_of(path) is not None
+
+
+def _plane_of(path: Path) -> Hashable:
+    """Tell what a file of one plane holds, as far as its header says; None for others."""
     suffix = suffix_of(path).lower()
     if suffix not in TIFF_SUFFIXES:
-        return suffix in FRAME_SUFFIXES
+        return suffix if suffix in FRAME_SUFFIXES else None
     try:
         with tifffile.TiffFile(path, _multifile=False) as tif:
-            return _has_one_page(tif) and set(tif.series[0].axes) <= set("YXS")
+            single = _has_one_page(tif) and set(tif.series[0].axes) <= set("YXS")
+            return (tif.series[0].shape, str(tif.series[0].dtype)) if single else None
     except (tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError, struct.error):
-        return True  # unreadable: whoever reads it says so, with its name
+        return suffix  # unreadable: whoever reads it says so, with its name
 
 
 def _has_one_page(tif: tifffile.TiffFile) -> bool:

@@ -139,7 +139,7 @@ def _read_file(path: Path, series: int | None) -> tuple[Any, ImageMeta]:
     if result.images > 1:
         extra["series"] = {"count": result.images, "number": series or 0}
     fields = {**result.fields, "extra": extra}
-    name = ImageInput((path,)).name
+    name = " ".join(filter(None, (ImageInput((path,)).name, fields.pop("name", ""))))
     return result.array, ImageMeta(axes=result.axes, name=name, source=(path,), **fields)
 
 

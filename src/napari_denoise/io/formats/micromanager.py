@@ -222,15 +222,20 @@ def _summary(tif: tifffile.TiffFile) -> Notes:
 
 def _notes(page: Any) -> Notes:
     """Return the notes of a page; read anew for one that is known by an index alone."""
-    handle = page and page.parent.filehandle
-    if page is None or handle.closed:
+    if page is None or (not hasattr(page, "tags") and page.offset == page.keyframe.offset):
         return {}
-    if not hasattr(page, "tags"):
-        if not page.offset or page.offset == page.keyframe.offset:
-            return {}
-        handle.seek(page.offset)
-        page = tifffile.TiffPage(page.parent, page.index)
-    value = page.tags.valueof(_TAG)
+    handle = page.parent.filehandle
+    closed = handle.closed
+    if closed:  # another file of the set
+        handle.open()
+    try:
+        if not hasattr(page, "tags"):
+            handle.seek(page.offset)
+            page = tifffile.TiffPage(page.parent, page.index)
+        value = page.tags.valueof(_TAG)
+    finally:
+        if closed:
+            handle.close()
     return value if isinstance(value, Mapping) else _parsed(value)
 
 

@@ -67,10 +67,11 @@ class Pages:
 
     def at(self, index: Mapping[str, int]) -> Pages:
         """Take the part at some positions of some axes."""
-        places = tuple(index.get(axis, slice(None)) for axis in self.axes)
-        part = self._array()[places]
+        places = (slice(index[a], index[a] + 1) if a in index else slice(None) for a in self.axes)
+        part = self._array()[tuple(places)]
         axes = "".join(axis for axis in self.axes if axis not in index)
-        return replace(self, pages=list(part.flat), axes=axes, shape=part.shape)
+        shape = tuple(n for n, axis in zip(self.shape, self.axes, strict=True) if axis in axes)
+        return replace(self, pages=list(part.flat), axes=axes, shape=shape)
 
     def whole(self) -> Pages:
         """Leave out what is not there: the positions of one axis that lack a page.
@@ -121,7 +122,8 @@ class Pages:
 
     def _array(self) -> Any:
         array = np.empty(len(self.pages), object)
-        array[:] = self.pages
+        for number, page in enumerate(self.pages):  # pages are sequences to NumPy
+            array[number] = page
         return array.reshape(self.shape)
 
 

@@ -66,7 +66,10 @@ def read_tiff(path: Path, series: int = 0) -> Loaded:
         check_dtype(path, chosen.dtype)
         letters = axes_of(path, chosen)
         array, axes = _arranged(_palette(tif, chosen, _array(path, tif, chosen)), letters)
-        found = Loaded(array, axes, _stated(tif, image, array.shape, axes), count)
+        fields = _stated(tif, image, array.shape, axes)
+        if count > 1 and not re.fullmatch(r"Image[ :_]?[0-9]+", image.name):
+            fields["name"] = image.name
+        found = Loaded(array, axes, fields, count)
     for note in image.notes:  # not before it is known that nothing is damaged
         say(f"{path}: {note}", ReadWarning, stacklevel=4)
     return found

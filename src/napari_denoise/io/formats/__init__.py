@@ -8,10 +8,12 @@ from typing import Any
 
 from napari_denoise.io.formats.exr_reader import read_exr
 from napari_denoise.io.formats.loaded import Frame, Loaded
+from napari_denoise.io.formats.look import jpeg_look, png_look
 from napari_denoise.io.formats.npy import read_npy, write_npy
 from napari_denoise.io.formats.raster import read_jpeg, read_png
 from napari_denoise.io.formats.tiff_reader import (
     read_tiff,
+    read_tiff_look,
     read_tiff_plane,
     tiff_image_names,
     tiff_plane_fields,
@@ -45,6 +47,14 @@ FRAME_FIELDS: Mapping[str, Callable[[Path, str], dict[str, Any]]] = dict.fromkey
     TIFF_SUFFIXES, tiff_plane_fields
 )
 """Fields of `ImageMeta` that one frame states of its stack, given the letters of the axes."""
+
+LOOK_READERS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
+    ".png": png_look,
+    ".jpg": jpeg_look,
+    ".jpeg": jpeg_look,
+    **dict.fromkeys(TIFF_SUFFIXES, read_tiff_look),
+}
+"""How one frame is shown, beside its pixels."""
 
 FILE_WRITERS: Mapping[str, Callable[[Path, Path, Any, ImageMeta], set[str]]] = {
     ".npy": write_npy,

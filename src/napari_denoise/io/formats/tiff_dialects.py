@@ -48,8 +48,13 @@ def images_in(tif: tifffile.TiffFile, path: Path) -> list[TiffImage]:
     return found
 
 
-def axes_of(path: Path, series: Any) -> str:
+def axes_of(path: Path, series: Any, *, has_samples: bool) -> str:
     """Our letters for the axes of the array as tifffile gives it.
+
+    Parameters
+    ----------
+    has_samples
+        Whether samples of a pixel are colour or its parts, not spectral channels.
 
     Raises
     ------
@@ -58,9 +63,8 @@ def axes_of(path: Path, series: Any) -> str:
     """
     letters = list(series.axes)
     for position, letter in enumerate(letters):
-        samples = series.shape[position]
-        if letter == "S" and samples not in (3, 4):
-            letters[position] = "C"  # not colour: gray with alpha, or spectral channels
+        if letter == "S" and not has_samples:
+            letters[position] = "C"  # not colour: spectral channels
     free = [a for a in "TZC" if a not in letters]
     for position, letter in enumerate(letters):
         if letter in "TZCYXS":
@@ -82,7 +86,9 @@ def axes_of(path: Path, series: Any) -> str:
     return axes
 
 
-def fields_of(tif: tifffile.TiffFile, image: TiffImage, axes: str, channels: int) -> dict[str, Any]:
+def fields_of(
+    tif: tifffile.TiffFile, image: TiffImage, axes: str, channels: int, *, converted: bool
+) -> dict[str, Any]:
     """Fields of `ImageMeta` that a file states of an image.
 
     Parameters
@@ -91,6 +97,8 @@ def fields_of(tif: tifffile.TiffFile, image: TiffImage, axes: str, channels: int
         Letters of the array, in its order.
     channels
         Length of its C axis, or 1.
+    converted
+        Whether the values are others than those of the file: its bits are not theirs.
     """
     series, bits = image.series, None
     own = image.stated or instrument_stated(tif)
@@ -112,6 +120,7 @@ def fields_of(tif: tifffile.TiffFile, image: TiffImage, axes: str, channels: int
     if set(series.axes) - set("TZCYXS"):
         extra["file_axes"] = series.axes  # so that the guess can be shown
     bits = bits or (own.bits if own is not None else None) or tiff_bits(tif)
+    bits = None if converted else bits or series.keyframe.bitspersample
     if bits is not None and series.dtype.kind in "iu" and 0 < bits < 8 * series.dtype.itemsize:
         extra[SIGNIFICANT_BITS] = bits
     return fields | {"extra": extra}
@@ -119,6 +128,8 @@ def fields_of(tif: tifffile.TiffFile, image: TiffImage, axes: str, channels: int
 
 def _of_series(tif: tifffile.TiffFile, path: Path) -> list[TiffImage]:
     series = [one for one in tif.series if one.shape or one.size]
+    if not tif.is_ome:  # what a file calls reduced copies or masks of others comes last
+        series.sort(key=lambda one: bool(one.keyframe.subfiletype & 0b101))
     if tif.is_lsm:
         series = series[:1]  # the second are thumbnails
     if tif.is_scanimage and series:

@@ -20,9 +20,13 @@ from numpy.typing import NDArray
 from napari_denoise.image.frames import is_large
 from napari_denoise.io.errors import FileError, ReadWarning, say
 from napari_denoise.io.formats import loaded
-from napari_denoise.io.formats.loaded import Loaded, check_dtype
+from napari_denoise.io.formats.loaded import Loaded
+from napari_denoise.io.formats.look import LOOK, tiff_look
+from napari_denoise.io.formats.samples import Colour
+from napari_denoise.io.formats.tiff_colour import colour_of, through_libtiff
 from napari_denoise.io.formats.tiff_dialects import axes_of, fields_of, images_in
 from napari_denoise.io.formats.tiff_images import TiffImage
+from napari_denoise.io.formats.upright import ORIENTATION, swapped, upright
 from napari_denoise.io.sets.ome import open_tiff
 
 _CHUNK = 1024
@@ -63,10 +67,9 @@ def read_tiff(path: Path, series: int = 0) -> Loaded:
     with _opened(path) as tif:
         image, count = _chosen(tif, path, series)
         chosen = image.series
-        check_dtype(path, chosen.dtype)
-        letters = axes_of(path, chosen)
-        array, axes = _arranged(_palette(tif, chosen, _array(path, tif, chosen)), letters)
-        fields = _stated(tif, image, array.shape, axes)
+        colour = colour_of(path, tif, chosen)
+        array, axes = _pixels(path, chosen, colour, _array(path, tif, chosen, colour))
+        fields = _fields(tif, image, colour, array.shape, axes)
         if count > 1 and not re.fullmatch(r"Image[ :_]?[0-9]+", image.name):
             fields["name"] = image.name
         found = Loaded(array, axes, fields, count)
@@ -97,16 +100,23 @@ def read_tiff_plane(path: Path) -> NDArray[Any]:
     """
     with _opened(path, multifile=False) as tif:
         chosen = _chosen(tif, path, 0)[0].series
-        check_dtype(path, chosen.dtype)
-        letters = axes_of(path, chosen)
+        colour = colour_of(path, tif, chosen)
+        letters = axes_of(path, chosen, has_samples=colour.has_samples)
         if not set(letters) <= set("YXS"):
             raise FileError(
                 path,
                 f"it holds {chosen.shape} along {letters}, not a single plane",
                 "open it by itself, not as a frame of a sequence",
             )
-        image = _palette(tif, chosen, _native(chosen.asarray()))
-        return np.ascontiguousarray(_arranged(image, letters)[0])
+        image = through_libtiff(path, chosen) if colour.by_libtiff else _native(chosen.asarray())
+        return np.ascontiguousarray(_pixels(path, chosen, colour, image)[0])
+
+
+def read_tiff_look(path: Path) -> dict[str, Any]:
+    """Say how a TIFF of one plane is shown, beside its pixels."""
+    with _opened(path, multifile=False) as tif:
+        chosen = _chosen(tif, path, 0)[0].series
+        return tiff_look(chosen.keyframe, colour_of(path, tif, chosen))
 
 
 def tiff_plane_fields(path: Path, axes: str) -> dict[str, Any]:
@@ -119,7 +129,7 @@ def tiff_plane_fields(path: Path, axes: str) -> dict[str, Any]:
     """
     with _opened(path, multifile=False) as tif:
         image, _ = _chosen(tif, path, 0)
-        fields = fields_of(tif, image, axes, 1)
+        fields = _fields(tif, image, colour_of(path, tif, image.series), (1,) * len(axes), axes)
     return {name: value for name, value in fields.items() if name in ("scale", "units", "extra")}
 
 
@@ -174,17 +184,12 @@ def _chosen(tif: Any, path: Path, number: int) -> tuple[TiffImage, int]:
             path, f"it holds {len(images)} images", f"there is no image number {number}"
         )
     chosen = images[number].series
-    if chosen.size == 0 or chosen.dtype is None:
+    if chosen.size == 0:
         raise FileError(path, f"the image is empty, {chosen.shape}", "export it again")
     if not chosen.shape:
         raise tifffile.TiffFileError("the image has no height and width")
     _check_extent(tif, chosen)
     return images[number], len(images)
-
-
-def _stated(tif: Any, image: TiffImage, shape: tuple[int, ...], axes: str) -> dict[str, Any]:
-    channels = shape[axes.index("C")] if "C" in axes else 1
-    return fields_of(tif, image, axes, channels)
 
 
 def _check_extent(tif: Any, series: Any) -> None:
@@ -203,7 +208,39 @@ def _check_extent(tif: Any, series: Any) -> None:
         raise tifffile.TiffFileError(f"pixels end at byte {max(ends)}, the file at {size}")
 
 
-def _array(path: Path, tif: Any, series: Any) -> Any:
+def _pixels(path: Path, series: Any, colour: Colour, array: Any) -> tuple[Any, str]:
+    """Put samples last, make them gray or colour, and turn planes upright."""
+    letters = axes_of(path, series, has_samples=colour.has_samples)
+    array, axes = colour.applied(path, *_arranged(array, letters))
+    turn = series.keyframe.tags.valueof(ORIENTATION, 1)
+    if turn in range(2, 9):
+        text = f"{path}: it was turned upright, as its tag Orientation ({turn}) asks"
+        say(text, ReadWarning, stacklevel=4)
+    return upright(array, axes, turn), axes
+
+
+def _fields(
+    tif: Any, image: TiffImage, colour: Colour, shape: tuple[int, ...], axes: str
+) -> dict[str, Any]:
+    """Gather what the file says of an image as it comes out of `_pixels`."""
+    series = image.series
+    converted = colour.convert is not None and (bool(colour.samples) or colour.dtype != np.uint16)
+    channels = shape[axes.index("C")] if "C" in axes else 1
+    fields = fields_of(tif, image, axes, channels, converted=converted)
+    turn = series.keyframe.tags.valueof(ORIENTATION, 1)
+    fields |= {k: swapped(fields[k], axes, turn) for k in ("scale", "units") if k in fields}
+    look = tiff_look(series.keyframe, colour)
+    if "C" not in axes:
+        fields |= colour.fields
+    if colour.dtype == np.int16 and series.dtype == np.uint16:  # ImageJ's limits are of the stored
+        limits = fields.get("contrast_limits", ())
+        fields["contrast_limits"] = tuple((low - 2**15, high - 2**15) for low, high in limits)
+    return fields | {"extra": fields["extra"] | ({LOOK: look} if look else {})}
+
+
+def _array(path: Path, tif: Any, series: Any, colour: Colour) -> Any:
+    if colour.by_libtiff:
+        return through_libtiff(path, series)
     if series.nbytes <= loaded.LAZY_BYTES:
         return _native(series.asarray())
     native = series.dtype == series.dtype.newbyteorder(tif.byteorder)
@@ -250,27 +287,8 @@ def _lazy(tif: Any, series: Any) -> Any:
     return da.from_array(pages, chunks, name=False, lock=True, meta=meta)
 
 
-def _palette(tif: Any, series: Any, image: Any) -> Any:
-    """Indexed colours as RGB, S last.
-
-    ImageJ saves a display table as a palette, and a palette that only brightens is one
-    too: there the indices are the intensities.
-    """
-    page = series.keyframe
-    indexed = page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None
-    if not indexed or tif.is_imagej or not isinstance(image, np.ndarray):
-        return image
-    steps = np.diff(page.colormap.astype(np.int64), axis=1)
-    if (steps >= 0).all() or (steps <= 0).all():
-        return image
-    shift = 8 if page.colormap.max() > 255 else 0
-    return np.moveaxis((page.colormap >> shift).astype(np.uint8)[:, image], 0, -1)
-
-
 def _arranged(array: Any, letters: str) -> tuple[Any, str]:
     """Colour samples last, named S."""
-    if array.ndim > len(letters):  # a palette became colour
-        return array, letters + "S"
     if "S" not in letters:
         return array, letters
     final = letters.replace("S", "") + "S"

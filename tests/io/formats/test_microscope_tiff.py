@@ -154,6 +154,9 @@ def test_scanimage_says_channels_planes_and_times(tmp_path: Path) -> None:
     array, meta = read(tmp_path / "a.tif")
     assert (meta.axes, array.shape, meta.channel_names) == ("TCYX", (3, 2, 16, 16), ("red", "far"))
     assert meta.scale == pytest.approx((1 / 30, 1, 10, 10))
+    scanimage(tmp_path / "s.tif", 6, **{"SI.hStackManager.framesPerSlice": 10})
+    with pytest.warns(ReadWarning, match="10 frames were planned, and 3 are there"):
+        assert read(tmp_path / "s.tif")[0].shape == (3, 2, 16, 16)
     settings = {"SI.hStackManager.enable": "true", "SI.hStackManager.numVolumes": 2}
     settings |= {"SI.hStackManager.numFramesPerVolume": 3, "SI.hRoiManager.scanVolumeRate": 2}
     settings |= {"SI.hStackManager.stackZStepSize": 5}
@@ -186,6 +189,17 @@ def test_an_unfinished_ome_tiff_opens_with_what_is_there(tmp_path: Path) -> None
             array, meta = read(path)
         assert (meta.axes, array.shape) == ("TCYX", (6, 2, 16, 16))
         np.testing.assert_array_equal(array[5, 1], plane(11))
+
+
+def test_an_unfinished_stack_with_a_shape_in_its_header_opens(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
+        for n in range(6):
+            text = None if n else '{"shape": [10, 16, 16], "axes": "ZYX"}'
+            tif.write(plane(n), description=text, metadata=None, contiguous=False)
+    with pytest.warns(ReadWarning, match="10 planes, but numbers 7-10 are not there"):
+        array, meta = read(tmp_path / "a.tif")
+    assert (meta.axes, array.shape) == ("ZYX", (6, 16, 16))
+    np.testing.assert_array_equal(array[5], plane(5))
 
 
 def test_an_unfinished_imagej_stack_opens_with_what_is_there(tmp_path: Path) -> None:

@@ -135,12 +135,24 @@ def scanimage_image(tif: tifffile.TiffFile, series: Any) -> TiffImage:
     lost = len(pages) - used
     said = f"its last {lost} frames are no whole plane or volume: they were left out"
     laid = Pages(pages[:used], axes, (whole, inner, channels), (said,) if lost else ())
-    planned = _whole(
-        notes.get("SI.hStackManager.framesPerSlice" if axes[0] == "Z" else "SI.hFastZ.numVolumes")
+    return TiffImage(
+        laid.series(tif, "scanimage"),
+        notes=(*laid.notes, *_unfinished(notes, axes, whole, inner)),
     )
-    fewer = planned is not None and axes == "TZC" and inner > 1 and planned > whole
-    unfinished = (f"{planned} volumes were planned, and {whole} are there",) if fewer else ()
-    return TiffImage(laid.series(tif, "scanimage"), notes=(*laid.notes, *unfinished))
+
+
+def _unfinished(notes: Mapping[str, Any], axes: str, whole: int, inner: int) -> tuple[str, ...]:
+    """Say where fewer frames are there than were planned."""
+    if axes == "ZTC":
+        keys, words = ("SI.hStackManager.numSlices", "state.acq.numberOfZSlices"), "planes"
+    elif inner > 1:
+        keys, words = ("SI.hStackManager.numVolumes", "SI.hFastZ.numVolumes"), "volumes"
+    else:
+        keys, words = ("SI.hStackManager.framesPerSlice", "state.acq.numberOfFrames"), "frames"
+    planned = next((n for n in (_whole(notes.get(key)) for key in keys) if n), 0)
+    if planned <= whole:
+        return ()
+    return (f"{planned} {words} were planned, and {whole} are there",)
 
 
 def _volume(notes: Mapping[str, Any]) -> int:

@@ -168,10 +168,13 @@ def pages_of(series: Any) -> Pages | None:
         return None
     while length < len(axes) and shape[length] == 1 and axes[length] not in "YXS":
         length += 1
-    if len(series) == 1 and wanted > 1:
+    if _fewer_pages(series):
+        pages: list[Any] = [*series.parent.pages][:wanted]
+        pages += [None] * (wanted - len(pages))
+    elif len(series) == 1 and wanted > 1:
         if not frame.is_final:
             return None
-        pages: list[Any] = [_virtual(series, frame, n) for n in range(wanted)]
+        pages = [_virtual(series, frame, n) for n in range(wanted)]
     else:
         pages = [*series][:wanted]
         pages += [None] * (wanted - len(pages))
@@ -182,9 +185,19 @@ def _incomplete(series: Any) -> Pages | None:
     """Lay out a series that lacks pages; None for one that is whole."""
     if series.kind in ("ome", "mmstack"):
         lacking = any(page is None for page in series)
+    elif _fewer_pages(series):
+        lacking = True
     else:
         lacking = 1 < len(series) < prod(series.get_shape(False)) // max(1, series.keyframe.size)
     return pages_of(series) if lacking else None
+
+
+def _fewer_pages(series: Any) -> bool:
+    """Whether a file has several pages, but fewer than its header tells tifffile of."""
+    if series.kind != "shaped" or series.is_truncated or series.dataoffset is None:
+        return False
+    beyond = series.dataoffset + series.nbytes > series.parent.filehandle.size
+    return bool(beyond and series.parent.pages.is_multipage)
 
 
 def _virtual(series: Any, first: Any, number: int) -> Any:

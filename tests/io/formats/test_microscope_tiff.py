@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from tests.io._microscopes import lsm, mm_stack, nd_tiff, plane, stk
 
+from _microscopes import lsm, mm_stack, nd_tiff, plane, stk
 from napari_denoise.io.errors import FileError, ReadWarning
 from napari_denoise.io.images import images_of
 from napari_denoise.io.inputs import ImageInput

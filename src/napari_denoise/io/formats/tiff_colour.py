@@ -14,11 +14,12 @@ import tifffile
 from numpy.typing import NDArray
 from tifffile import PHOTOMETRIC
 
-from napari_denoise.io.errors import FileError
+from napari_denoise.io.errors import FileError, ReadWarning, say
 from napari_denoise.io.formats import colour, loaded
 from napari_denoise.io.formats.loaded import check_dtype
+from napari_denoise.io.formats.look import LOOK, tiff_look
 from napari_denoise.io.formats.samples import Colour, Convert
-from napari_denoise.io.formats.upright import ORIENTATION
+from napari_denoise.io.formats.upright import ORIENTATION, swapped, upright
 
 _SHOWN_BY_CODEC = (7, 33007, 34892, 50001, 50002, 52546)
 """Compressions that give RGB where the tags say YCbCr."""
@@ -87,6 +88,40 @@ def through_libtiff(path: Path, series: Any) -> Any:
 
     frames = [da.from_delayed(dask.delayed(one)(place), plane, np.uint8) for place in places]
     return da.stack(frames).reshape(shape)
+
+
+def whole_first(tif: Any) -> list[Any]:
+    """Images of a file; what it calls reduced copies or masks of others come last."""
+    if tif.is_ome:
+        return list(tif.series)
+    return sorted(tif.series, key=lambda series: bool(series.keyframe.subfiletype & 0b101))
+
+
+def seen(path: Path, series: Any, how: Colour, array: Any, axes: str) -> tuple[Any, str]:
+    """Make an array with its samples last gray or colour, and turn its planes upright."""
+    array, axes = how.applied(path, array, axes)
+    turn = series.keyframe.tags.valueof(ORIENTATION, 1)
+    if turn in range(2, 9):
+        text = f"{path}: it was turned upright, as its tag Orientation ({turn}) asks"
+        say(text, ReadWarning, stacklevel=5)
+    return upright(array, axes, turn), axes
+
+
+def shown_fields(fields: Mapping[str, Any], axes: str, series: Any, how: Colour) -> dict[str, Any]:
+    """Fields of `ImageMeta` as they are of the converted and upright image."""
+    turn = series.keyframe.tags.valueof(ORIENTATION, 1)
+    turned = {k: swapped(fields[k], axes, turn) for k in ("scale", "units") if k in fields}
+    shown = {**fields, **turned, **(how.fields if "C" not in axes else {})}
+    if how.convert is _signed:  # ImageJ's limits are of what it stores
+        limits = fields.get("contrast_limits", ())
+        shown["contrast_limits"] = tuple((low - 2**15, high - 2**15) for low, high in limits)
+    return shown
+
+
+def shown_extra(series: Any, how: Colour) -> dict[str, Any]:
+    """Find the look of an image as an entry of `ImageMeta.extra`; none where it has no own."""
+    look = tiff_look(series.keyframe, how)
+    return {LOOK: look} if look else {}
 
 
 def _check_supported(path: Path, page: Any, kind: int) -> None:

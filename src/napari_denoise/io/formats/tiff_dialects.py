@@ -18,6 +18,7 @@ from napari_denoise.io.formats.ome import (
     resolution_fields,
     tiff_bits,
 )
+from napari_denoise.io.formats.tiff_colour import whole_first
 from napari_denoise.io.formats.tiff_images import Pages, TiffImage, split_series
 from napari_denoise.io.meta import SIGNIFICANT_BITS
 from napari_denoise.io.sets.ome import COMPANION
@@ -127,9 +128,7 @@ def fields_of(
 
 
 def _of_series(tif: tifffile.TiffFile, path: Path) -> list[TiffImage]:
-    series = [one for one in tif.series if one.shape or one.size]
-    if not tif.is_ome:  # what a file calls reduced copies or masks of others comes last
-        series.sort(key=lambda one: bool(one.keyframe.subfiletype & 0b101))
+    series = [one for one in whole_first(tif) if one.shape or one.size]
     if tif.is_lsm:
         series = series[:1]  # the second are thumbnails
     if tif.is_scanimage and series:

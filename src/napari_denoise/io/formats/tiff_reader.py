@@ -21,12 +21,17 @@ from napari_denoise.image.frames import is_large
 from napari_denoise.io.errors import FileError, ReadWarning, say
 from napari_denoise.io.formats import loaded
 from napari_denoise.io.formats.loaded import Loaded
-from napari_denoise.io.formats.look import LOOK, tiff_look
+from napari_denoise.io.formats.look import LOOK
 from napari_denoise.io.formats.samples import Colour
-from napari_denoise.io.formats.tiff_colour import colour_of, through_libtiff
+from napari_denoise.io.formats.tiff_colour import (
+    colour_of,
+    seen,
+    shown_extra,
+    shown_fields,
+    through_libtiff,
+)
 from napari_denoise.io.formats.tiff_dialects import axes_of, fields_of, images_in
 from napari_denoise.io.formats.tiff_images import TiffImage
-from napari_denoise.io.formats.upright import ORIENTATION, swapped, upright
 from napari_denoise.io.sets.ome import open_tiff
 
 _CHUNK = 1024
@@ -116,7 +121,7 @@ def read_tiff_look(path: Path) -> dict[str, Any]:
     """Say how a TIFF of one plane is shown, beside its pixels."""
     with _opened(path, multifile=False) as tif:
         chosen = _chosen(tif, path, 0)[0].series
-        return tiff_look(chosen.keyframe, colour_of(path, tif, chosen))
+        return dict(shown_extra(chosen, colour_of(path, tif, chosen)).get(LOOK, {}))
 
 
 def tiff_plane_fields(path: Path, axes: str) -> dict[str, Any]:
@@ -209,33 +214,19 @@ def _check_extent(tif: Any, series: Any) -> None:
 
 
 def _pixels(path: Path, series: Any, colour: Colour, array: Any) -> tuple[Any, str]:
-    """Put samples last, make them gray or colour, and turn planes upright."""
     letters = axes_of(path, series, has_samples=colour.has_samples)
-    array, axes = colour.applied(path, *_arranged(array, letters))
-    turn = series.keyframe.tags.valueof(ORIENTATION, 1)
-    if turn in range(2, 9):
-        text = f"{path}: it was turned upright, as its tag Orientation ({turn}) asks"
-        say(text, ReadWarning, stacklevel=4)
-    return upright(array, axes, turn), axes
+    return seen(path, series, colour, *_arranged(array, letters))
 
 
 def _fields(
     tif: Any, image: TiffImage, colour: Colour, shape: tuple[int, ...], axes: str
 ) -> dict[str, Any]:
     """Gather what the file says of an image as it comes out of `_pixels`."""
-    series = image.series
     converted = colour.convert is not None and (bool(colour.samples) or colour.dtype != np.uint16)
     channels = shape[axes.index("C")] if "C" in axes else 1
     fields = fields_of(tif, image, axes, channels, converted=converted)
-    turn = series.keyframe.tags.valueof(ORIENTATION, 1)
-    fields |= {k: swapped(fields[k], axes, turn) for k in ("scale", "units") if k in fields}
-    look = tiff_look(series.keyframe, colour)
-    if "C" not in axes:
-        fields |= colour.fields
-    if colour.dtype == np.int16 and series.dtype == np.uint16:  # ImageJ's limits are of the stored
-        limits = fields.get("contrast_limits", ())
-        fields["contrast_limits"] = tuple((low - 2**15, high - 2**15) for low, high in limits)
-    return fields | {"extra": fields["extra"] | ({LOOK: look} if look else {})}
+    extra = fields["extra"] | shown_extra(image.series, colour)
+    return shown_fields(fields, axes, image.series, colour) | {"extra": extra}
 
 
 def _array(path: Path, tif: Any, series: Any, colour: Colour) -> Any:

@@ -7,7 +7,6 @@ running number just before the suffix are ONE stack; anything else is one input 
 from __future__ import annotations
 
 import re
-import struct
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,11 +16,14 @@ import tifffile
 from natsort import natsorted
 
 from napari_denoise.io.errors import FileError
+from napari_denoise.io.guarded import Log, guarded
+from napari_denoise.io.tiff_bounds import check_planes
 
 FRAME_SUFFIXES = (".png", ".jpg", ".jpeg", ".exr")
 TIFF_SUFFIXES = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".ome.btf", ".btf", ".tf8")
 SUFFIXES = (*TIFF_SUFFIXES, *FRAME_SUFFIXES, ".npy")
 """What `read` opens; longer suffixes first."""
+_ANYTHING = re.compile("")
 
 PathLike = str | Path
 
@@ -169,9 +171,13 @@ def is_single_plane(path: Path) -> bool:
     if suffix not in TIFF_SUFFIXES:
         return suffix in FRAME_SUFFIXES
     try:
-        with tifffile.TiffFile(path, _multifile=False) as tif:
+        with (
+            guarded(path, lambda said: FileError(path, said, ""), Log(_ANYTHING)),
+            tifffile.TiffFile(path, _multifile=False) as tif,
+        ):
+            check_planes(path, tif.ome_metadata, [tif.pages.first.size])
             return _has_one_page(tif) and set(tif.series[0].axes) <= set("YXS")
-    except (tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError, struct.error):
+    except (FileError, MemoryError):
         return True  # unreadable: whoever reads it says so, with its name
 
 

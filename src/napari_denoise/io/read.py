@@ -27,6 +27,7 @@ from napari_denoise.io.inputs import (
     suffix_of,
 )
 from napari_denoise.io.meta import ImageMeta
+from napari_denoise.io.meta_checks import checked
 
 
 def read(
@@ -54,9 +55,10 @@ def read(
     Returns
     -------
     array
-        In the file's own data type and units; EXR as float32 in linear light. An array,
-        a read-only memory map, or (compressed or many files) a dask array with one
-        chunk per frame where it is larger than `napari_denoise.io.formats.loaded.LAZY_BYTES`.
+        In the file's own data type and units; EXR as float32 in linear light. An array, or where
+        it is larger than `napari_denoise.io.formats.loaded.LAZY_BYTES` one whose parts are read
+        when they are asked for: `OnDisk`, which slices as numpy does, or (compressed or many
+        files) a dask array with one chunk per frame.
     meta
         Axes, scale, units, names, colours, features.
 
@@ -71,8 +73,9 @@ def read(
         array, meta = _read_stack(source)
     else:
         array, meta = _read_file(source.files[0], series)
+    meta = checked(meta, array.shape, array.dtype.itemsize)
     described = sidecar.load(source.pattern)
-    array, meta = sidecar.restore(array, meta, described)
+    array, meta = sidecar.restore(array, meta, described, source.pattern)
     if axes is not None:
         meta = replace(meta, axes=axes.upper())
     meta = replace(

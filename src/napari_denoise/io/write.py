@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -242,11 +241,7 @@ def _check_sidecar(path: Path, overwrite: bool) -> None:
     place = sidecar.sidecar_path(path)
     if not place.exists():
         return
-    try:
-        ours = sidecar.is_ours(json.loads(place.read_bytes()))
-    except (ValueError, OSError):
-        ours = False
-    if not ours:
+    if not sidecar.belongs_to(path):
         raise FileExists(
             place, "a file of another program has the sidecar's name", "choose another name"
         )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import struct
-import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +26,10 @@ from napari_denoise.io.formats.ome import (
     resolution_fields,
     tiff_bits,
 )
+from napari_denoise.io.formats.on_disk import OnDisk
+from napari_denoise.io.guarded import Log, guarded
 from napari_denoise.io.meta import SIGNIFICANT_BITS
+from napari_denoise.io.tiff_bounds import check_pixels, check_planes, sizes_of_pages
 
 _CHUNK = 1024
 """Least side of the parts in which large tiled frames are read."""
@@ -37,23 +38,15 @@ _CHUNK = 1024
 _DAMAGE = re.compile(
     r"invalid (page|value) offset|invalid offset to|no pages|corrupted|missing"
     r"|failed to (read|reshape)|incompletely written|out of range|does not match"
-)
-_BROKEN = (
-    tifffile.TiffFileError,
-    ValueError,
-    RuntimeError,
-    IndexError,
-    KeyError,
-    TypeError,
-    struct.error,
+    r"|circular reference"
 )
 
 
 def read_tiff(path: Path, series: int = 0) -> Loaded:
     """Read one image of a TIFF, of a pyramid its full resolution.
 
-    Small data comes as an array. Larger data is memory-mapped where it lies in one piece
-    and in native byte order, else a dask array with one chunk per frame, or per some tiles
+    Small data comes as an array. Larger data is read on demand: where it lies in one piece
+    as `OnDisk`, else as a dask array with one chunk per frame, or per some tiles
     where frames are too large to be held.
 
     Raises
@@ -61,11 +54,11 @@ def read_tiff(path: Path, series: int = 0) -> Loaded:
     FileError
         Truncated, not a TIFF, without a Y and an X axis, boolean or complex.
     """
-    with _opened(path) as tif:
+    with _opened(path) as (tif, log):
         chosen = _series(tif, path, series)
         check_dtype(path, chosen.dtype)
         letters = _axes(path, chosen)
-        array, axes = _arranged(_palette(tif, chosen, _array(path, tif, chosen)), letters)
+        array, axes = _arranged(_palette(tif, chosen, _array(path, tif, chosen, log)), letters)
         return Loaded(array, axes, _fields(tif, chosen, series, axes), len(tif.series))
 
 
@@ -77,7 +70,7 @@ def read_tiff_plane(path: Path) -> NDArray[Any]:
     FileError
         As for `read_tiff`.
     """
-    with _opened(path, multifile=False) as tif:
+    with _opened(path, multifile=False) as (tif, _):
         chosen = _series(tif, path, 0)
         check_dtype(path, chosen.dtype)
         letters = _axes(path, chosen)
@@ -92,44 +85,24 @@ def read_tiff_plane(path: Path) -> NDArray[Any]:
 
 
 @contextmanager
-def _opened(path: Path, *, multifile: bool = True) -> Iterator[Any]:
+def _opened(path: Path, *, multifile: bool = True) -> Iterator[tuple[Any, Log]]:
     """Open a TIFF; everything that tifffile raises or logs as damage is a FileError."""
-    damage = _Damage()
-    logger = logging.getLogger("tifffile")
-    logger.addFilter(damage)
     tif = None
-    try:
-        tif = tifffile.TiffFile(path, _multifile=multifile)
-        yield tif
-    except FileError:
-        raise
-    except _BROKEN as error:
-        raise damaged(path, "\n".join([*damage.reports, str(error)])) from error
-    except OSError as error:
-        raise FileError(path, f"it cannot be read ({error})", "check its permissions") from error
-    finally:
-        logger.removeFilter(damage)
-        if tif is not None and not getattr(tif, "_kept_open", False):
-            tif.close()
-    if damage.reports:
-        text = "\n".join(damage.reports)
-        raise damaged(path, text) from tifffile.TiffFileError(text)
+    with guarded(path, lambda said: damaged(path, said), Log(_DAMAGE)) as log:
+        pages = sizes_of_pages(path)
+        try:
+            tif = tifffile.TiffFile(path, _multifile=multifile)
+            check_planes(path, tif.ome_metadata, pages)
+            yield tif, log
+        finally:
+            if tif is not None and not getattr(tif, "_kept_open", False):
+                tif.close()
+        _refuse(log)
 
 
-class _Damage(logging.Filter):
-    """Take the signs of damage out of this thread's log: an error will say it better."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.reports: list[str] = []
-        self._thread = threading.get_ident()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        if record.thread != self._thread or not _DAMAGE.search(message):
-            return True
-        self.reports.append(re.sub(r"^.*?>\s*", "", message))
-        return False
+def _refuse(log: Log) -> None:
+    if log.reports:
+        raise tifffile.TiffFileError("\n".join(log.reports))
 
 
 def _series(tif: Any, path: Path, number: int) -> Any:
@@ -144,24 +117,8 @@ def _series(tif: Any, path: Path, number: int) -> Any:
         raise FileError(path, f"the image is empty, {chosen.shape}", "export it again")
     if not chosen.shape:
         raise tifffile.TiffFileError("the image has no height and width")
-    _check_extent(tif, chosen)
+    check_pixels(path, tif, chosen)
     return chosen
-
-
-def _check_extent(tif: Any, series: Any) -> None:
-    """Whether the pixels that the header promises lie inside the file."""
-    size = tif.filehandle.size
-    if series.dataoffset is not None:
-        ends = [series.dataoffset + series.nbytes]
-    else:
-        pages = [p for p in series.pages if p is not None and p.parent is tif]
-        ends = [
-            start + count
-            for page in pages
-            for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)
-        ]
-    if ends and max(ends) > size:
-        raise tifffile.TiffFileError(f"pixels end at byte {max(ends)}, the file at {size}")
 
 
 def _axes(path: Path, series: Any) -> str:
@@ -209,13 +166,13 @@ def _fields(tif: Any, series: Any, number: int, axes: str) -> dict[str, Any]:
     return fields | {"extra": extra}
 
 
-def _array(path: Path, tif: Any, series: Any) -> Any:
+def _array(path: Path, tif: Any, series: Any, log: Log) -> Any:
     if series.nbytes <= loaded.LAZY_BYTES:
         return _native(series.asarray())
-    native = series.dtype == series.dtype.newbyteorder(tif.byteorder)
-    if series.dataoffset is not None and native:
-        return np.memmap(path, series.dtype, "r", series.dataoffset, series.shape)
-    return _lazy(tif, series)
+    if series.dataoffset is not None:
+        stored = series.dtype.newbyteorder(tif.byteorder)
+        return OnDisk.of(path, stored, series.shape, series.dataoffset)
+    return _lazy(path, tif, series, log)
 
 
 def _native(array: NDArray[Any]) -> NDArray[Any]:
@@ -225,9 +182,10 @@ def _native(array: NDArray[Any]) -> NDArray[Any]:
 class _Pages:
     """A series as an array on demand; the file is open as long as this lives."""
 
-    def __init__(self, tif: Any, series: Any, *, in_tiles: bool) -> None:
+    def __init__(self, path: Path, tif: Any, series: Any, log: Log, *, in_tiles: bool) -> None:
         import zarr
 
+        self._path, self._log = path, log
         store = series.aszarr(level=0, chunkmode=None if in_tiles else "page")
         self._array: Any = zarr.open_array(store, mode="r")
         self.shape: tuple[int, ...] = series.shape
@@ -237,10 +195,13 @@ class _Pages:
         weakref.finalize(self, tif.close)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        return np.asarray(self._array[key]).astype(self.dtype, copy=False)
+        with guarded(self._path, lambda said: damaged(self._path, said), self._log):
+            part = np.asarray(self._array[key]).astype(self.dtype, copy=False)
+            _refuse(self._log)
+            return part
 
 
-def _lazy(tif: Any, series: Any) -> Any:
+def _lazy(path: Path, tif: Any, series: Any, log: Log) -> Any:
     import dask.array as da
 
     page = series.keyframe
@@ -252,7 +213,7 @@ def _lazy(tif: Any, series: Any) -> Any:
     )
     # A lock: tifffile seeks and reads on one shared file handle.
     meta = np.empty((0,) * len(chunks), series.dtype.newbyteorder("="))
-    pages = _Pages(tif, series, in_tiles=in_tiles)
+    pages = _Pages(path, tif, series, log, in_tiles=in_tiles)
     return da.from_array(pages, chunks, name=False, lock=True, meta=meta)
 
 

@@ -216,12 +216,19 @@ def _noise(folder: Path) -> Files:
 
 
 SEEDS: dict[str, Callable[[Path], Files]] = {
-    "tiff": lambda at: _tiff(at, "a.tif", _stack(), metadata=None),
+    "tiff": lambda at: _tiff(at, "a.tif", _stack(), photometric="minisblack", metadata=None),
     "tiff-tiles": lambda at: _tiff(
         at, "t.tif", _stack("uint8", (2, 40, 40, 3)), tile=(16, 16), compression="zlib"
     ),
     "tiff-lzw": lambda at: _tiff(
-        at, "l.tif", _stack(), compression="lzw", predictor=True, byteorder=">", metadata=None
+        at,
+        "l.tif",
+        _stack(),
+        photometric="minisblack",
+        compression="lzw",
+        predictor=True,
+        byteorder=">",
+        metadata=None,
     ),
     "tiff-palette": lambda at: _tiff(
         at,
@@ -230,7 +237,9 @@ SEEDS: dict[str, Callable[[Path], Files]] = {
         photometric="palette",
         colormap=np.random.default_rng(1).integers(0, 2**16, (3, 256)).astype(np.uint16),
     ),
-    "bigtiff": lambda at: _tiff(at, "b.tif", _stack("float32"), bigtiff=True),
+    "bigtiff": lambda at: _tiff(
+        at, "b.tif", _stack("float32"), photometric="minisblack", bigtiff=True
+    ),
     "ome": _ome,
     "ome-zstd": lambda at: _ome(at, compression="zstd"),
     "ome-pyramid": _ome_pyramid,

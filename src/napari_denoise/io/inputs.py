@@ -6,6 +6,7 @@ running number just before the suffix are ONE stack; anything else is one input 
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -108,9 +109,9 @@ def expand(path: PathLike | Iterable[PathLike]) -> list[Path]:
             raise FileError("[]", "the list of files is empty", "name at least one file")
         return files
     path = Path(path).expanduser()
-    if path.is_file():
+    if os.path.isfile(path):  # a name that is too long is not there
         return [path]
-    if path.is_dir():
+    if os.path.isdir(path):
         return _known(path, path.iterdir(), "the folder holds no image")
     if re.search(r"[*?\[#]", path.name):
         return _known(path, _matching(path), "no image matches")

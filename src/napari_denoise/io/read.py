@@ -73,9 +73,9 @@ def read(
         array, meta = _read_stack(source)
     else:
         array, meta = _read_file(source.files[0], series)
-    meta = checked(meta, array.shape, array.dtype.itemsize)
     described = sidecar.load(source.pattern)
     array, meta = sidecar.restore(array, meta, described, source.pattern)
+    meta = checked(meta, array.shape, array.dtype.itemsize)
     if axes is not None:
         meta = replace(meta, axes=axes.upper())
     meta = replace(

@@ -11,7 +11,8 @@ from typing import Any
 from napari_denoise.io.errors import FileError, ReadWarning, say
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.meta_checks import STATED, mention, sound
-from napari_denoise.settings.text import printable, shortened, shown
+from napari_denoise.io.names import fitting
+from napari_denoise.settings.text import shortened, shown
 
 _MARK = "napari_denoise_sidecar"
 _VERSION = 1
@@ -25,7 +26,7 @@ OF_THE_READER = frozenset({"format", "numbers", "gaps", "exr", "file_axes", "ser
 
 def sidecar_path(path: Path) -> Path:
     """Where the sidecar of a file or of a ``####`` pattern stands."""
-    return path.with_name(f"{path.name}.json")
+    return path.with_name(f"{fitting(path.name, len('.json'))}.json")
 
 
 def sidecar_values(
@@ -65,8 +66,8 @@ def sidecar_values(
 
 def encode(values: Mapping[str, Any], path: Path) -> bytes:
     """Text of a sidecar for the file or pattern at `path`."""
-    content = {_MARK: _VERSION, "file": printable(path.name), **values}
-    return json.dumps(content, indent=2, ensure_ascii=False).encode()
+    content = {_MARK: _VERSION, "file": path.name, **values}
+    return json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_denoise.image.axes import Layout
 from napari_denoise.image.frames import iterate, planes_last
 from napari_denoise.io import sidecar
-from napari_denoise.io.atomic import check_absent, replacing
+from napari_denoise.io.atomic import check_absent, check_length, replacing
 from napari_denoise.io.errors import FileError, FileExists, WriteWarning, say
 from napari_denoise.io.formats import FILE_WRITERS
 from napari_denoise.io.formats.exr_writer import HALF_MAX, encode_exr, encode_through
@@ -78,6 +78,7 @@ def check_output(path: str | Path, array: Any, meta: ImageMeta, *, overwrite: bo
         The format cannot hold the data.
     """
     path = Path(path).expanduser()
+    check_length(path)
     meta = _complete(path, array, meta)
     suffix = suffix_of(path).lower()
     targets, pattern = [path], path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -17,6 +18,11 @@ def printable(text: str) -> str:
     Line breaks and tabs stay. Bytes of a file's name that are not UTF-8 become escapes too.
     """
     return _UNSEEN.sub(lambda found: ascii(found.group())[1:-1], text)
+
+
+def printable_json(text: str) -> str:
+    """Write such characters in the strings of JSON text as JSON's own escapes."""
+    return _UNSEEN.sub(lambda found: json.dumps(found.group())[1:-1], text)
 
 
 def shown(value: Any, most: int = 80) -> str:

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from _mutants import SEEDS, Files, mutant  # type: ignore[import-not-found]
+from _mutants import SEEDS, TRAINING, Files, mutant  # type: ignore[import-not-found]
 
 SLOWEST = 20.0
 """Seconds after which a mutant hangs."""
@@ -35,8 +35,9 @@ GOOD = ("ok", "error")
 class Opener:
     """A process that opens files; a new one is started when it hangs or dies."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._process, self._count = folder, None, 0
+    def __init__(self, folder: Path, kinds: Sequence[str]) -> None:
+        self._folder, self._process = folder, None
+        self._training = "training" if set(kinds) & set(TRAINING) else ""
 
     def __call__(self, files: Sequence[Path]) -> tuple[str, float, int]:
         """Return class and words, seconds, and lines that libraries printed."""
@@ -68,7 +69,7 @@ class Opener:
         self._printed = self._folder / "printed.txt"
         with self._printed.open("wb") as printed:
             self._process = subprocess.Popen(
-                [sys.executable, str(OPENED), str(theirs), str(MEMORY)],
+                [sys.executable, str(OPENED), str(theirs), str(MEMORY), self._training],
                 stdin=subprocess.PIPE,
                 stdout=printed,
                 stderr=printed,
@@ -104,7 +105,7 @@ def outcomes(
         for kind in kinds:
             (place / "seed" / kind).mkdir(parents=True)
             seeds[kind] = SEEDS[kind](place / "seed" / kind)
-        opener = Opener(place)
+        opener = Opener(place, kinds)
         try:
             number = start
             while True:

@@ -262,6 +262,10 @@ SEEDS: dict[str, Callable[[Path], Files]] = {
 }
 
 
+TRAINING = ("recipe", "tuning", "regions", "noise")
+"""Kinds whose readers load PyTorch, for seconds."""
+
+
 def mutant(kind: str, files: Files, seed: int, number: int) -> Files:
     """Damage one of the files of a kind; a sidecar rather than its image."""
     rng = random.Random(f"{seed} {kind} {number}")  # noqa: S311

@@ -145,13 +145,16 @@ def judged(files: list[Path]) -> str:
         return f"raw: {type(error).__name__} {error!s:.200}"
 
 
-def main(answers: int, memory: int) -> None:
+def main(answers: int, memory: int, training: bool) -> None:
     """Answer for one folder after the other."""
     import napari_denoise.batch
     import napari_denoise.cli.card_lines
     import napari_denoise.io.read
-    import napari_denoise.weights.catalogue  # noqa: F401
+    import napari_denoise.weights.catalogue
 
+    if training:
+        import napari_denoise.training.finetune.step_plan
+        import napari_denoise.training.loop.run  # noqa: F401
     if sys.platform == "linux":
         import resource
 
@@ -174,4 +177,4 @@ def main(answers: int, memory: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), bool(sys.argv[3]))

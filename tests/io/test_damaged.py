@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 from _fuzz import GOOD, outcomes
-from _mutants import SEEDS
+from _mutants import SEEDS, TRAINING
 from _readers import frames
 
 from _processes import CONTEXT
@@ -23,12 +23,11 @@ from napari_denoise.io.read import read
 from napari_denoise.io.write import write
 
 STACK = np.arange(3 * 24 * 20, dtype=np.uint16).reshape(3, 24, 20)
-_TRAINING = ("recipe", "tuning", "regions", "noise")  # their readers load PyTorch, for seconds
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes are handed to a process by number")
 def test_mutants_of_every_format_open_or_end_in_one_sentence() -> None:
-    kinds = [kind for kind in SEEDS if kind not in _TRAINING]
+    kinds = [kind for kind in SEEDS if kind not in TRAINING]
     tried = list(itertools.islice(outcomes(kinds, seed=0), 25 * len(kinds)))
     wrong = [entry for entry in tried if entry[2].split(":")[0] not in GOOD]
     assert not wrong
@@ -42,7 +41,7 @@ def test_each_seed_is_a_valid_file(tmp_path: Path) -> None:
     from _opened import judged
 
     for kind, make in SEEDS.items():
-        if kind in _TRAINING:
+        if kind in TRAINING:
             continue
         folder = tmp_path / kind
         folder.mkdir()

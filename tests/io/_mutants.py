@@ -9,6 +9,7 @@ import json
 import random
 import re
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -275,6 +276,8 @@ def mutant(kind: str, files: Files, seed: int, number: int) -> Files:
     data = files[name]
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         data = rng.choice(ways)(data, rng)
+    if name.endswith(".png") and rng.random() < 0.5:
+        data = _summed(data)
     return files | {name: data}
 
 
@@ -494,9 +497,19 @@ def _note(data: bytes, rng: random.Random) -> bytes:
     return data[: hit.start()] + text + data[hit.end() :]
 
 
-def _png_header(data: bytes, rng: random.Random) -> bytes:
-    import zlib
+def _summed(data: bytes) -> bytes:
+    """Let the sums of a PNG's chunks be right, so that what is behind them is looked at."""
+    out, place = bytearray(data), 8
+    while place + 12 <= len(out):
+        end = place + 8 + int.from_bytes(out[place : place + 4], "big")
+        if end + 4 > len(out):
+            break
+        out[end : end + 4] = struct.pack(">I", zlib.crc32(bytes(out[place + 4 : end])))
+        place = end + 4
+    return bytes(out)
 
+
+def _png_header(data: bytes, rng: random.Random) -> bytes:
     out = bytearray(data)
     if len(out) < 33:
         return data

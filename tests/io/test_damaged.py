@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import struct
 import sys
+import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -117,9 +118,21 @@ def test_headers_of_pictures_are_compared_with_the_file(tmp_path: Path) -> None:
     write(tmp_path / "a.png", STACK[0], ImageMeta("YX"))
     data = bytearray((tmp_path / "a.png").read_bytes())
     struct.pack_into(">II", data, 16, 60_000, 60_000)
+    struct.pack_into(">I", data, 29, zlib.crc32(data[12:29]))
     (tmp_path / "a.png").write_bytes(data)
     with pytest.raises(FileError, match=r"a\.png: .*7,200,000,000 bytes of pixels"):
         read(tmp_path / "a.png")
+
+
+def test_other_chunks_of_a_png_are_nobodys_business(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "a.png", STACK[0], ImageMeta("YX"))
+    data = (tmp_path / "a.png").read_bytes()
+    odd = struct.pack(">I4s3sI", 3, b"cHRM", b"odd", 0)  # of another length, and its sum is wrong
+    (tmp_path / "a.png").write_bytes(data[:33] + 50 * odd + data[33:])
+    np.testing.assert_array_equal(read(tmp_path / "a.png")[0], STACK[0])
+    assert capfd.readouterr().err == ""
 
 
 def test_an_npy_that_tells_of_more_than_it_has_is_named(tmp_path: Path) -> None:

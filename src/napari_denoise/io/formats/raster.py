@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,13 @@ from PIL import ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
 from napari_denoise.io.formats.loaded import check_dtype
+from napari_denoise.io.formats.png_chunks import pixels_alone
 from napari_denoise.io.guarded import guarded, whole
 
 _IHDR = slice(24, 26)
 """Bit depth and colour type in a PNG file."""
 _PALETTE, _GRAY_ALPHA = 3, 4
-_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""Of each colour type."""
-_PNG_RATIO, _JPEG_RATIO = 1040, 2048
+_JPEG_RATIO = 2048
 """Bytes of pixels that a byte of the file may stand for, at most."""
 _REMEDY = "it may be truncated or another format: copy or export it again"
 
@@ -42,8 +40,7 @@ def read_png(path: Path) -> NDArray[Any]:
         header = data[_IHDR]
         if len(header) == 2 and data.startswith(b"\x89PNG") and header == b"\x01\x00":
             check_dtype(path, np.dtype(bool))
-        _check_png(data)
-        image: NDArray[Any] = imagecodecs.png_decode(data)
+        image: NDArray[Any] = imagecodecs.png_decode(pixels_alone(data))
     if header[1] == _PALETTE and image.ndim == 3 and (np.ptp(image[..., :3], axis=-1) == 0).all():
         return np.ascontiguousarray(image[..., 0])
     if header[1] == _GRAY_ALPHA:
@@ -63,7 +60,9 @@ def read_jpeg(path: Path) -> NDArray[Any]:
     """
     # Not Image.open, which refuses large cameras: the size of the file is the measure here.
     with guarded(path, whole(path, "JPEG file", _REMEDY)), JpegImageFile(path) as picture:
-        _check_room(prod(picture.size) * len(picture.getbands()), path.stat().st_size, _JPEG_RATIO)
+        told, size = prod(picture.size) * len(picture.getbands()), path.stat().st_size
+        if told > _JPEG_RATIO * size + 4096:
+            raise ValueError(f"its header tells of {told:,} bytes of pixels, the file has {size:,}")
         upright = ImageOps.exif_transpose(picture)
         gray = upright.mode == "L"
         return np.array(upright if gray else upright.convert("RGB"))
@@ -72,16 +71,3 @@ def read_jpeg(path: Path) -> NDArray[Any]:
 def encode_png(image: NDArray[Any]) -> bytes:
     """Encode (Y, X) or (Y, X, S) of uint8 or uint16, without loss."""
     return bytes(imagecodecs.png_encode(np.ascontiguousarray(image)))
-
-
-def _check_png(data: bytes) -> None:
-    """Compare the size in the header with that of the file, before anything is allocated."""
-    if len(data) < 29 or data[12:16] != b"IHDR":
-        return  # the library says so
-    width, height, bits, kind = struct.unpack(">IIBB", data[16:26])
-    _check_room(width * height * _SAMPLES.get(kind, 1) * bits // 8, len(data), _PNG_RATIO)
-
-
-def _check_room(told: int, size: int, ratio: int) -> None:
-    if told > ratio * size + 4096:
-        raise ValueError(f"its header tells of {told:,} bytes of pixels, the file has {size:,}")

@@ -85,6 +85,13 @@ def test_an_endless_chain_of_pages_is_named(tmp_path: Path, back: bool, words: s
         ('SizeT="1"', 'SizeT="100000000"', "tells of 100000000 planes"),
         ('SizeX="20"', 'SizeX="2000000000"', "planes"),
         ('PlaneCount="1"', 'PlaneCount="900000000"', "tells of 900000000 planes"),
+        (
+            "</OME>",
+            '<StructuredAnnotations><XMLAnnotation ID="A" Namespace="a/modulo"><Value><Modulo>'
+            '<ModuloAlongT Type="lifetime" Start="0" End="1e12"/></Modulo></Value>'
+            "</XMLAnnotation></StructuredAnnotations></OME>",
+            "an axis from 0 to 1e.12",
+        ),
         ('SizeT="1"', 'SizeT="900"', "bytes for an image|damaged"),
     ],
 )
@@ -98,6 +105,15 @@ def test_planes_that_the_file_cannot_hold_are_named(
     tifffile.tiffcomment(path, xml.replace(old, new).encode())
     with pytest.raises(FileError, match=rf"f_1\.ome\.tif: .*({words})"):
         read(path)
+
+
+@pytest.mark.parametrize("compression", ["zlib", "lzw", "packbits", "zstd", "lzma", "jpeg2000"])
+def test_an_image_of_one_value_is_believed_however_well_it_is_compressed(
+    tmp_path: Path, compression: str
+) -> None:
+    image = np.zeros((1024, 1024), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", image, compression=compression)
+    np.testing.assert_array_equal(read(tmp_path / "a.tif")[0], image)
 
 
 def test_planning_leaves_a_damaged_tiff_to_whoever_reads_it(tmp_path: Path) -> None:

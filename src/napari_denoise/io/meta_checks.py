@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Base64Bytes, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from napari_denoise.io.errors import ReadWarning, say
@@ -52,6 +52,18 @@ class Stated:
     gamma: Size = 1.0
 
 
+@dataclass(frozen=True, config=ConfigDict(extra="ignore"))
+class _Look:
+    """How a picture is shown, as `formats.look` has it."""
+
+    icc_profile: Base64Bytes = b""
+    png: dict[str, Base64Bytes] = Field(default_factory=dict)
+    resolution: tuple[Size, Size, str] | None = None
+    alpha: str = ""
+    palette: bool = False
+
+
+_LOOK = TypeAdapter(_Look)
 STATED = tuple(field.name for field in fields_of(Stated))
 _CHECKED = TypeAdapter(Stated)
 _PER_AXIS = ("scale", "units")
@@ -117,6 +129,14 @@ def checked(meta: ImageMeta, shape: Sequence[int], bytes_each: int) -> ImageMeta
     if bits is not None and (type(bits) is not int or not 0 < bits <= 8 * bytes_each):
         del extra[SIGNIFICANT_BITS]
         problems.append(f"{SIGNIFICANT_BITS} = {shown(bits)}: expected 1 to {8 * bytes_each}")
+    if "look" in extra:
+        try:
+            _LOOK.validate_python(extra["look"])
+        except ValidationError as error:
+            problem = error.errors(include_url=False, include_context=False)[0]
+            where = ".".join(map(str, ("look", *problem["loc"])))
+            problems.append(f"{where} = {shown(problem['input'])}")
+            del extra["look"]
     mention(meta.source[0], problems)
     name = printable(meta.name)
     return replace(meta, name=name, extra=extra, **{**empty, **found})

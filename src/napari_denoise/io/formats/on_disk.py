@@ -98,6 +98,10 @@ class OnDisk:
         pixels = self._read()
         return pixels if dtype is None else pixels.astype(dtype, copy=False)
 
+    def unread(self, key: Any) -> OnDisk:
+        """Describe a part, by numbers and slices, without reading it."""
+        return self._changed(lambda whole: whole[key])
+
     def transpose(self, *order: Any) -> OnDisk:
         """Permute the axes; reads nothing."""
         return self._changed(lambda whole: whole.transpose(*order))

@@ -25,6 +25,7 @@ from napari_denoise.batch.stream import DenoisedArray
 from napari_denoise.inference.denoiser import Denoiser
 from napari_denoise.inference.steps import Step
 from napari_denoise.io.errors import FileError, FileExists
+from napari_denoise.io.formats import loaded
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.read import read
 from napari_denoise.io.write import write
@@ -358,6 +359,42 @@ def test_a_broken_file_does_not_stop_the_others(tmp_path: Path, gray: Denoiser) 
         "a.ome.tif",
         "c.ome.tif",
     ]
+
+
+def test_an_input_cut_off_while_it_is_denoised_fails_by_itself(
+    tmp_path: Path, gray: Denoiser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loaded, "LAZY_BYTES", 0)
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", photons(4, 160, 240))
+
+    def cut(task: BatchTask, step: Step) -> None:
+        if task.name == "a.npy":
+            with task.source.files[0].open("rb+") as file:
+                file.truncate(100_000)
+
+    tasks = plan([tmp_path / "a.npy", tmp_path / "b.npy"], tmp_path / "out")
+    settings = DenoiseSettings(neighbors=0)
+    failed, done = denoise_all(tasks, gray, settings, progress=cut)
+    assert isinstance(failed, Failed) and isinstance(done, Done)
+    assert isinstance(failed.error, FileError) and not failed.unusable
+    assert "a.npy: it has 100,000 bytes" in str(failed.error)
+    assert [file.name for file in (tmp_path / "out").iterdir() if file.suffix != ".json"] == [
+        "b.npy"
+    ]
+    assert not any("changed while" in text for text in done.warnings)
+
+
+def test_an_input_that_changed_while_it_was_denoised_is_said(
+    tmp_path: Path, gray: Denoiser
+) -> None:
+    source = save(tmp_path / "raw.ome.tif", photons(24, 40), "YX")
+    (task,) = plan([source], tmp_path / "clean.ome.tif")
+    done = denoise_file(
+        task, gray, DenoiseSettings(), progress=lambda step: source.write_bytes(b"other")
+    )
+    (said,) = [text for text in done.warnings if "changed while being denoised" in text]
+    assert str(source) in said
 
 
 def test_what_is_there_is_refused_before_the_noise_is_measured(

@@ -25,6 +25,7 @@ from napari_denoise.io.inputs import (
     siblings,
     suffix_of,
 )
+from napari_denoise.io.names import fitting
 from napari_denoise.io.write import FRAME_FORMATS, WRITABLE, frame_paths, frame_pattern
 
 _MAPS = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".npy")
@@ -67,7 +68,7 @@ class BatchTask:
     @property
     def taken(self) -> list[Path]:
         """Files in the way; for a file of many frames every frame of the target's name."""
-        there = [file for file in self.outputs if file.exists()]
+        there = [file for file in self.outputs if os.path.exists(file)]
         file = self.source.files[0]
         if self.source.is_stack or suffix_of(self.target).lower() not in FRAME_FORMATS:
             return there
@@ -221,7 +222,8 @@ def with_maps(tasks: Sequence[BatchTask], place: Path | None) -> list[BatchTask]
 
 def _map_name(task: BatchTask) -> str:
     stem = task.target.name.removesuffix(suffix_of(task.target)).rstrip("#").rstrip("._-")
-    return f"{stem}_frames_used.ome.tif"
+    ending = "_frames_used.ome.tif"
+    return fitting(stem, len(ending)) + ending
 
 
 def _frames(pattern: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from napari_denoise.batch.maps import frames_used_map, used_text
 from napari_denoise.batch.plan import BatchTask
 from napari_denoise.batch.stream import DenoisedArray
+from napari_denoise.batch.unchanged import Unchanged
 from napari_denoise.io.errors import FileError, listening
 from napari_denoise.io.read import read
 from napari_denoise.io.write import check_output, write
@@ -123,6 +124,7 @@ def denoise_file(
         Even the smallest tile does not fit.
     """
     start, source = time.perf_counter(), task.source
+    unchanged = Unchanged(source.files)
     with listening() as messages:
         array, meta = read(source.files, axes=axes, sequence=source.is_stack, series=source.series)
         if "napari_denoise" in meta.extra:
@@ -142,6 +144,7 @@ def denoise_file(
             _make_folder(task.target)
             _check_space(task.target, stack.nbytes)
             files = write(task.target, stack, meta, overwrite=overwrite)
+        messages += unchanged.warnings()
     return Done(
         task,
         tuple(files),

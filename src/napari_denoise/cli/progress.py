@@ -16,9 +16,9 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.text import Text
 
-from napari_denoise.cli.console import err, results, tell
+from napari_denoise.cli.console import cell, err, results, tell
+from napari_denoise.settings.text import printable
 
 if TYPE_CHECKING:
     from napari_denoise.batch import BatchTask
@@ -40,7 +40,7 @@ class FileProgress:
         self.console: Console = err()
         hidden = quiet or not self.console.is_terminal
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             TaskProgressColumn(),
             TextColumn("{task.fields[count]}", style="cyan"),
@@ -77,7 +77,7 @@ class FileProgress:
         if self._current is None or self._name != task.name:
             self._drop()
             self._name = task.name
-            self._current = self._bars.add_task(task.name, total=1.0, count=count)
+            self._current = self._bars.add_task(printable(task.name), total=1.0, count=count)
         self._bars.update(self._current, completed=step.fraction, count=count)
         if self._all is not None:
             self._bars.update(self._all, completed=self._done + step.fraction)
@@ -85,7 +85,7 @@ class FileProgress:
     def line(self, text: str) -> None:
         """Print a line of results to stdout, above the bars where both share a terminal."""
         if results().isatty() and not self._bars.disable:
-            self.console.print(Text(text), soft_wrap=True)
+            self.console.print(cell(text), soft_wrap=True)
         else:
             tell(text)
 

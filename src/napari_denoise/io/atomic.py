@@ -11,8 +11,11 @@ from itertools import count
 from pathlib import Path
 
 from napari_denoise.io.errors import FileError, FileExists, NotWritten
+from napari_denoise.io.names import LONGEST, fitting, length
 
 _HOST = re.sub(r"\W", "", platform.node())[:24] or "host"
+_ADDED = 48
+"""Bytes that a temporary name has more, at most."""
 _TEMPORARY = re.compile(rf"\.(?P<name>.+)\.{_HOST}-(?P<process>\d+)-\d+\.tmp", re.DOTALL)
 
 
@@ -74,6 +77,7 @@ def replacing(
 def check_targets(targets: Sequence[Path], *, overwrite: bool) -> None:
     """Refuse targets that cannot or must not be written, before any work is done."""
     for target in targets:
+        check_length(target)
         if not target.parent.is_dir():
             raise FileError(target, f"the folder {target.parent} does not exist", "create it first")
         if target.is_dir():
@@ -86,6 +90,19 @@ def check_targets(targets: Sequence[Path], *, overwrite: bool) -> None:
         check_absent(targets)
 
 
+def check_length(target: Path) -> None:
+    """Refuse a name that file systems do not take.
+
+    Raises
+    ------
+    FileError
+        It is too long.
+    """
+    if (bytes_long := length(target.name)) > LONGEST:
+        rule = f"its name is {bytes_long} bytes long, file systems take {LONGEST}"
+        raise FileError(target, rule, "choose a shorter one", value=bytes_long)
+
+
 def check_absent(targets: Iterable[Path]) -> None:
     """Refuse to go on where a target exists; the first one is named.
 
@@ -94,7 +111,7 @@ def check_absent(targets: Iterable[Path]) -> None:
     FileExists
         One exists.
     """
-    existing = [target for target in targets if target.exists()]
+    existing = [target for target in targets if os.path.exists(target)]  # too long: is not there
     if existing:
         others = len(existing) - 1
         more = ", as does 1 other" if others == 1 else f", as do {others} others"
@@ -104,7 +121,8 @@ def check_absent(targets: Iterable[Path]) -> None:
 def _temporary(target: Path) -> Path:
     """Make an empty file that no other writer of the same target uses."""
     for number in count():
-        path = target.with_name(f".{target.name}.{_HOST}-{os.getpid()}-{number}.tmp")
+        name = fitting(target.name, _ADDED)
+        path = target.with_name(f".{name}.{_HOST}-{os.getpid()}-{number}.tmp")
         try:
             path.touch(exist_ok=False)
         except FileExistsError:
@@ -115,7 +133,7 @@ def _temporary(target: Path) -> Path:
 
 def _remove_abandoned(targets: Sequence[Path]) -> None:
     """Remove what killed processes of this machine left of the same targets."""
-    names = {target.name for target in targets}
+    names = {fitting(target.name, _ADDED) for target in targets}
     for folder in {target.parent for target in targets}:
         for entry in os.scandir(folder):
             found = _TEMPORARY.fullmatch(entry.name)

@@ -6,8 +6,8 @@ or channels are ONE stack. Positions and wells are an input each, and so is ever
 
 from __future__ import annotations
 
+import os
 import re
-import struct
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +17,10 @@ from natsort import natsorted
 
 from napari_denoise.io.errors import FileError
 from napari_denoise.io.grouping import Stack, grouped
+from napari_denoise.io.guarded import Log, guarded
 from napari_denoise.io.numbering import WELL, Counter, counters, missing_numbers
 from napari_denoise.io.sets.parts import entrances, files_of_description, is_part
+from napari_denoise.io.tiff_bounds import check_planes
 
 FRAME_SUFFIXES = (".png", ".jpg", ".jpeg", ".exr")
 TIFF_SUFFIXES = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".ome.btf", ".btf", ".tf8")
@@ -26,6 +28,7 @@ TIFF_DIALECTS = (".lsm", ".stk", ".companion.ome")
 """TIFF by other names, and files that describe it: read, never written."""
 SUFFIXES = (*TIFF_SUFFIXES, *TIFF_DIALECTS, *FRAME_SUFFIXES, ".npy")
 """What `read` opens; longer suffixes first."""
+_ANYTHING = re.compile("")
 
 PathLike = str | Path
 _WHOLE = "Full resolution"
@@ -151,9 +154,9 @@ def expand(path: PathLike | Iterable[PathLike]) -> list[Path]:
             raise FileError("[]", "the list of files is empty", "name at least one file")
         return files
     path = Path(path).expanduser()
-    if path.is_file():
+    if os.path.isfile(path):  # a name that is too long is not there
         return files_of_description(path) or [path]
-    if path.is_dir():
+    if os.path.isdir(path):
         if (path / _WHOLE).is_dir():  # NDTiff beside its smaller copies
             path = path / _WHOLE
         return _known(path, path.iterdir(), "the folder holds no image")
@@ -216,10 +219,14 @@ def _plane_of(path: Path) -> Hashable:
     if suffix not in TIFF_SUFFIXES:
         return suffix if suffix in FRAME_SUFFIXES else None
     try:
-        with tifffile.TiffFile(path, _multifile=False) as tif:
+        with (
+            guarded(path, lambda said: FileError(path, said, ""), Log(_ANYTHING)),
+            tifffile.TiffFile(path, _multifile=False) as tif,
+        ):
+            check_planes(path, tif.ome_metadata, [tif.pages.first.size])
             single = _has_one_page(tif) and set(tif.series[0].axes) <= set("YXS")
             return (tif.series[0].shape, str(tif.series[0].dtype)) if single else None
-    except (tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError, struct.error):
+    except (FileError, MemoryError):
         return suffix  # unreadable: whoever reads it says so, with its name
 
 

@@ -17,6 +17,7 @@ from napari_denoise.io.formats import FILE_READERS, FRAME_FIELDS, FRAME_READERS,
 from napari_denoise.io.formats.exr_reader import display_range, read_exr
 from napari_denoise.io.formats.loaded import Frame, join
 from napari_denoise.io.formats.look import LOOK
+from napari_denoise.io.guarded import guarded
 from napari_denoise.io.inputs import (
     SUFFIXES,
     ImageInput,
@@ -28,6 +29,7 @@ from napari_denoise.io.inputs import (
     suffix_of,
 )
 from napari_denoise.io.meta import ImageMeta
+from napari_denoise.io.meta_checks import checked
 from napari_denoise.io.numbering import step_of
 from napari_denoise.io.ranges import ranges_text
 from napari_denoise.io.sets.prairie import prairie_beside
@@ -59,9 +61,10 @@ def read(
     Returns
     -------
     array
-        In the file's own data type and units; EXR as float32 in linear light. An array,
-        a read-only memory map, or (compressed or many files) a dask array with one
-        chunk per frame where it is larger than `napari_denoise.io.formats.loaded.LAZY_BYTES`.
+        In the file's own data type and units; EXR as float32 in linear light. An array, or where
+        it is larger than `napari_denoise.io.formats.loaded.LAZY_BYTES` one whose parts are read
+        when they are asked for: `OnDisk`, which slices as numpy does, or (compressed or many
+        files) a dask array with one chunk per frame.
     meta
         Axes, scale, units, names, colours, features.
 
@@ -77,7 +80,8 @@ def read(
     else:
         array, meta = _read_file(source.files[0], series)
     described = sidecar.load(source.pattern)
-    array, meta = sidecar.restore(array, meta, described)
+    array, meta = sidecar.restore(array, meta, described, source.pattern)
+    meta = checked(meta, array.shape, array.dtype.itemsize)
     if axes is not None:
         meta = replace(meta, axes=axes.upper())
     meta = replace(
@@ -211,10 +215,10 @@ def _assemble(
 ) -> tuple[Any, ImageMeta]:
     color = images.pop("color")
     read_look = LOOK_READERS.get(suffix_of(source.files[0]).lower())
-    look = read_look(source.files[0]) if read_look else {}
+    look = _look(source.files[0], read_look) if read_look else {}
     extra |= {LOOK: look} if look else {}
     if read_look and source.is_stack:
-        _mention_profiles(source, look, read_look(source.files[-1]))
+        _mention_profiles(source, look, _look(source.files[-1], read_look))
     axes += "YXS"[: color.ndim - len(axes)]
     display: dict[str, Any] = {}
     if _is_exr(source):
@@ -231,6 +235,17 @@ def _mention_profiles(source: ImageInput, first: dict[str, Any], last: dict[str,
             f"{source.files[0].name}, which is taken for all frames"
         )
         say(text, ReadWarning, stacklevel=4)
+
+
+def _look(file: Path, read_look: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    """Read how a frame is shown; what is damaged of it costs no pixel."""
+    try:
+        with guarded(file, lambda said: FileError(file, said, "save it again")):
+            return read_look(file)
+    except FileError as error:
+        text = f"{file}: colour profile and printed size were left out: {error.rule}"
+        say(text, ReadWarning, stacklevel=5)
+        return {}
 
 
 def _is_exr(source: ImageInput) -> bool:

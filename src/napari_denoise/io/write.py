@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from napari_denoise.image.axes import Layout
 from napari_denoise.image.frames import iterate, planes_last
 from napari_denoise.io import sidecar
-from napari_denoise.io.atomic import check_absent, replacing
+from napari_denoise.io.atomic import check_absent, check_length, replacing
 from napari_denoise.io.errors import FileError, FileExists, WriteWarning, say
 from napari_denoise.io.formats import FILE_WRITERS
 from napari_denoise.io.formats.colour import straight
@@ -82,6 +81,7 @@ def check_output(path: str | Path, array: Any, meta: ImageMeta, *, overwrite: bo
         The format cannot hold the data.
     """
     path = Path(path).expanduser()
+    check_length(path)
     meta = _complete(path, array, meta)
     suffix = suffix_of(path).lower()
     targets, pattern = [path], path
@@ -247,11 +247,7 @@ def _check_sidecar(path: Path, overwrite: bool) -> None:
     place = sidecar.sidecar_path(path)
     if not place.exists():
         return
-    try:
-        ours = sidecar.is_ours(json.loads(place.read_bytes()))
-    except (ValueError, OSError):
-        ours = False
-    if not ours:
+    if not sidecar.belongs_to(path):
         raise FileExists(
             place, "a file of another program has the sidecar's name", "choose another name"
         )

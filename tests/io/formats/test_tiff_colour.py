@@ -18,6 +18,7 @@ from PIL import Image, ImageCms
 from napari_denoise.io.errors import FileError, ReadWarning
 from napari_denoise.io.formats import loaded
 from napari_denoise.io.formats.colour import lab_of_samples, rgb_of_lab
+from napari_denoise.io.formats.on_disk import OnDisk
 from napari_denoise.io.read import read
 from napari_denoise.io.write import write
 
@@ -416,7 +417,7 @@ def test_a_thumbnail_before_the_image_is_not_the_image(tmp_path: Path, place: st
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
-def test_a_large_turned_stack_stays_mapped_and_its_pixel_size_turns(
+def test_a_large_turned_stack_stays_on_the_disk_and_its_pixel_size_turns(
     tmp_path: Path, turn: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loaded, "LAZY_BYTES", 100)
@@ -427,7 +428,7 @@ def test_a_large_turned_stack_stays_mapped_and_its_pixel_size_turns(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ReadWarning)
         array, meta = read(path)
-    assert isinstance(array, np.memmap)
+    assert isinstance(array, OnDisk)
     steps = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,

@@ -12,6 +12,7 @@ import OpenEXR
 from numpy.typing import NDArray
 
 from napari_denoise.io.errors import FileError, ReadWarning, say
+from napari_denoise.io.formats.exr_bounds import lost_parts
 from napari_denoise.io.formats.exr_layers import (
     ALBEDO,
     COLOR,
@@ -21,6 +22,7 @@ from napari_denoise.io.formats.exr_layers import (
     choose_feature,
     find_layers,
 )
+from napari_denoise.io.guarded import guarded, whole
 
 
 @dataclass(frozen=True)
@@ -40,20 +42,17 @@ def open_exr(path: Path) -> Any:
     FileError
         Not an EXR, truncated, or deep data.
     """
-    try:
-        with path.open("rb") as stream:
-            wanted = OpenEXR.File(stream, separate_channels=True, header_only=True).parts
-            stream.seek(0)
-            file = OpenEXR.File(stream, separate_channels=True)
-    except OSError as error:
-        raise FileError(path, f"it cannot be read ({error})", "check its permissions") from error
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise FileError(
-            path,
-            f"it is not a whole OpenEXR file ({error})",
-            "it may be truncated or another format: render or copy it again",
-        ) from error
-    if unread := _unread(wanted, file.parts):
+    again = "it may be truncated or another format: render or copy it again"
+    with guarded(path, whole(path, "OpenEXR file", again)):
+        lost = lost_parts(path)
+        if not lost:
+            with path.open("rb") as stream:
+                wanted = OpenEXR.File(stream, separate_channels=True, header_only=True).parts
+                stream.seek(0)
+                file = OpenEXR.File(stream, separate_channels=True)
+            found = {part.part_index for part in file.parts if part.channels}
+            lost = [part.part_index for part in wanted if part.part_index not in found]
+    if unread := _unread(lost):
         raise FileError(path, f"it is damaged or truncated ({unread})", "render or copy it again")
     deep = (OpenEXR.deepscanline, OpenEXR.deeptile)
     if any(part.type() in deep for part in file.parts):
@@ -61,16 +60,14 @@ def open_exr(path: Path) -> Any:
     return file
 
 
-def _unread(wanted: Sequence[Any], read: Sequence[Any]) -> str:
+def _unread(lost: Sequence[int]) -> str:
     """Name the parts that a file announces and that could not be read; empty if there are none.
 
     OpenEXR leaves them out, and says so on stdout alone.
     """
-    found = {part.part_index for part in read if part.channels}
-    lost = [part.part_index for part in wanted if part.part_index not in found]
     if not lost:
         return ""
-    return f"no pixels of part{'s' if lost[1:] else ''} {', '.join(map(str, lost))}"
+    return f"no pixels of part{'s' if lost[1:] else ''} {', '.join(map(str, lost[:8]))}"
 
 
 def read_exr(path: Path) -> ExrFrame:

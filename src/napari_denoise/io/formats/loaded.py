@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_denoise.io.errors import FileError, ReadWarning, heard_here, listening, say
 
 LAZY_BYTES = 2**29
-"""Data larger than this is memory-mapped or read frame by frame on demand."""
+"""Data larger than this is read on demand, frame by frame where it is compressed."""
 
 Frame = Mapping[str, NDArray[Any]]
 """The "color" of one frame and, for renders, its "albedo" and "normal"."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from napari_denoise.io.formats.colour import (
 )
 from napari_denoise.io.formats.loaded import check_dtype
 from napari_denoise.io.formats.look import png_chunks
+from napari_denoise.io.formats.png_chunks import pixels_alone
 from napari_denoise.io.formats.upright import ORIENTATION, exif_orientation, upright
+from napari_denoise.io.guarded import guarded, whole
 
 _IHDR = slice(24, 26)
 """Bit depth and colour type in a PNG file."""
@@ -28,6 +31,9 @@ _HEADER = 33
 """Bytes of a PNG up to the end of its header chunk."""
 _PICTURES = 0xB001
 """Tag of multi-picture files: how many there are."""
+_JPEG_RATIO = 2048
+"""Bytes of pixels that a byte of the file may stand for, at most."""
+_REMEDY = "it may be truncated or another format: copy or export it again"
 _GRAY, _RGB, _PALETTE, _GRAY_ALPHA = 0, 2, 3, 4
 
 
@@ -42,15 +48,13 @@ def read_png(path: Path) -> NDArray[Any]:
     FileError
         Truncated, not a PNG, or 1 bit per pixel.
     """
-    data = _bytes(path)
-    header = data[_IHDR]
-    if len(header) == 2 and data.startswith(b"\x89PNG") and header == b"\x01\x00":
-        check_dtype(path, np.dtype(bool))
-    try:
-        image: NDArray[Any] = imagecodecs.png_decode(data)
-    except (imagecodecs.PngError, ValueError) as error:
-        raise _damaged(path, "PNG", error) from error
-    chunks = dict(png_chunks(path))
+    with guarded(path, whole(path, "PNG file", _REMEDY)):
+        data = path.read_bytes()
+        header = data[_IHDR]
+        if len(header) == 2 and data.startswith(b"\x89PNG") and header == b"\x01\x00":
+            check_dtype(path, np.dtype(bool))
+        image: NDArray[Any] = imagecodecs.png_decode(pixels_alone(data))
+        chunks = dict(png_chunks(path))
     if b"acTL" in chunks:
         count = int.from_bytes(chunks[b"acTL"][:4], "big")
         remedy = "save its frames as numbered PNG files to open them all"
@@ -87,20 +91,18 @@ def read_jpeg(path: Path) -> NDArray[Any]:
     FileError
         Truncated or not a JPEG.
     """
-    try:
-        # Not `Image.open`: it takes what has more pixels than a limit of the process for an attack.
-        with JpegImagePlugin.JpegImageFile(path) as picture:
-            _mention_others(path, picture)
-            profile = picture.info.get("icc_profile", b"")
-            turn = picture.getexif().get(ORIENTATION, 1)
-            image = np.array(picture)
-    except SyntaxError as error:
-        if "-bit" in str(error):
-            rule = f"its pixels are of a kind that is not read ({error})"
-            raise FileError(path, rule, "save it with 8 bits, or as PNG or TIFF") from error
-        raise _damaged(path, "JPEG", error) from error
-    except (OSError, ValueError) as error:
-        raise _damaged(path, "JPEG", error) from error
+    # Not `Image.open`: it takes what has more pixels than a limit of the process for an attack.
+    with (
+        guarded(path, lambda said: _no_jpeg(path, said)),
+        JpegImagePlugin.JpegImageFile(path) as picture,
+    ):
+        told, size = prod(picture.size) * len(picture.getbands()), path.stat().st_size
+        if told > _JPEG_RATIO * size + 4096:
+            raise ValueError(f"its header tells of {told:,} bytes of pixels, the file has {size:,}")
+        _mention_others(path, picture)
+        profile = picture.info.get("icc_profile", b"")
+        turn = picture.getexif().get(ORIENTATION, 1)
+        image = np.array(picture)
     if image.shape[2:] == (4,):
         image = _without_inks(path, image, profile)
     return np.ascontiguousarray(upright(image, "YXS"[: image.ndim], turn))
@@ -131,16 +133,8 @@ def encode_png(image: NDArray[Any], chunks: bytes = b"") -> bytes:
     return data[:_HEADER] + chunks + data[_HEADER:]
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise FileError(path, f"it cannot be read ({error})", "check its permissions") from error
-
-
-def _damaged(path: Path, kind: str, error: Exception) -> FileError:
-    return FileError(
-        path,
-        f"it is not a whole {kind} file ({error})",
-        "it may be truncated or another format: copy or export it again",
-    )
+def _no_jpeg(path: Path, said: str) -> FileError:
+    if "-bit" in said:
+        rule = f"its pixels are of a kind that is not read ({said})"
+        return FileError(path, rule, "save it with 8 bits, or as PNG or TIFF")
+    return whole(path, "JPEG file", _REMEDY)(said)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import struct
-import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from napari_denoise.io.errors import FileError, ReadWarning, say
 from napari_denoise.io.formats import loaded
 from napari_denoise.io.formats.loaded import Loaded
 from napari_denoise.io.formats.look import LOOK
+from napari_denoise.io.formats.on_disk import OnDisk
 from napari_denoise.io.formats.samples import Colour
 from napari_denoise.io.formats.tiff_colour import (
     colour_of,
@@ -32,7 +31,9 @@ from napari_denoise.io.formats.tiff_colour import (
 )
 from napari_denoise.io.formats.tiff_dialects import axes_of, fields_of, images_in
 from napari_denoise.io.formats.tiff_images import TiffImage
+from napari_denoise.io.guarded import Log, guarded
 from napari_denoise.io.sets.ome import open_tiff
+from napari_denoise.io.tiff_bounds import check_pixels, check_planes, sizes_of_pages
 
 _CHUNK = 1024
 """Least side of the parts in which large tiled frames are read."""
@@ -45,23 +46,15 @@ _UNFINISHED = re.compile(  # what an acquisition that was stopped lacks is found
 _DAMAGE = re.compile(
     r"invalid (page|value) offset|invalid offset to|no pages|corrupted|missing"
     r"|failed to (read|reshape)|incompletely written|out of range|does not match"
-)
-_BROKEN = (
-    tifffile.TiffFileError,
-    ValueError,
-    RuntimeError,
-    IndexError,
-    KeyError,
-    TypeError,
-    struct.error,
+    r"|circular reference"
 )
 
 
 def read_tiff(path: Path, series: int = 0) -> Loaded:
     """Read one image of a TIFF, of a pyramid its full resolution.
 
-    Small data comes as an array. Larger data is memory-mapped where it lies in one piece
-    and in native byte order, else a dask array with one chunk per frame, or per some tiles
+    Small data comes as an array. Larger data is read on demand: where it lies in one piece
+    as `OnDisk`, else as a dask array with one chunk per frame, or per some tiles
     where frames are too large to be held.
 
     Raises
@@ -69,11 +62,11 @@ def read_tiff(path: Path, series: int = 0) -> Loaded:
     FileError
         Truncated, not a TIFF, without a Y and an X axis, boolean or complex.
     """
-    with _opened(path) as tif:
+    with _opened(path) as (tif, log):
         image, count = _chosen(tif, path, series)
         chosen = image.series
         colour = colour_of(path, tif, chosen)
-        array, axes = _pixels(path, chosen, colour, _array(path, tif, chosen, colour))
+        array, axes = _pixels(path, chosen, colour, _array(path, tif, chosen, colour, log))
         fields = _fields(tif, image, colour, array.shape, axes)
         if count > 1 and not re.fullmatch(r"Image[ :_]?[0-9]+", image.name):
             fields["name"] = image.name
@@ -91,7 +84,7 @@ def tiff_image_names(path: Path) -> list[str]:
     FileError
         Truncated, or not a TIFF.
     """
-    with _opened(path) as tif:
+    with _opened(path) as (tif, _):
         return [image.name for image in images_in(tif, path)]
 
 
@@ -103,7 +96,7 @@ def read_tiff_plane(path: Path) -> NDArray[Any]:
     FileError
         As for `read_tiff`.
     """
-    with _opened(path, multifile=False) as tif:
+    with _opened(path, multifile=False) as (tif, _):
         chosen = _chosen(tif, path, 0)[0].series
         colour = colour_of(path, tif, chosen)
         letters = axes_of(path, chosen, has_samples=colour.has_samples)
@@ -119,7 +112,7 @@ def read_tiff_plane(path: Path) -> NDArray[Any]:
 
 def read_tiff_look(path: Path) -> dict[str, Any]:
     """Say how a TIFF of one plane is shown, beside its pixels."""
-    with _opened(path, multifile=False) as tif:
+    with _opened(path, multifile=False) as (tif, _):
         chosen = _chosen(tif, path, 0)[0].series
         return dict(shown_extra(chosen, colour_of(path, tif, chosen)).get(LOOK, {}))
 
@@ -132,53 +125,31 @@ def tiff_plane_fields(path: Path, axes: str) -> dict[str, Any]:
     axes
         Of the stack.
     """
-    with _opened(path, multifile=False) as tif:
-        image, _ = _chosen(tif, path, 0)
+    with _opened(path, multifile=False) as (tif, _):
+        image, _count = _chosen(tif, path, 0)
         fields = _fields(tif, image, colour_of(path, tif, image.series), (1,) * len(axes), axes)
     return {name: value for name, value in fields.items() if name in ("scale", "units", "extra")}
 
 
 @contextmanager
-def _opened(path: Path, *, multifile: bool = True) -> Iterator[Any]:
+def _opened(path: Path, *, multifile: bool = True) -> Iterator[tuple[Any, Log]]:
     """Open a TIFF; everything that tifffile raises or logs as damage is a FileError."""
-    damage = _Damage()
-    logger = logging.getLogger("tifffile")
-    logger.addFilter(damage)
     tif = None
-    try:
-        tif = open_tiff(path, multifile=multifile)
-        yield tif
-    except FileError:
-        raise
-    except _BROKEN as error:
-        raise damaged(path, "\n".join([*damage.reports, str(error)])) from error
-    except OSError as error:
-        raise FileError(path, f"it cannot be read ({error})", "check its permissions") from error
-    finally:
-        logger.removeFilter(damage)
-        if tif is not None and not getattr(tif, "_kept_open", False):
-            tif.close()
-    if damage.reports:
-        text = "\n".join(damage.reports)
-        raise damaged(path, text) from tifffile.TiffFileError(text)
+    with guarded(path, lambda said: damaged(path, said), Log(_DAMAGE, _UNFINISHED)) as log:
+        pages = sizes_of_pages(path)
+        try:
+            tif = open_tiff(path, multifile=multifile)
+            check_planes(path, tif.ome_metadata, pages)
+            yield tif, log
+        finally:
+            if tif is not None and not getattr(tif, "_kept_open", False):
+                tif.close()
+        _refuse(log)
 
 
-class _Damage(logging.Filter):
-    """Take the signs of damage out of this thread's log: an error will say it better."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.reports: list[str] = []
-        self._thread = threading.get_ident()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        if record.thread != self._thread or not _DAMAGE.search(message):
-            return True
-        if _UNFINISHED.search(message):
-            return False
-        self.reports.append(re.sub(r"^.*?>\s*", "", message))
-        return False
+def _refuse(log: Log) -> None:
+    if log.reports:
+        raise tifffile.TiffFileError("\n".join(log.reports))
 
 
 def _chosen(tif: Any, path: Path, number: int) -> tuple[TiffImage, int]:
@@ -193,24 +164,8 @@ def _chosen(tif: Any, path: Path, number: int) -> tuple[TiffImage, int]:
         raise FileError(path, f"the image is empty, {chosen.shape}", "export it again")
     if not chosen.shape:
         raise tifffile.TiffFileError("the image has no height and width")
-    _check_extent(tif, chosen)
+    check_pixels(path, tif, chosen)
     return images[number], len(images)
-
-
-def _check_extent(tif: Any, series: Any) -> None:
-    """Whether the pixels that the header promises lie inside the file."""
-    size = tif.filehandle.size
-    if series.dataoffset is not None:
-        ends = [series.dataoffset + series.nbytes]
-    else:
-        pages = [p for p in series.pages if p is not None and p.parent is tif]
-        ends = [
-            start + count
-            for page in pages
-            for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)
-        ]
-    if ends and max(ends) > size:
-        raise tifffile.TiffFileError(f"pixels end at byte {max(ends)}, the file at {size}")
 
 
 def _pixels(path: Path, series: Any, colour: Colour, array: Any) -> tuple[Any, str]:
@@ -229,15 +184,15 @@ def _fields(
     return shown_fields(fields, axes, image.series, colour) | {"extra": extra}
 
 
-def _array(path: Path, tif: Any, series: Any, colour: Colour) -> Any:
+def _array(path: Path, tif: Any, series: Any, colour: Colour, log: Log) -> Any:
     if colour.by_libtiff:
         return through_libtiff(path, series)
     if series.nbytes <= loaded.LAZY_BYTES:
         return _native(series.asarray())
-    native = series.dtype == series.dtype.newbyteorder(tif.byteorder)
-    if series.dataoffset is not None and native:
-        return np.memmap(path, series.dtype, "r", series.dataoffset, series.shape)
-    return _lazy(tif, series)
+    if series.dataoffset is not None:
+        stored = series.dtype.newbyteorder(tif.byteorder)
+        return OnDisk.of(path, stored, series.shape, series.dataoffset)
+    return _lazy(path, tif, series, log)
 
 
 def _native(array: NDArray[Any]) -> NDArray[Any]:
@@ -247,9 +202,10 @@ def _native(array: NDArray[Any]) -> NDArray[Any]:
 class _Pages:
     """A series as an array on demand; the file is open as long as this lives."""
 
-    def __init__(self, tif: Any, series: Any, *, in_tiles: bool) -> None:
+    def __init__(self, path: Path, tif: Any, series: Any, log: Log, *, in_tiles: bool) -> None:
         import zarr
 
+        self._path, self._log = path, log
         store = series.aszarr(level=0, chunkmode=None if in_tiles else "page")
         self._array: Any = zarr.open_array(store, mode="r")
         self.shape: tuple[int, ...] = series.shape
@@ -259,10 +215,13 @@ class _Pages:
         weakref.finalize(self, tif.close)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        return np.asarray(self._array[key]).astype(self.dtype, copy=False)
+        with guarded(self._path, lambda said: damaged(self._path, said), self._log):
+            part = np.asarray(self._array[key]).astype(self.dtype, copy=False)
+            _refuse(self._log)
+            return part
 
 
-def _lazy(tif: Any, series: Any) -> Any:
+def _lazy(path: Path, tif: Any, series: Any, log: Log) -> Any:
     import dask.array as da
 
     page = series.keyframe
@@ -274,7 +233,7 @@ def _lazy(tif: Any, series: Any) -> Any:
     )
     # A lock: tifffile seeks and reads on one shared file handle.
     meta = np.empty((0,) * len(chunks), series.dtype.newbyteorder("="))
-    pages = _Pages(tif, series, in_tiles=in_tiles)
+    pages = _Pages(path, tif, series, log, in_tiles=in_tiles)
     return da.from_array(pages, chunks, name=False, lock=True, meta=meta)
 
 

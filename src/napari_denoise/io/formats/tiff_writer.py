@@ -15,6 +15,7 @@ from napari_denoise.io.formats.look import LOOK, shades, tiff_options
 from napari_denoise.io.formats.ome import OME_DTYPES, ome_metadata
 from napari_denoise.io.meta import SIGNIFICANT_BITS, ImageMeta
 from napari_denoise.io.units import ome_symbol, unit_name
+from napari_denoise.settings.text import printable
 
 TILE = 1024
 """Side of the tiles of planes that are too large to be held."""
@@ -43,7 +44,7 @@ def write_tiff(temporary: Path, target: Path, array: Any, meta: ImageMeta) -> se
     dtype = _dtype(target, np.dtype(array.dtype))
     ordered, axes = planes_last(array, meta.axes)
     samples = ordered.shape[-1] if "S" in axes else 1
-    metadata = ome_metadata(meta, axes, dtype) | {"Name": target.name}
+    metadata = ome_metadata(meta, axes, dtype) | {"Name": printable(target.name)}
     nbytes = math.prod(ordered.shape) * dtype.itemsize
     look = meta.extra.get(LOOK) or {}
     tile = (TILE, TILE) if is_large(ordered, axes) else None

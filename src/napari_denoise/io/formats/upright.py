@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
+from napari_denoise.io.formats.on_disk import OnDisk
+
 _Item = TypeVar("_Item")
 ORIENTATION = 274
 """The tag, in TIFF and EXIF."""
@@ -33,7 +35,9 @@ def upright(array: Any, axes: str, orientation: int) -> Any:
         key[y] = back
     if orientation in (2, 3, 6, 7):
         key[x] = back
-    return array if back not in key else array[tuple(key)]
+    if back not in key:
+        return array
+    return array.unread(tuple(key)) if isinstance(array, OnDisk) else array[tuple(key)]
 
 
 def swapped(values: Sequence[_Item], axes: str, orientation: int) -> tuple[_Item, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,6 +12,8 @@ from xml.etree import ElementTree
 import tifffile
 
 from napari_denoise.io.errors import FileError, ReadWarning, say
+from napari_denoise.io.guarded import Log, guarded
+from napari_denoise.io.tiff_bounds import sizes_of_pages
 
 COMPANION = ".companion.ome"
 _FORWARD = re.compile(r"<(?:\w+:)?BinaryOnly\b[^>]*\bMetadataFile=\"([^\"]+)\"")
@@ -109,14 +112,14 @@ def set_of(path: Path) -> OmeSet | None:
         if path.name.lower().endswith(COMPANION):
             holder, text = path, _text(path)
         else:
-            with tifffile.TiffFile(path, _multifile=False) as tif:
+            with _glanced(path) as tif:
                 holder, text = path, tif.ome_metadata or ""
                 forward = _forwarded(tif)
             if forward:
                 holder = path.parent / forward
                 text = _text(holder) if holder.suffix.lower() in (".ome", ".xml") else ""
                 if not text:
-                    with tifffile.TiffFile(holder, _multifile=False) as tif:
+                    with _glanced(holder) as tif:
                         text = tif.ome_metadata or ""
         images = _files_of_images(text)
     except (OSError, ValueError, IndexError, KeyError, TypeError, ElementTree.ParseError):
@@ -126,6 +129,15 @@ def set_of(path: Path) -> OmeSet | None:
     ):
         return None
     return OmeSet(holder, images)
+
+
+@contextmanager
+def _glanced(path: Path) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF for a look at its metadata; nothing of what is wrong with it is logged."""
+    with guarded(path, lambda said: FileError(path, said, ""), Log(expected=re.compile(""))):
+        sizes_of_pages(path)
+        with tifffile.TiffFile(path, _multifile=False) as tif:
+            yield tif
 
 
 def _is(path: Path) -> bool:

@@ -22,7 +22,15 @@ from napari_denoise.training.data.regions import Regions, read_regions, write_re
 from napari_denoise.training.finetune.run_folder import Folder
 from napari_denoise.weights import catalogue
 
-UNREADABLE = (AttributeError, LookupError, OSError, OverflowError, TypeError, ValueError)
+UNREADABLE = (
+    AttributeError,
+    LookupError,
+    OSError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 """What reading a note raises that is of another version, half deleted, or not by this program."""
 at_work: set[Path] = set()
 """Folders that a thread of this process works in."""

@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from napari_denoise.io.atomic import replacing
 from napari_denoise.settings.base import STRICT, Settings
+from napari_denoise.settings.files import read_json
 
 Mask = NDArray[np.bool_]
 Point = tuple[float, float]
@@ -98,10 +99,7 @@ def read_regions(path: Path) -> Regions:
         raise FileNotFoundError(
             f"{path}: there is no such file; save regions from the widget first"
         )
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not JSON ({error}); save the regions again") from error
+    values = read_json(path, "save the regions again")
     if not isinstance(values, dict) or "regions" not in values:
         raise ValueError(f'{path}: no regions; expected {{"regions": [{{"kind": "train", ...}}]}}')
     try:

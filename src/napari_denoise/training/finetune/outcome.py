@@ -17,6 +17,7 @@ from napari_denoise.weights.catalogue import (
     SUFFIX,
     WeightsError,
     check_free,
+    check_portable,
     user_folder,
     user_path,
 )
@@ -129,6 +130,7 @@ def target_path(target: str | Path) -> Path:
             raise WeightsError(
                 f"{path}: a weights file must end in {SUFFIX}, and a name holds no folders"
             )
+        check_portable(path.stem)
         if path.resolve().parent == BUNDLED.resolve():
             raise WeightsError(f"{path}: bundled weights are never replaced; choose another place")
         return path

@@ -10,17 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_denoise.engines.base import Engine
 from napari_denoise.engines.device import FINEST_SIGMA, choose_device, choose_precision
 from napari_denoise.engines.torch import load_engine
 from napari_denoise.image.axes import Index
 from napari_denoise.image.long_work import finished
 from napari_denoise.inference.albedo import measure_albedo
+from napari_denoise.inference.alpha import AlphaAsLight, measure_alpha
 from napari_denoise.inference.checked import checked_channels
 from napari_denoise.inference.described import Described, described
 from napari_denoise.inference.guides import Features
 from napari_denoise.inference.neighbors import neighbors_of
 from napari_denoise.inference.noise_files import load_noise
-from napari_denoise.inference.stack import StackJob, albedo_job
+from napari_denoise.inference.stack import StackJob, albedo_job, alpha_job
 from napari_denoise.inference.steps import Step
 from napari_denoise.inference.warned import warn_of
 from napari_denoise.io.meta import ImageMeta
@@ -154,7 +156,16 @@ class Denoiser:
             job.settings = _merge(resolved, {"precision": finer})
         faithful = load_engine(info, 0.0, self.device, finer)
         job.neighbors, job.why_alone = yield from neighbors_of(job, faithful)
+        if stack.has_light_alpha and job.settings.alpha == "auto":
+            job.alpha = yield from self._alpha(job, faithful)
         return job
+
+    def _alpha(
+        self, job: StackJob, faithful: Engine
+    ) -> Generator[Measuring, None, StackJob | None]:
+        alpha = AlphaAsLight(job.array, job.layout)
+        channels = yield from measure_alpha(alpha, job.info.card)
+        return alpha_job(alpha, channels, faithful, job.info, job.settings)
 
     def _albedo(
         self, guides: Features, info: WeightsInfo, settings: DenoiseSettings

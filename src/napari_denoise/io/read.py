@@ -257,8 +257,9 @@ def _assemble(
     display: dict[str, Any] = {}
     if _is_exr(source):
         display = {"contrast_limits": (display_range(shown),), "gamma": GAMMA}
-    beside = {"features": images, "layers": passes}
-    meta = ImageMeta(axes, source.name, source.files, extra=extra, **beside, **display)
+    meta = ImageMeta(
+        axes, source.name, source.files, features=images, layers=passes, extra=extra, **display
+    )
     return color, meta
 
 

@@ -217,7 +217,7 @@ def _plain(name: str) -> str:
 def _ordered(group: dict[str, str]) -> tuple[str, ...]:
     for wanted in (("R", "G", "B"), ("X", "Y", "Z"), ("Y", "RY", "BY")):
         if set(wanted) <= set(group):
-            alpha = ["A"] if wanted[0] != "X" and "A" in group else []
+            alpha = ["A"] if "X" not in wanted and "A" in group else []
             return tuple(group[component] for component in [*wanted, *alpha])
     return (group["Y"],) if "Y" in group and not {"RY", "BY", "X"} & set(group) else ()
 

@@ -277,7 +277,7 @@ def _guide(image: NDArray[np.float32], role: str, own: Box, window: Box) -> NDAr
 
 def _is_apart(box: Box, other: Box) -> bool:
     rows, columns = overlap(box, other)
-    return rows.start >= rows.stop or columns.start >= columns.stop
+    return bool(rows.start >= rows.stop or columns.start >= columns.stop)
 
 
 def _pixels(path: Path, file: Any, layer: Layer) -> NDArray[np.float32]:
@@ -293,7 +293,8 @@ def _pixels(path: Path, file: Any, layer: Layer) -> NDArray[np.float32]:
             )
     images = [np.asarray(channel.pixels, np.float32) for channel in channels]
     if layer.is_chroma:
-        colors = rgb_of(*images[:3], luminance_weights(part.header))
+        luminance, red, blue = images[:3]
+        colors = rgb_of(luminance, red, blue, luminance_weights(part.header))
         return np.concatenate([colors, *(image[..., None] for image in images[3:])], axis=-1)
     return np.stack(images, axis=-1) if len(images) > 1 else np.ascontiguousarray(images[0])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from napari_denoise.io.formats.exr_names import (
     ALBEDO,
@@ -13,6 +13,7 @@ from napari_denoise.io.formats.exr_names import (
     DENOISED,
     NOISY,
     NORMAL,
+    color_of_light,
     is_image,
     is_light_pass,
     spelled,
@@ -205,9 +206,11 @@ def light_passes(layers: Sequence[Layer], color: Layer) -> list[Layer]:
     return own or found
 
 
-def without_alpha(layer: Layer) -> Layer:
-    """Return the layer with its three colours alone."""
-    return replace(layer, channels=layer.channels[:3])
+def colors_of_light(layers: Sequence[Layer], passes: Sequence[Layer]) -> list[Layer]:
+    """Return the layers that passes of Cycles have to be multiplied with to be light."""
+    named = [(x.prefix, x.view, color_of_light(x.key)) for x in passes]
+    wanted = {entry for entry in named if entry[-1]}
+    return [x for x in layers if (x.prefix, x.view, x.key) in wanted and len(x.channels) >= 3]
 
 
 def _plain(name: str) -> str:

@@ -133,3 +133,18 @@ def color_of_light(key: str) -> str:
         return ""
     kind = found.group(1)
     return kind + _LIT_COLOR.get(kind, "color")
+
+
+_GROUP = re.compile(r"lightselect\w*|lightgroup\w*|radiancegroup\w*|combined\w+|rgba\w+|beauty\w+")
+_WHOLE = ("direct", "indirect", "lighting", "totallighting", "gi", "globalillumination")
+_OF_THE_SURFACE = re.compile(r"diff|sss|subsurface|translucen")
+
+
+def is_like_the_beauty(key: str) -> bool:
+    """Whether a pass shows all that the beauty does, in some of its light: a light group."""
+    return key in _WHOLE or bool(_GROUP.fullmatch(key))
+
+
+def has_albedo_in_it(key: str) -> bool:
+    """Whether the light of a pass was multiplied by the albedo of the surface."""
+    return is_like_the_beauty(key) or bool(_OF_THE_SURFACE.search(key))

@@ -18,6 +18,7 @@ from napari_denoise.io.formats.exr_layers import (
     alike,
     choose_color,
     choose_feature,
+    colors_of_light,
     find_layers,
     find_named,
     light_passes,
@@ -131,7 +132,11 @@ def read_exr(path: Path, request: ExrRequest | None = None) -> ExrFrame:
             continue
         images[role] = _guide(_pixels(path, file, layer), role, _box(file, layer), window)
     passes = light_passes(layers, color) if request.passes else []
-    for layer in passes:
+    if request.passes and not passes:
+        there = ", ".join(repr(layer.label) for layer in layers)
+        rule = f"it has no light passes beside {color.label!r}, only {there}"
+        raise FileError(path, rule, "render some, such as diffuse, specular and emission")
+    for layer in [*passes, *colors_of_light(layers, passes)]:
         image = _pixels(path, file, layer)[..., :3]
         images[PASS + layer.label] = place(image, _box(file, layer), window)
     if color.is_chroma:

@@ -148,6 +148,7 @@ def read_exr(path: Path, request: ExrRequest | None = None) -> ExrFrame:
         "channels": list(color.channels),
         "layers": [layer.name for layer in layers],
         "label": color.label,
+        "passes": [layer.label for layer in light_passes(layers, color)],
         "alike": [layer.label for layer in alike(layers, color)],
         "window": list(window),
         "display": list(box_of(file.parts[color.part].header, "displayWindow")),
@@ -157,10 +158,28 @@ def read_exr(path: Path, request: ExrRequest | None = None) -> ExrFrame:
 
 def layers_of(file: Any) -> list[Layer]:
     """List the layers of an open file."""
-    parts = [(part.name(), list(part.channels)) for part in file.parts]
+    parts = [(part.name(), [c.name for c in part.header["channels"]]) for part in file.parts]
     headers = [part.header for part in file.parts]
     views = next((list(h["multiView"]) for h in headers if h.get("multiView")), [])
     return find_layers(parts, views, [str(h.get("view", "")) for h in headers])
+
+
+def image_layers(path: Path) -> list[str]:
+    """List the layers that may be the image, by their headers alone: the one chosen first.
+
+    Empty for what cannot be read: reading it says why.
+    """
+    try:
+        with path.open("rb") as stream:
+            layers = layers_of(OpenEXR.File(stream, separate_channels=True, header_only=True))
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError):
+        return []
+    color = choose_color(layers)
+    if color is None:
+        return []
+    twin = noisy_twin(layers, color)
+    first = [color, *([twin] if twin else []), *alike(layers, color)]
+    return list(dict.fromkeys(layer.label for layer in first))
 
 
 def windows_of(files: Sequence[Path], part: int) -> list[Box]:

@@ -15,7 +15,7 @@ _SAME = 2e-3
 """Relative deviation that rounding to half precision explains."""
 _OF_NOISE = 0.05
 """Share of the mean step between pixels, most of which is noise, that may be missing."""
-_LARGELY = 0.5
+_LARGELY = 0.9
 """Of which share of the light passes may differ from the beauty, to be parts of it at all."""
 _BAND_ROWS = 256
 _REACH = 4

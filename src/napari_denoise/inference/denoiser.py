@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_denoise.engines.base import Engine
 from napari_denoise.engines.device import FINEST_SIGMA, choose_device, choose_precision
-from napari_denoise.engines.torch import load_engine
+from napari_denoise.engines.torch import load_engine, load_second_engine
 from napari_denoise.image.axes import Index
 from napari_denoise.image.long_work import finished
 from napari_denoise.inference.albedo import measure_albedo
@@ -159,6 +159,8 @@ class Denoiser:
         job.neighbors, job.why_alone = yield from neighbors_of(job, faithful)
         if stack.has_light_alpha and job.settings.alpha == "auto":
             job.alpha = yield from self._alpha(job, faithful)
+        if job.neighbors is not None and not resolved.realism:
+            job.neighbors.second = load_second_engine(info, self.device, finer)
         return job
 
     def _alpha(

@@ -289,6 +289,42 @@ def test_one_frame_brings_its_sequence_when_the_user_agrees(
     assert "one of 3 numbered frames" in questions[0]
 
 
+@pytest.mark.parametrize("answer", ["right", "All of them", None])
+def test_of_several_images_in_an_exr_the_user_chooses(
+    make_napari_viewer_proxy: Any,
+    tmp_path: Path,
+    qtbot: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str | None,
+) -> None:
+    from qtpy.QtWidgets import QFileDialog, QInputDialog
+
+    pixels = {"": 1.0, "right.": 2.0}
+    channels = {
+        f"{v}{c}": np.full((32, 40), x, "float32") for v, x in pixels.items() for c in "RGB"
+    }
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "multiView": ["left", "right"]}
+    OpenEXR.File(header, channels).write(str(tmp_path / "stereo.exr"))
+    viewer = make_napari_viewer_proxy()
+    shown = errors_shown(monkeypatch)
+    offered: list[str] = []
+
+    def choose(_parent: Any, _title: str, _text: str, items: list[str], *_: Any) -> Any:
+        offered.extend(items)
+        return answer or "", answer is not None
+
+    monkeypatch.setattr(QInputDialog, "getItem", choose)
+    files = [str(tmp_path / "stereo.exr")]
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: (files, ""))
+    open_stack(viewer)
+    assert offered == ["left", "right", "All of them"]
+    wanted = {"right": ["right"], "All of them": ["left", "right"], None: []}[answer]
+    qtbot.waitUntil(lambda: len(viewer.layers) == len(wanted), timeout=20_000)
+    assert [layer.name for layer in viewer.layers] == [f"stereo {name}" for name in wanted]
+    assert [layer.data.max() for layer in viewer.layers] == [1 + (n == "right") for n in wanted]
+    assert not shown
+
+
 def test_a_bad_file_is_a_notification_not_a_traceback(
     make_napari_viewer_proxy: Any, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari_denoise.batch.layers import LayerChoice, denoise_layers
 from napari_denoise.batch.plan import BatchTask, check_outputs, find_inputs, plan, with_maps
 from napari_denoise.batch.work import Done, Failed, denoise_all, denoise_file
 
@@ -9,9 +10,11 @@ __all__ = [
     "BatchTask",
     "Done",
     "Failed",
+    "LayerChoice",
     "check_outputs",
     "denoise_all",
     "denoise_file",
+    "denoise_layers",
     "find_inputs",
     "plan",
     "with_maps",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_denoise.cli import render_options as renders
 from napari_denoise.cli.console import (
     FAILED,
     UNUSABLE,
@@ -24,7 +26,7 @@ from napari_denoise.cli.plain import as_options
 from napari_denoise.cli.progress import FileProgress
 
 if TYPE_CHECKING:
-    from napari_denoise.batch import BatchTask, Done, Failed
+    from napari_denoise.batch import BatchTask, Done, Failed, LayerChoice
     from napari_denoise.io.errors import FileError
     from napari_denoise.settings.denoise import DenoiseSettings
 
@@ -137,6 +139,12 @@ def denoise(
             rich_help_panel=_DATA,
         ),
     ] = None,
+    layer: renders.Layer = None,
+    every_view: renders.EveryView = False,
+    passes: renders.Passes = False,
+    albedo: renders.Albedo = None,
+    normal: renders.Normal = None,
+    alpha: renders.Alpha = "auto",
     axes: Annotated[
         str | None,
         typer.Option(
@@ -215,7 +223,7 @@ def denoise(
     complete.
     """
     with reporting(debug):
-        from napari_denoise.batch import check_outputs, plan, with_maps
+        from napari_denoise.batch import LayerChoice, check_outputs, plan, with_maps
         from napari_denoise.cli.options import assumed_offset, parse_noise, parse_number
 
         given = parse_noise(noise)
@@ -232,6 +240,7 @@ def denoise(
             along=along.upper() if along.lower() in ("t", "z") else along,
             mapping=mapping,
             outliers=outliers,
+            alpha=alpha,
             intensity_range=intensity_range,
             tile=parse_number(tile),
             device=device,
@@ -255,7 +264,8 @@ def denoise(
             say("error", "bold red", summary(error))
         if not quiet and (assumed := assumed_offset(noise, given)):
             warn(assumed)
-        code = _run(tasks, settings, axes, overwrite, quiet, debug, len(missing))
+        choice = LayerChoice(tuple(layer or ()), every_view, passes, albedo, normal)
+        code = _run(tasks, settings, choice, axes, overwrite, quiet, debug, len(missing))
     raise typer.Exit(code)
 
 
@@ -307,6 +317,7 @@ def _split(inputs: list[str], whole: bool) -> tuple[list[str], list[FileError]]:
 def _run(
     tasks: list[BatchTask],
     settings: DenoiseSettings,
+    choice: LayerChoice,
     axes: str | None,
     overwrite: bool,
     quiet: bool,
@@ -316,12 +327,13 @@ def _run(
     """Denoise, show, and return the exit code; inputs that are missing count as failed."""
     failures: list[Failed] = []
     with err().status("Loading PyTorch ..."):
-        from napari_denoise.batch import Failed, denoise_all
+        from napari_denoise.batch import Failed, denoise_all, denoise_layers
         from napari_denoise.inference.denoiser import Denoiser
 
         denoiser = Denoiser.load(settings.weights, settings.device, settings.precision)
     with FileProgress(len(tasks), quiet) as bars:
-        results = denoise_all(
+        work = partial(denoise_layers, choice=choice) if choice else denoise_all
+        results = work(
             tasks, denoiser, settings, axes=axes, overwrite=overwrite, progress=bars.step
         )
         for result in results:

@@ -20,6 +20,7 @@ from napari_denoise.cli.console import (
 if TYPE_CHECKING:
     from napari_denoise.inference.described import Described
     from napari_denoise.io.inputs import ImageInput
+    from napari_denoise.io.meta import ImageMeta
 
 
 _NOTHING = "not measured: only NaN or infinity"
@@ -104,11 +105,28 @@ def describe(source: ImageInput, axes: str | None = None) -> dict[str, Any]:
         "scale": {a: [s, u] for a, s, u in zip(meta.axes, meta.scale, meta.units, strict=True)},
         "channels": list(meta.channel_names),
         "layers": sorted(meta.features),
+        "render": _render(meta, array.shape),
         "sequence": _sequence(source),
         "linear_light": is_linear_colour(array, meta),
         "noise": noise,
         "weights": weights,
         "denoised": meta.extra.get("napari_denoise"),
+    }
+
+
+def _render(meta: ImageMeta, shape: tuple[int, ...]) -> dict[str, Any] | None:
+    """Return what an OpenEXR holds beside the image that was read."""
+    held = meta.extra.get("exr")
+    if held is None:
+        return None
+    return {
+        "image": held["label"],
+        "layers": held["layers"],
+        "like_the_image": held["alike"],
+        "passes": held["passes"],
+        "alpha": "S" in meta.axes and shape[-1] == 4,
+        "data_window": held["window"],
+        "display_window": held["display"],
     }
 
 
@@ -187,11 +205,29 @@ def _readable(entry: dict[str, Any]) -> dict[str, Any]:
         "scale": _scale(entry["scale"]),
         "channels": ", ".join(entry["channels"]) or None,
         "layers": ", ".join(entry["layers"]) or None,
+        "render": _render_text(entry["render"]),
         "sequence": _sequence_text(entry),
         "noise": "\n".join(noise),
         "weights": _weights_text(entry["weights"]) if measured else "none: it has no values",
         "denoised": _denoised_text(entry["denoised"]),
     }
+
+
+def _render_text(render: dict[str, Any] | None) -> str | None:
+    if render is None:
+        return None
+    lines = [f"image {render['image']!r}" + (" with alpha" if render["alpha"] else "")]
+    named = [name for name in render["layers"] if name and name != render["image"]]
+    if named:
+        lines.append(f"beside it: {', '.join(named)}")
+    if render["like_the_image"]:
+        lines.append(f"of its kind (--every-view): {', '.join(render['like_the_image'])}")
+    if render["passes"]:
+        lines.append(f"light passes (--passes): {', '.join(render['passes'])}")
+    if render["data_window"] != render["display_window"]:
+        own, shown = ("{} {} to {} {}".format(*render[f"{w}_window"]) for w in ("data", "display"))
+        lines.append(f"data window {own} of {shown}")
+    return "\n".join(lines)
 
 
 def _scale(scale: dict[str, list[Any]]) -> str | None:

@@ -18,6 +18,7 @@ from napari_denoise.image.planes import frame_order
 from napari_denoise.image.tiles import Tile, Window, plan_tiles, recompute_factor, shape_of, within
 from napari_denoise.image.values import Float32Array, restore_dtype
 from napari_denoise.inference.albedo import guide_steps
+from napari_denoise.inference.alpha import AlphaAsLight, alpha_steps
 from napari_denoise.inference.frame_source import LargeFrame, WholeFrame, open_frame
 from napari_denoise.inference.guides import Features
 from napari_denoise.inference.neighbors import Neighbors
@@ -138,6 +139,8 @@ class StackJob:
     ) -> None:
         self.features, self._notes, self.albedo = features, notes, albedo
         self.neighbors = neighbors
+        self.alpha: StackJob | None = None
+        """From `alpha_job`: how the alpha of a render is denoised; None leaves it as it is."""
         self.why_alone = ""
         """Why frames are denoised by themselves although neighbours were asked for."""
         self.array, self.layout, self.settings = array, layout, settings
@@ -168,13 +171,16 @@ class StackJob:
         albedo = self.albedo and self.albedo.adjusted(strength=1.0, tile=tile)
         fixed = self.channels, self.engine, self.info, self.features, self._notes, albedo
         made = StackJob(self.array, self.layout, settings, *fixed, self.neighbors)
+        made.alpha = self.alpha and self.alpha.adjusted(strength=strength, tile=tile)
         made.why_alone = self.why_alone
         return made
 
     def alone(self) -> StackJob:
         """Return the same job with every frame by itself: half of the work, for a first look."""
         fixed = self.channels, self.engine, self.info, self.features, self._notes, self.albedo
-        return StackJob(self.array, self.layout, self.settings, *fixed)
+        made = StackJob(self.array, self.layout, self.settings, *fixed)
+        made.alpha = self.alpha
+        return made
 
     def let_go(self) -> None:
         """Give memory back that only makes further frames faster; the job stays as it is."""
@@ -337,6 +343,7 @@ class StackJob:
             "channels": [channel.to_json() for channel in self.channels],
             "features": sorted(self.features.arrays) if self.features else [],
             **({"albedo": [c.to_json() for c in self.albedo.channels]} if self.albedo else {}),
+            **({"alpha": [c.to_json() for c in self.alpha.channels]} if self.alpha else {}),
             **self.neighbors_note(),
             "tile": self._tile,
             "device": self.engine.device,
@@ -429,7 +436,7 @@ class StackJob:
         before = sum(len(albedo._plan(_hull(group))) for group in groups) if albedo else 0
         if fusing:
             before = fusing.missing(number, _hull(plan))
-        work = FrameWork(begun, len(plan), before)
+        work = FrameWork(begun, len(plan), before + len(plan) * (self.alpha is not None))
         for group in groups:
             read, guides = _hull(group), None
             if fusing:
@@ -446,6 +453,10 @@ class StackJob:
                 done = self._denoise(number, frame, channel, tile, near, counted)
                 colors = done.pixels
                 alpha = frame.alpha(tile.write)
+                if self.alpha is not None:
+                    for covered in alpha_steps(self.alpha, number, tile.write):
+                        alpha = alpha if covered.result is None else covered.result
+                        yield work.prepared()
                 planes = colors
                 if alpha is not None:
                     planes = np.concatenate([colors, alpha.astype(self.dtype, copy=False)])
@@ -570,6 +581,32 @@ def albedo_job(
         return None
     albedo, settings = features.arrays["albedo"], DenoiseSettings(tile=tile)
     return StackJob(albedo, features.layout, settings, channels, engine, info)
+
+
+def alpha_job(
+    alpha: AlphaAsLight,
+    channels: tuple[Channel, ...],
+    engine: Engine,
+    info: WeightsInfo,
+    settings: DenoiseSettings,
+) -> StackJob | None:
+    """Fix how the alpha of a render is denoised: as light, each frame by itself.
+
+    Parameters
+    ----------
+    alpha
+        Of the stack.
+    channels
+        From `measure_alpha`; empty ones give None.
+    engine, info
+        The faithful end: alpha has no texture to make up.
+    settings
+        Of the colour.
+    """
+    if not channels:
+        return None
+    kept = DenoiseSettings(strength=settings.strength, tile=settings.tile, dtype=settings.dtype)
+    return StackJob(alpha, alpha.layout, kept, channels, engine, info)
 
 
 def _is_finite(estimate: Estimate) -> bool:

@@ -130,7 +130,7 @@ def suffix_of(path: Path) -> str:
 def split_number(path: Path) -> tuple[str, int | None, str]:
     """Split ``frame_0012.exr`` into ("frame_", 12, ".exr")."""
     suffix = suffix_of(path)
-    digits = _digits(path)
+    digits = _digits(path)  # with the sign of frames before the first
     prefix = path.name[: len(path.name) - len(suffix) - len(digits)]
     return prefix, int(digits) if digits else None, suffix
 
@@ -250,7 +250,8 @@ def _counters_of(file: Path) -> tuple[Counter, ...]:
 
 def _digits(path: Path) -> str:
     stem = path.name[: len(path.name) - len(suffix_of(path))]
-    found = re.search(r"[0-9]+$", stem)
+    # A dash after a separator is a sign (shot_-001), after a letter or number none (shot-001).
+    found = re.search(r"(?:(?<=[_. ])-)?[0-9]+$", stem)
     return found.group() if found else ""
 
 
@@ -259,7 +260,9 @@ def _matching(path: Path) -> Iterable[Path]:
     found = path.parent.glob(pattern) if path.parent.is_dir() else ()
     if "#" not in path.name:
         return found
-    exact = "[0-9]+".join(re.escape(part) for part in re.split(r"#+", path.name))
+    exact = r"(?:(?<![a-zA-Z0-9])-)?[0-9]+".join(
+        re.escape(part) for part in re.split(r"#+", path.name)
+    )
     return (file for file in found if re.fullmatch(exact, file.name))
 
 

@@ -36,6 +36,9 @@ class ImageMeta:
         "albedo" and "normal" of a render, arrays with the same axes as the colour.
     extra
         What else the format holds and a writer of that format passes through.
+    layers
+        Further layers of the same file by their names, arrays of the colour's axes: light passes
+        that were read with it, or results to be written with it.
     """
 
     axes: str
@@ -49,3 +52,4 @@ class ImageMeta:
     gamma: float = 1.0
     features: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
+    layers: Mapping[str, Any] = field(default_factory=dict)

@@ -96,7 +96,7 @@ def counters(stem: str) -> tuple[Counter, ...]:
     if split and not _overlaps(found, 0, split.end()):
         found.append(Counter("C", 0, 1, 2, int(split[1])))
     found += _wells(stem, found)
-    final = re.search(r"[0-9]+$", stem)
+    final = re.search(r"(?:(?<=[_. ])-)?[0-9]+$", stem)  # a dash after a separator is a sign
     if final and not _overlaps(found, *final.span()):
         found.append(Counter(RUNNING, final.start(), *final.span(), int(final.group())))
     return tuple(sorted(found, key=lambda counter: counter.start))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,15 @@ from napari_denoise.image.tone import GAMMA
 from napari_denoise.io import sidecar
 from napari_denoise.io.errors import FileError, ReadWarning, say
 from napari_denoise.io.formats import FILE_READERS, FRAME_FIELDS, FRAME_READERS, LOOK_READERS
-from napari_denoise.io.formats.exr_reader import display_range, read_exr
+from napari_denoise.io.formats.exr_reader import (
+    PASS,
+    ExrRequest,
+    display_range,
+    read_exr,
+    read_guide,
+    windows_of,
+)
+from napari_denoise.io.formats.exr_windows import union
 from napari_denoise.io.formats.loaded import Frame, join
 from napari_denoise.io.formats.look import LOOK
 from napari_denoise.io.guarded import guarded
@@ -42,6 +51,10 @@ def read(
     axes: str | None = None,
     sequence: bool | None = None,
     series: int | None = None,
+    layer: str | None = None,
+    passes: bool = False,
+    albedo: PathLike | Iterable[PathLike] | None = None,
+    normal: PathLike | Iterable[PathLike] | None = None,
 ) -> tuple[Any, ImageMeta]:
     """Read an image, a stack, or the numbered frames of a sequence.
 
@@ -57,6 +70,12 @@ def read(
         neighbours. False: exactly one file.
     series
         Number of the image in a file that holds several; None takes the first and warns.
+    layer
+        Of an OpenEXR file: the name of the layer or view that is the image; None chooses.
+    passes
+        Of an OpenEXR file: read the light passes beside the image, too, as `meta.layers`.
+    albedo, normal
+        Files of their own for a render: as many frames as it has, placed by their data windows.
 
     Returns
     -------
@@ -75,10 +94,16 @@ def read(
         not fit it. The message names the file, the rule and the remedy.
     """
     source = _one_input(path, sequence)
+    request = ExrRequest(layer, passes)
+    if request != ExrRequest() and not _is_exr(source):
+        raise FileError(source.files[0], "only OpenEXR has layers and passes", "leave them out")
     if source.is_stack:
-        array, meta = _read_stack(source)
+        array, meta = _read_stack(source, request)
     else:
-        array, meta = _read_file(source.files[0], series)
+        array, meta = _read_file(source.files[0], series, request)
+    guides = {"albedo": albedo, "normal": normal}
+    if any(given is not None for given in guides.values()):
+        meta = replace(meta, features={**meta.features, **_guides(meta, guides)})
     described = sidecar.load(source.pattern)
     array, meta = sidecar.restore(array, meta, described, source.pattern)
     meta = checked(meta, array.shape, array.dtype.itemsize)
@@ -132,10 +157,10 @@ def _one_input(path: PathLike | Iterable[PathLike], sequence: bool | None) -> Im
     return found[0]
 
 
-def _read_file(path: Path, series: int | None) -> tuple[Any, ImageMeta]:
+def _read_file(path: Path, series: int | None, request: ExrRequest) -> tuple[Any, ImageMeta]:
     suffix = suffix_of(path).lower()
     if suffix not in FILE_READERS:
-        return _read_single(path)
+        return _read_single(path, request)
     result = FILE_READERS[suffix](path, series or 0)
     if result.images > 1 and series is None:
         text = f"{path}: it holds {result.images} images; the first was read: pass series=1 ..."
@@ -148,18 +173,18 @@ def _read_file(path: Path, series: int | None) -> tuple[Any, ImageMeta]:
     return result.array, ImageMeta(axes=result.axes, name=name, source=(path,), **fields)
 
 
-def _read_single(path: Path) -> tuple[Any, ImageMeta]:
+def _read_single(path: Path, request: ExrRequest) -> tuple[Any, ImageMeta]:
     load = _frame_reader(path)
     extra: dict[str, Any] = {"format": suffix_of(path).lower().removeprefix(".")}
     if extra["format"] == "exr":
-        frame = read_exr(path)
+        frame = read_exr(path, request)
         images, extra["exr"] = dict(frame.images), frame.extra
     else:
         images = dict(load(path))
     return _assemble(ImageInput((path,)), images, extra, "", [images["color"]])
 
 
-def _read_stack(source: ImageInput) -> tuple[Any, ImageMeta]:
+def _read_stack(source: ImageInput, request: ExrRequest) -> tuple[Any, ImageMeta]:
     load = _frame_reader(source.files[0])
     suffixes = {suffix_of(file).lower() for file in source.files}
     if len(suffixes) > 1:
@@ -168,14 +193,15 @@ def _read_stack(source: ImageInput) -> tuple[Any, ImageMeta]:
             f"the frames are of different formats: {', '.join(sorted(suffixes))}",
             "name the files of one format",
         )
+    extra: dict[str, Any] = {"format": suffixes.pop().removeprefix(".")}
+    if _is_exr(source):
+        load, extra["exr"] = _exr_frames(source, request)
     images = join(source.files, load)
     shown = sorted({0, len(source.files) // 2, len(source.files) - 1})
-    extra: dict[str, Any] = {"format": suffixes.pop().removeprefix(".")}
     extra["numbers"] = list(source.numbers)
     samples = []
     if _is_exr(source):
         samples = [np.asarray(images["color"][i]) for i in shown]
-        extra["exr"] = read_exr(source.files[0]).extra
     if source.gaps:
         extra["gaps"] = list(source.gaps)
         missing = ranges_text(source.gaps, step_of(source.numbers))
@@ -206,6 +232,52 @@ def _described(source: ImageInput, meta: ImageMeta) -> ImageMeta:
     return replace(meta, axes=axes, extra=extra, **fields)
 
 
+def _exr_frames(
+    source: ImageInput, request: ExrRequest
+) -> tuple[Callable[[Path], Frame], dict[str, Any]]:
+    """Return what reads each frame of a sequence, in a window that holds all of them."""
+    first = source.files[0]
+    extra = read_exr(first, request).extra
+    windows = windows_of(source.files, extra["part"])
+    window = union(windows)
+    if len(set(windows)) > 1:
+        text = (
+            f"{source.pattern}: the frames have data windows of their own, and stand together in "
+            f"{window[2] - window[0]} x {window[3] - window[1]} pixels, with 0 around them"
+        )
+        say(text, ReadWarning, stacklevel=5)
+    # The choice of the first frame holds for all, and is said once.
+    wanted = replace(request, layer=extra["label"], window=window)
+    return lambda file: read_exr(file, wanted).images, extra | {"window": list(window)}
+
+
+def _guides(meta: ImageMeta, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Read albedo and normal from files of their own."""
+    window, display = (
+        tuple(meta.extra.get("exr", {}).get(name, ())) or None for name in ("window", "display")
+    )
+    read_guides = {}
+    for role, path in given.items():
+        if path is None:
+            continue
+        source = _one_input(path, sequence=len(meta.source) > 1 or None)
+        if not _is_exr(source):
+            rule = f"the {role} is no OpenEXR file"
+            raise FileError(source.files[0], rule, "save it as .exr, in floating point")
+        if len(source.files) != len(meta.source):
+            raise FileError(
+                source.pattern,
+                f"{len(source.files)} frames of {role} for {len(meta.source)} of the image",
+                "name as many, as a pattern such as albedo_####.exr",
+            )
+        load = partial(read_guide, role=role, window=window, display=display)
+        if source.is_stack:
+            read_guides[role] = join(source.files, lambda file: {"color": load(file)})["color"]  # noqa: B023
+        else:
+            read_guides[role] = load(source.files[0])
+    return read_guides
+
+
 def _assemble(
     source: ImageInput,
     images: dict[str, Any],
@@ -214,6 +286,7 @@ def _assemble(
     shown: list[Any],
 ) -> tuple[Any, ImageMeta]:
     color = images.pop("color")
+    passes = {k.removeprefix(PASS): images.pop(k) for k in [*images] if k.startswith(PASS)}
     read_look = LOOK_READERS.get(suffix_of(source.files[0]).lower())
     look = _look(source.files[0], read_look) if read_look else {}
     extra |= {LOOK: look} if look else {}
@@ -223,7 +296,9 @@ def _assemble(
     display: dict[str, Any] = {}
     if _is_exr(source):
         display = {"contrast_limits": (display_range(shown),), "gamma": GAMMA}
-    meta = ImageMeta(axes, source.name, source.files, features=images, extra=extra, **display)
+    meta = ImageMeta(
+        axes, source.name, source.files, features=images, layers=passes, extra=extra, **display
+    )
     return color, meta
 
 

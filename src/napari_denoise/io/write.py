@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from napari_denoise.io.atomic import check_absent, check_length, replacing
 from napari_denoise.io.errors import FileError, FileExists, WriteWarning, say
 from napari_denoise.io.formats import FILE_WRITERS
 from napari_denoise.io.formats.colour import straight
-from napari_denoise.io.formats.exr_writer import HALF_MAX, encode_exr, encode_through
+from napari_denoise.io.formats.exr_windows import Box
+from napari_denoise.io.formats.exr_writer import HALF_MAX, Replaced, encode_exr, encode_through
 from napari_denoise.io.formats.loaded import check_dtype
 from napari_denoise.io.formats.look import LOOK, look_chunks, shades
 from napari_denoise.io.formats.raster import encode_png
@@ -279,24 +280,40 @@ def _exr_encoder(path: Path, meta: ImageMeta, count: int) -> Callable[[int, Any]
         text = f"{path}: the source is gone: its other layers and header are not written"
         say(text, WriteWarning, stacklevel=5)
         sources = ()
+    said = set[str]()
 
     def encode(number: int, image: NDArray[Any]) -> bytes:
+        def frame(stack: Any) -> NDArray[Any]:
+            return np.asarray(stack[number] if count > 1 else stack[...])
+
         if sources and origin:
-            names = tuple(origin["channels"])
-            data, clipped = encode_through(image, sources[number], origin["part"], names)
+            replaced = [Replaced(image, _place(origin), _window(origin))]
+            replaced += [
+                Replaced(frame(stack), name, _window(origin, name))
+                for name, stack in meta.layers.items()
+            ]
+            made = encode_through(sources[number], replaced)
         else:
-            several = count > 1
-            features = {
-                role: np.asarray(stack[number] if several else stack)
-                for role, stack in meta.features.items()
-            }
-            data, clipped = encode_exr(image, features)
-        if clipped:
+            made = encode_exr(image, {role: frame(f) for role, f in meta.features.items()})
+        for text in [note for note in made.notes if note not in said]:
+            said.add(text)
+            say(f"{path}: {text}", WriteWarning, stacklevel=4)
+        if made.clipped:
             text = (
-                f"{path}: {clipped} values of frame {number} are beyond half precision "
+                f"{path}: {made.clipped} values of frame {number} are beyond half precision "
                 f"and were clipped to {HALF_MAX:.0f}"
             )
             say(text, WriteWarning, stacklevel=4)
-        return data
+        return made.data
 
     return encode
+
+
+def _place(origin: Mapping[str, Any]) -> tuple[int, tuple[str, ...]]:
+    return origin["part"], tuple(origin["channels"])
+
+
+def _window(origin: Mapping[str, Any], layer: str = "") -> Box | None:
+    """Return the data window of the image, or of a layer that has its own."""
+    window = origin.get("windows", {}).get(layer, origin.get("window"))
+    return None if window is None else tuple(window)

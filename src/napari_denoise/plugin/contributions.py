@@ -6,6 +6,7 @@ Importing this loads neither PyTorch nor napari nor Qt, so that napari starts fa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from napari_denoise.plugin.layers.data import LayerData
 
 PathOrPaths = str | Sequence[str]
+Entry = str | list[str] | tuple[str | list[str], str | None]
 
 
 # --- reader and writer ----------------------------------------------------------------
@@ -41,8 +43,15 @@ def get_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerData]] | 
     return read_layers if paths and known else None
 
 
-def read_layers(path: PathOrPaths) -> list[LayerData]:
+def read_layers(path: PathOrPaths, layer: str | None = None) -> list[LayerData]:
     """Read a file, or a list of frames, as layers; every image of a file with several.
+
+    Parameters
+    ----------
+    path
+        A file, or the frames of one stack.
+    layer
+        Of OpenEXR, the layer or view that is the image; None chooses.
 
     Raises
     ------
@@ -54,7 +63,10 @@ def read_layers(path: PathOrPaths) -> list[LayerData]:
     from napari_denoise.plugin.layers.data import to_layers
 
     several = isinstance(path, (list, tuple))
-    array, meta = read(path, sequence=True if several else None, series=None if several else 0)
+    series = None if several else 0
+    array, meta = read(path, sequence=True if several else None, series=series, layer=layer)
+    if layer is not None:
+        meta = replace(meta, name=f"{meta.name} {layer}")
     layers = to_layers(array, meta)
     images = meta.extra.get("series", {"count": 1})["count"]
     for number in range(1, images):
@@ -105,13 +117,16 @@ def open_stack(viewer: napari.viewer.Viewer) -> None:
     """Ask for files and open them: numbered frames together, anything else by itself."""
     from qtpy.QtWidgets import QFileDialog
 
+    from napari_denoise.plugin.layers.choosing import with_layers
+
     names, _ = QFileDialog.getOpenFileNames(
         _window(viewer), "Open noisy stack", str(_folder(viewer)), _open_filter()
     )
     if names:
         inputs = _inputs(viewer, [Path(name) for name in names])
-        if inputs:
-            load(viewer, inputs)
+        chosen = [pair for entry in inputs for pair in with_layers(_window(viewer), entry)]
+        if chosen:
+            load(viewer, chosen)
 
 
 def save_denoised(viewer: napari.viewer.Viewer) -> None:
@@ -134,7 +149,7 @@ def save_denoised(viewer: napari.viewer.Viewer) -> None:
         save(viewer, with_suffix(name), layers)
 
 
-def load(viewer: napari.viewer.Viewer, inputs: Sequence[str | list[str]]) -> WorkerTask:
+def load(viewer: napari.viewer.Viewer, inputs: Sequence[Entry]) -> WorkerTask:
     """Read inputs off the GUI thread and add their layers.
 
     Parameters
@@ -142,7 +157,8 @@ def load(viewer: napari.viewer.Viewer, inputs: Sequence[str | list[str]]) -> Wor
     viewer
         Gets the layers.
     inputs
-        A file name each, or the list of the frames of a stack.
+        A file name each, or the list of the frames of a stack; or a pair of that with the name of
+        a layer.
 
     Returns
     -------
@@ -247,12 +263,13 @@ def _kept(task: WorkerTask) -> WorkerTask:
 # --- helpers --------------------------------------------------------------------------
 
 
-def _reading(inputs: Sequence[str | list[str]]) -> Iterator[tuple[list[LayerData], list[str]]]:
+def _reading(inputs: Sequence[Entry]) -> Iterator[tuple[list[LayerData], list[str]]]:
     from napari_denoise.io.errors import listening
 
     for entry in inputs:
+        files, layer = entry if isinstance(entry, tuple) else (entry, None)
         with listening() as messages:
-            layers = read_layers(entry)
+            layers = read_layers(files, layer)
         yield layers, messages
 
 

@@ -37,10 +37,16 @@ class ImageInput:
         In the order of their numbers.
     numbers
         Of the frames; empty for a file that stands alone.
+    series
+        Which image of its file it is; None where the file holds one, or was not asked.
+    label
+        The image's name as a part of file names, alike for no other image of the file.
     """
 
     files: tuple[Path, ...]
     numbers: tuple[int, ...] = ()
+    series: int | None = None
+    label: str = ""
 
     @property
     def is_stack(self) -> bool:
@@ -62,7 +68,8 @@ class ImageInput:
         """A short name to show, without number and suffix."""
         prefix, number, suffix = split_number(self.files[0])
         if not self.is_stack:
-            return self.files[0].name.removesuffix(suffix)
+            stem = self.files[0].name.removesuffix(suffix)
+            return f"{stem}_{self.label}" if self.label else stem
         return prefix.rstrip("_-. ") or self.files[0].parent.name or str(number)
 
     @property

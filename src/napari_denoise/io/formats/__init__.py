@@ -11,7 +11,11 @@ from napari_denoise.io.formats.loaded import Frame, Loaded
 from napari_denoise.io.formats.npy import read_npy, write_npy
 from napari_denoise.io.formats.ome_zarr_reader import read_ome_zarr
 from napari_denoise.io.formats.raster import read_jpeg, read_png
-from napari_denoise.io.formats.tiff_reader import read_tiff, read_tiff_plane
+from napari_denoise.io.formats.tiff_reader import (
+    read_tiff,
+    read_tiff_plane,
+    tiff_image_names,
+)
 from napari_denoise.io.formats.tiff_writer import write_tiff
 from napari_denoise.io.inputs import TIFF_SUFFIXES
 from napari_denoise.io.meta import ImageMeta
@@ -23,6 +27,12 @@ FILE_READERS: Mapping[str, Callable[[Path, int], Loaded]] = {
     **dict.fromkeys(STORE_SUFFIXES, read_ome_zarr),
 }
 """Formats of whole stacks; the number is that of an image in the file."""
+
+IMAGE_NAMES: Mapping[str, Callable[[Path], list[str]]] = dict.fromkeys(
+    TIFF_SUFFIXES, tiff_image_names
+)
+"""Names of the images in a file, in order, without reading pixels; "" for those without one.
+Formats that are not here hold one image a file."""
 
 FRAME_READERS: Mapping[str, Callable[[Path], Frame]] = {
     ".png": lambda path: {"color": read_png(path)},

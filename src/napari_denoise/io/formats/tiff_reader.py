@@ -69,6 +69,18 @@ def read_tiff(path: Path, series: int = 0) -> Loaded:
         return Loaded(array, axes, _fields(tif, chosen, series, axes), len(tif.series))
 
 
+def tiff_image_names(path: Path) -> list[str]:
+    """Name the images of a TIFF in order, "" for those without a name; reads no pixels.
+
+    Raises
+    ------
+    FileError
+        Truncated, or not a TIFF.
+    """
+    with _opened(path) as tif:
+        return [series.name or "" for series in tif.series]
+
+
 def read_tiff_plane(path: Path) -> NDArray[Any]:
     """Read the only plane of a TIFF, (Y, X) or (Y, X, S), as one frame of a sequence.
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from napari_denoise.batch.plan import BatchTask, check_outputs, find_inputs, plan, with_maps
+from napari_denoise.batch.plan import (
+    BatchTask,
+    check_outputs,
+    find_inputs,
+    plan,
+    with_maps,
+    with_version,
+)
 from napari_denoise.batch.work import Done, Failed, denoise_all, denoise_file
 
 __all__ = [
@@ -15,4 +22,5 @@ __all__ = [
     "find_inputs",
     "plan",
     "with_maps",
+    "with_version",
 ]

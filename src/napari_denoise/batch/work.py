@@ -17,6 +17,7 @@ from napari_denoise.batch.maps import frames_used_map, used_text
 from napari_denoise.batch.plan import BatchTask
 from napari_denoise.batch.stream import DenoisedArray
 from napari_denoise.io.errors import FileError, listening
+from napari_denoise.io.formats.ome_zarr import in_version
 from napari_denoise.io.read import read
 from napari_denoise.io.write import check_output, write
 from napari_denoise.settings.denoise import DenoiseSettings
@@ -131,6 +132,7 @@ def denoise_file(
         job = denoiser.prepare(array, settings=settings, meta=meta)
         note = job.provenance()
         meta = replace(meta, extra={**meta.extra, "napari_denoise": note})
+        meta = in_version(meta, task.ome_zarr_version)
         with frames_used_map(task.frames_used, job, overwrite=overwrite) as maps:
 
             def told(number: int, where: Window, frames: Any) -> None:

@@ -17,7 +17,7 @@ import tifffile
 from natsort import natsorted
 
 from napari_denoise.io.errors import FileError
-from napari_denoise.io.zarr_folders import STORE_SUFFIXES, holds_images, is_store
+from napari_denoise.io.zarr_folders import MARKS, STORE_SUFFIXES, holds_images, is_store
 
 FRAME_SUFFIXES = (".png", ".jpg", ".jpeg", ".exr")
 TIFF_SUFFIXES = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".ome.btf", ".btf", ".tf8")
@@ -123,6 +123,8 @@ def expand(path: PathLike | Iterable[PathLike]) -> list[Path]:
         return files
     _check_reach(path)
     path = Path(path).expanduser()
+    if path.name in MARKS and is_store(path.parent):  # what a dialog for files can choose
+        path = path.parent
     if path.is_file() or is_store(path):
         return [path]
     if path.is_dir():

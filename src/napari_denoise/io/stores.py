@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from napari_denoise.image.axes import Layout
 from napari_denoise.image.frames import evenly, is_large
 from napari_denoise.image.long_work import finished
+from napari_denoise.image.pyramid import halve, level_shapes
 from napari_denoise.io import sidecar
 from napari_denoise.io.atomic import check_absent, not_written, remove
 from napari_denoise.io.errors import FileError
@@ -33,10 +34,9 @@ from napari_denoise.io.formats.ome_zarr import (
     check_axes,
     held_fields,
     image_metadata,
-    level_shapes,
     stored_axes,
 )
-from napari_denoise.io.formats.zarr_levels import create_level, create_root, open_level, shrink
+from napari_denoise.io.formats.zarr_levels import create_level, create_root, open_level
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.zarr_folders import is_store
 
@@ -154,7 +154,7 @@ class PreparedStore:
                 smaller = create_level(
                     self.folder, number, shape, self.dtype, chunks, shards, letters, self.version
                 )
-                for _ in shrink(level, smaller, shards, CHUNK):
+                for _ in halve(level, smaller, shards):
                     yield
                 level = smaller
             limits = _limits(level, letters)

@@ -10,13 +10,14 @@ from napari_denoise.io.errors import FileError
 
 STORE_SUFFIXES = (".ome.zarr", ".zarr")
 """Endings of OME-Zarr stores; longer ones first."""
-_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+"""Files that tell a folder of zarr."""
 _PARTS = ("multiscales", "plate", "well", "bioformats2raw.layout")
 
 
 def is_store(path: Path) -> bool:
     """Whether a folder is a zarr group or array, whatever it is called."""
-    return path.is_dir() and any((path / mark).is_file() for mark in _MARKS)
+    return path.is_dir() and any((path / mark).is_file() for mark in MARKS)
 
 
 def holds_images(path: Path) -> bool:

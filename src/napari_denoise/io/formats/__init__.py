@@ -9,7 +9,7 @@ from typing import Any
 from napari_denoise.io.formats.exr_reader import read_exr
 from napari_denoise.io.formats.loaded import Frame, Loaded
 from napari_denoise.io.formats.npy import read_npy, write_npy
-from napari_denoise.io.formats.ome_zarr_reader import read_ome_zarr
+from napari_denoise.io.formats.ome_zarr_reader import image_names, read_ome_zarr
 from napari_denoise.io.formats.raster import read_jpeg, read_png
 from napari_denoise.io.formats.tiff_reader import (
     read_tiff,
@@ -28,9 +28,10 @@ FILE_READERS: Mapping[str, Callable[[Path, int], Loaded]] = {
 }
 """Formats of whole stacks; the number is that of an image in the file."""
 
-IMAGE_NAMES: Mapping[str, Callable[[Path], list[str]]] = dict.fromkeys(
-    TIFF_SUFFIXES, tiff_image_names
-)
+IMAGE_NAMES: Mapping[str, Callable[[Path], list[str]]] = {
+    **dict.fromkeys(TIFF_SUFFIXES, tiff_image_names),
+    **dict.fromkeys(STORE_SUFFIXES, image_names),
+}
 """Names of the images in a file, in order, without reading pixels; "" for those without one.
 Formats that are not here hold one image a file."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,11 @@ _HEX = set("0123456789abcdefABCDEF")
 # --- written --------------------------------------------------------------------------
 
 
+def in_version(meta: ImageMeta, version: str | None) -> ImageMeta:
+    """Ask for a version of OME-Zarr; None leaves the choice to what the image came from."""
+    return meta if version is None else replace(meta, extra={**meta.extra, VERSION: version})
+
+
 def stored_axes(axes: str) -> str:
     """Letters in the order that the format wants; colour samples are its channels."""
     return "".join(a for a in "TCZYX" if a in axes.replace("S", "C"))
@@ -54,15 +60,6 @@ def check_axes(path: Any, axes: str) -> None:
             "save as .ome.tif",
             value=axes,
         )
-
-
-def level_shapes(shape: Sequence[int], axes: str, smallest: int) -> list[tuple[int, ...]]:
-    """Shapes of a pyramid: Y and X halved, rounded up, until neither is above `smallest`."""
-    shapes = [tuple(shape)]
-    while max(n for a, n in zip(axes, shapes[-1], strict=True) if a in "YX") > smallest:
-        last = zip(axes, shapes[-1], strict=True)
-        shapes.append(tuple(-(-n // 2) if a in "YX" else n for a, n in last))
-    return shapes
 
 
 def image_metadata(

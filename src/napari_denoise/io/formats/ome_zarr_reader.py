@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -69,7 +70,7 @@ def read_ome_zarr(path: Path, series: int = 0) -> Loaded:
     return _read_image(path, images[series], len(images))
 
 
-def image_names(path: Path) -> tuple[str, ...]:
+def image_names(path: Path) -> list[str]:
     """Names of the images of a store, in order: "A1 field 0" of a plate; one "" for a single image.
 
     Raises
@@ -77,7 +78,7 @@ def image_names(path: Path) -> tuple[str, ...]:
     FileError
         As for `read_ome_zarr`.
     """
-    return tuple(image.name for image in images_of(path)[0])
+    return [image.name for image in images_of(path)[0]]
 
 
 def images_of(path: Path) -> tuple[tuple[StoredImage, ...], tuple[str, ...]]:
@@ -209,8 +210,8 @@ def _read_image(path: Path, image: StoredImage, count: int) -> Loaded:
 
 
 def _check_version(folder: Path, version: str, entry: Mapping[str, Any]) -> None:
-    numbers = version.split("-")[0].split(".")
-    newer = len(numbers) > 1 and all(n.isdigit() for n in numbers) and [*map(int, numbers)] > [0, 5]
+    found = re.match(r"(\d+)\.(\d+)", version)
+    newer = found is not None and tuple(map(int, found.groups())) > (0, 5)
     if newer or "coordinateSystems" in entry:
         raise FileError(
             folder,

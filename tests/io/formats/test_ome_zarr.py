@@ -15,6 +15,7 @@ import zarr
 from napari_denoise import read
 from napari_denoise.image import frames
 from napari_denoise.io.errors import FileError, ReadWarning
+from napari_denoise.io.formats import zarr_pixels
 from napari_denoise.io.images import images_of
 from napari_denoise.io.inputs import ImageInput, expand, find_sequences
 
@@ -275,7 +276,7 @@ def test_a_chunk_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
     path = store(tmp_path / "a.ome.zarr", image(20, 24), [axis("y"), axis("x")])
     next((path / "0" / "c").rglob("0")).joinpath("0").write_bytes(b"no zstd")
     array, _ = read(path)
-    with pytest.raises(FileError, match=r"pixels at .* cannot be read"):
+    with pytest.raises(FileError, match=r"pixels \[0:20, 0:24\] cannot be read"):
         np.asarray(array)
 
 
@@ -286,3 +287,29 @@ def test_large_planes_are_read_in_windows_of_whole_chunks(
     monkeypatch.setattr(frames, "LARGE_BYTES", 100)
     array, _ = read(path)
     assert array.chunks == ((1200, 900), (1200, 100))
+
+
+def test_chunks_of_several_planes_are_decoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = store(
+        tmp_path / "a.zarr",
+        image(7, 20, 24),
+        [axis("z"), axis("y"), axis("x")],
+        chunks=(3, 8, 8),
+    )
+    read_boxes: list[Any] = []
+    original = zarr_pixels.Pixels._read
+
+    def counted(self: Any, box: Any) -> Any:
+        read_boxes.append(box[0])
+        return original(self, box)
+
+    monkeypatch.setattr(zarr_pixels.Pixels, "_read", counted)
+    array, _ = read(path)
+    for plane in (0, 1, 2, 3, 2, 4, 6):
+        np.testing.assert_array_equal(array[plane], image(7, 20, 24)[plane])
+    assert read_boxes == [(0, 3), (3, 6), (6, 7)]
+    monkeypatch.setattr(frames, "LARGE_BYTES", 2000)  # a slab would be too large
+    np.testing.assert_array_equal(array[1], image(7, 20, 24)[1])
+    assert read_boxes[-1] == (1, 2)

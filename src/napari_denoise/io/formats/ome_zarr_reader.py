@@ -6,14 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from napari_denoise.image.frames import is_large
 from napari_denoise.io.errors import FileError, ReadWarning, say
 from napari_denoise.io.formats.loaded import Loaded, check_dtype
 from napari_denoise.io.formats.ome_zarr import (
@@ -25,14 +20,9 @@ from napari_denoise.io.formats.ome_zarr import (
     read_transformations,
     read_units,
 )
+from napari_denoise.io.formats.zarr_pixels import AGAIN, BROKEN, lazy
 from napari_denoise.io.sidecar import known
 from napari_denoise.io.zarr_folders import attributes_of, is_array, is_store, ome_attributes
-
-_WINDOW = 1024
-"""Least side of the parts in which large planes are read."""
-_BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, IndexError, NotImplementedError)
-"""What zarr and its codecs raise of damaged arrays."""
-_AGAIN = "copy or export the store again"
 
 
 @dataclass(frozen=True)
@@ -116,7 +106,7 @@ def _listed(path: Path, _times: tuple[int, ...]) -> tuple[tuple[StoredImage, ...
         remedy = "name a store that was saved as OME-Zarr, or save the array as .npy"
         raise FileError(path, f"{rule} without OME metadata", remedy)
     if not images:
-        raise FileError(path, "it lists no image that is there", _AGAIN)
+        raise FileError(path, "it lists no image that is there", AGAIN)
     return tuple(images), tuple(missing)
 
 
@@ -179,7 +169,7 @@ def _read_image(path: Path, image: StoredImage, count: int) -> Loaded:
     _check_version(folder, version, entry)
     datasets = [d for d in map(_mapping, _list(entry.get("datasets"))) if d.get("path") is not None]
     if not datasets:
-        raise FileError(folder, "its metadata name no array of pixels", _AGAIN)
+        raise FileError(folder, "its metadata name no array of pixels", AGAIN)
     levels = [_opened(folder, str(dataset["path"])) for dataset in datasets]
     finest = levels[0]
     check_dtype(folder, finest.dtype)
@@ -199,12 +189,12 @@ def _read_image(path: Path, image: StoredImage, count: int) -> Loaded:
         extra["file_axes"] = file_axes
     _mention_others(path, folder, datasets)
     return Loaded(
-        _lazy(finest, letters),
+        lazy(finest, letters),
         letters,
         {**fields, "extra": extra},
         count,
         name=image.name,
-        levels=tuple(_lazy(level, letters) for level in levels[1:] if level.ndim == finest.ndim),
+        levels=tuple(lazy(level, letters) for level in levels[1:] if level.ndim == finest.ndim),
         described=described,
     )
 
@@ -273,41 +263,8 @@ def _opened(folder: Path, name: str) -> Any:
 
     place = (folder / name).resolve()
     if not place.is_relative_to(folder.resolve()):
-        raise FileError(folder, f"its pixels would lie outside of it, in {name!r}", _AGAIN)
+        raise FileError(folder, f"its pixels would lie outside of it, in {name!r}", AGAIN)
     try:
         return zarr.open_array(place, mode="r")
-    except _BROKEN as error:
-        raise FileError(place, f"its array cannot be opened ({error})", _AGAIN) from error
-
-
-class _Pixels:
-    """An array of a store; what cannot be decoded is said with its place."""
-
-    def __init__(self, array: Any, place: Path) -> None:
-        self._array, self._place = array, place
-        self.shape: tuple[int, ...] = tuple(array.shape)
-        self.dtype = np.dtype(array.dtype).newbyteorder("=")
-        self.ndim = len(self.shape)
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        try:
-            return np.asarray(self._array[key]).astype(self.dtype, copy=False)
-        except _BROKEN as error:
-            raise FileError(
-                self._place, f"pixels at {key} cannot be read ({error})", _AGAIN
-            ) from error
-
-
-def _lazy(array: Any, letters: str) -> Any:
-    """Make a dask array of planes, or of windows of planes too large to be held."""
-    import dask.array as da
-
-    like = np.broadcast_to(np.zeros((), array.dtype), array.shape)
-    windows = is_large(like, letters)
-    chunks = tuple(
-        (min(n, ceil(_WINDOW / c) * c) if windows and a in "YX" else n) if a in "YXS" else 1
-        for a, n, c in zip(letters, array.shape, array.chunks, strict=True)
-    )
-    pixels = _Pixels(array, Path(str(array.store_path).removeprefix("file://")))
-    meta = np.empty((0,) * array.ndim, pixels.dtype)
-    return da.from_array(pixels, chunks, name=False, lock=False, meta=meta)
+    except BROKEN as error:
+        raise FileError(place, f"its array cannot be opened ({error})", AGAIN) from error

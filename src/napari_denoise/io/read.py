@@ -13,9 +13,10 @@ from napari_denoise.image.axes import Layout, guess_axes
 from napari_denoise.image.tone import GAMMA
 from napari_denoise.io import sidecar
 from napari_denoise.io.errors import FileError, ReadWarning, say
-from napari_denoise.io.formats import FILE_READERS, FRAME_READERS
+from napari_denoise.io.formats import FILE_READERS, FRAME_READERS, LOOK_READERS
 from napari_denoise.io.formats.exr_reader import display_range, read_exr
 from napari_denoise.io.formats.loaded import Frame, join
+from napari_denoise.io.formats.look import LOOK
 from napari_denoise.io.inputs import (
     SUFFIXES,
     ImageInput,
@@ -185,12 +186,27 @@ def _assemble(
     shown: list[Any],
 ) -> tuple[Any, ImageMeta]:
     color = images.pop("color")
+    read_look = LOOK_READERS.get(suffix_of(source.files[0]).lower())
+    look = read_look(source.files[0]) if read_look else {}
+    extra |= {LOOK: look} if look else {}
+    if read_look and source.is_stack:
+        _mention_profiles(source, look, read_look(source.files[-1]))
     axes += "YXS"[: color.ndim - len(axes)]
     display: dict[str, Any] = {}
     if _is_exr(source):
         display = {"contrast_limits": (display_range(shown),), "gamma": GAMMA}
     meta = ImageMeta(axes, source.name, source.files, features=images, extra=extra, **display)
     return color, meta
+
+
+def _mention_profiles(source: ImageInput, first: dict[str, Any], last: dict[str, Any]) -> None:
+    """Say that frames have colour profiles of their own, as a stack is shown by one."""
+    if any(first.get(key) != last.get(key) for key in ("icc_profile", "png")):
+        text = (
+            f"{source.pattern}: the colour profile of {source.files[-1].name} is not that of "
+            f"{source.files[0].name}, which is taken for all frames"
+        )
+        say(text, ReadWarning, stacklevel=4)
 
 
 def _is_exr(source: ImageInput) -> bool:

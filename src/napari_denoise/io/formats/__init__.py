@@ -8,11 +8,13 @@ from typing import Any
 
 from napari_denoise.io.formats.exr_reader import read_exr
 from napari_denoise.io.formats.loaded import Frame, Loaded
+from napari_denoise.io.formats.look import jpeg_look, png_look
 from napari_denoise.io.formats.npy import read_npy, write_npy
 from napari_denoise.io.formats.ome_zarr_reader import image_names, read_ome_zarr
 from napari_denoise.io.formats.raster import read_jpeg, read_png
 from napari_denoise.io.formats.tiff_reader import (
     read_tiff,
+    read_tiff_look,
     read_tiff_plane,
     tiff_image_names,
 )
@@ -43,6 +45,14 @@ FRAME_READERS: Mapping[str, Callable[[Path], Frame]] = {
     **dict.fromkeys(TIFF_SUFFIXES, lambda path: {"color": read_tiff_plane(path)}),
 }
 """Files that hold one frame, alone or of a numbered sequence."""
+
+LOOK_READERS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
+    ".png": png_look,
+    ".jpg": jpeg_look,
+    ".jpeg": jpeg_look,
+    **dict.fromkeys(TIFF_SUFFIXES, read_tiff_look),
+}
+"""How one frame is shown, beside its pixels."""
 
 FILE_WRITERS: Mapping[str, Callable[[Path, Path, Any, ImageMeta], set[str]]] = {
     ".npy": write_npy,

@@ -20,13 +20,23 @@ from numpy.typing import NDArray
 from napari_denoise.image.frames import is_large
 from napari_denoise.io.errors import FileError
 from napari_denoise.io.formats import loaded
-from napari_denoise.io.formats.loaded import Loaded, check_dtype
+from napari_denoise.io.formats.loaded import Loaded
+from napari_denoise.io.formats.look import LOOK
 from napari_denoise.io.formats.ome import (
     imagej_fields,
     ome_bits,
     ome_fields,
     resolution_fields,
     tiff_bits,
+)
+from napari_denoise.io.formats.samples import Colour
+from napari_denoise.io.formats.tiff_colour import (
+    colour_of,
+    seen,
+    shown_extra,
+    shown_fields,
+    through_libtiff,
+    whole_first,
 )
 from napari_denoise.io.meta import SIGNIFICANT_BITS
 
@@ -63,10 +73,10 @@ def read_tiff(path: Path, series: int = 0) -> Loaded:
     """
     with _opened(path) as tif:
         chosen = _series(tif, path, series)
-        check_dtype(path, chosen.dtype)
-        letters = _axes(path, chosen)
-        array, axes = _arranged(_palette(tif, chosen, _array(path, tif, chosen)), letters)
-        return Loaded(array, axes, _fields(tif, chosen, series, axes), len(tif.series))
+        colour = colour_of(path, tif, chosen)
+        array, axes = _pixels(path, chosen, colour, _array(path, tif, chosen, colour))
+        fields = _fields(tif, chosen, series, axes, colour)
+        return Loaded(array, axes, fields, len(tif.series))
 
 
 def tiff_image_names(path: Path) -> list[str]:
@@ -91,16 +101,23 @@ def read_tiff_plane(path: Path) -> NDArray[Any]:
     """
     with _opened(path, multifile=False) as tif:
         chosen = _series(tif, path, 0)
-        check_dtype(path, chosen.dtype)
-        letters = _axes(path, chosen)
+        colour = colour_of(path, tif, chosen)
+        letters = _axes(path, chosen, colour)
         if not set(letters) <= set("YXS"):
             raise FileError(
                 path,
                 f"it holds {chosen.shape} along {letters}, not a single plane",
                 "open it by itself, not as a frame of a sequence",
             )
-        image = _palette(tif, chosen, _native(chosen.asarray()))
-        return np.ascontiguousarray(_arranged(image, letters)[0])
+        image = through_libtiff(path, chosen) if colour.by_libtiff else _native(chosen.asarray())
+        return np.ascontiguousarray(_pixels(path, chosen, colour, image)[0])
+
+
+def read_tiff_look(path: Path) -> dict[str, Any]:
+    """Say how a TIFF of one plane is shown, beside its pixels."""
+    with _opened(path, multifile=False) as tif:
+        chosen = _series(tif, path, 0)
+        return dict(shown_extra(chosen, colour_of(path, tif, chosen)).get(LOOK, {}))
 
 
 @contextmanager
@@ -151,8 +168,8 @@ def _series(tif: Any, path: Path, number: int) -> Any:
         raise FileError(
             path, f"it holds {len(tif.series)} images", f"there is no image number {number}"
         )
-    chosen = tif.series[number]
-    if chosen.size == 0 or chosen.dtype is None:
+    chosen = whole_first(tif)[number]
+    if chosen.size == 0:
         raise FileError(path, f"the image is empty, {chosen.shape}", "export it again")
     if not chosen.shape:
         raise tifffile.TiffFileError("the image has no height and width")
@@ -176,13 +193,16 @@ def _check_extent(tif: Any, series: Any) -> None:
         raise tifffile.TiffFileError(f"pixels end at byte {max(ends)}, the file at {size}")
 
 
-def _axes(path: Path, series: Any) -> str:
+def _pixels(path: Path, series: Any, colour: Colour, array: Any) -> tuple[Any, str]:
+    return seen(path, series, colour, *_arranged(array, _axes(path, series, colour)))
+
+
+def _axes(path: Path, series: Any, colour: Colour) -> str:
     """Our letters for the axes of the array as tifffile gives it."""
     letters = list(series.axes)
     for position, letter in enumerate(letters):
-        samples = series.shape[position]
-        if letter == "S" and samples not in (3, 4):
-            letters[position] = "C"  # not colour: gray with alpha, or spectral channels
+        if letter == "S" and not colour.has_samples:
+            letters[position] = "C"  # not colour: spectral channels
     free = [a for a in "TZC" if a not in letters]
     for position, letter in enumerate(letters):
         if letter in "TZCYXS":
@@ -204,7 +224,7 @@ def _axes(path: Path, series: Any) -> str:
     return axes
 
 
-def _fields(tif: Any, series: Any, number: int, axes: str) -> dict[str, Any]:
+def _fields(tif: Any, series: Any, number: int, axes: str, colour: Colour) -> dict[str, Any]:
     extra: dict[str, Any]
     if tif.is_ome and series.kind == "ome":
         fields = ome_fields(tif.ome_metadata, number, axes)
@@ -216,12 +236,19 @@ def _fields(tif: Any, series: Any, number: int, axes: str) -> dict[str, Any]:
     if set(series.axes) - set("TZCYXS"):
         extra["file_axes"] = series.axes  # so that the guess can be shown
     bits = ome_bits(tif.ome_metadata, number) if extra["format"] == "ome-tiff" else tiff_bits(tif)
+    bits = bits or series.keyframe.bitspersample
+    if colour.convert is not None and (colour.samples or colour.dtype != np.uint16):
+        bits = None  # the values are others
     if bits is not None and series.dtype.kind in "iu" and 0 < bits < 8 * series.dtype.itemsize:
         extra[SIGNIFICANT_BITS] = bits
-    return fields | {"extra": extra}
+    return shown_fields(fields, axes, series, colour) | {
+        "extra": extra | shown_extra(series, colour)
+    }
 
 
-def _array(path: Path, tif: Any, series: Any) -> Any:
+def _array(path: Path, tif: Any, series: Any, colour: Colour) -> Any:
+    if colour.by_libtiff:
+        return through_libtiff(path, series)
     if series.nbytes <= loaded.LAZY_BYTES:
         return _native(series.asarray())
     native = series.dtype == series.dtype.newbyteorder(tif.byteorder)
@@ -268,27 +295,8 @@ def _lazy(tif: Any, series: Any) -> Any:
     return da.from_array(pages, chunks, name=False, lock=True, meta=meta)
 
 
-def _palette(tif: Any, series: Any, image: Any) -> Any:
-    """Indexed colours as RGB, S last.
-
-    ImageJ saves a display table as a palette, and a palette that only brightens is one
-    too: there the indices are the intensities.
-    """
-    page = series.keyframe
-    indexed = page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None
-    if not indexed or tif.is_imagej or not isinstance(image, np.ndarray):
-        return image
-    steps = np.diff(page.colormap.astype(np.int64), axis=1)
-    if (steps >= 0).all() or (steps <= 0).all():
-        return image
-    shift = 8 if page.colormap.max() > 255 else 0
-    return np.moveaxis((page.colormap >> shift).astype(np.uint8)[:, image], 0, -1)
-
-
 def _arranged(array: Any, letters: str) -> tuple[Any, str]:
     """Colour samples last, named S."""
-    if array.ndim > len(letters):  # a palette became colour
-        return array, letters + "S"
     if "S" not in letters:
         return array, letters
     final = letters.replace("S", "") + "S"

@@ -12,6 +12,8 @@ from napari_denoise.cli.console import (
     UNUSABLE,
     Debug,
     Device,
+    Position,
+    Series,
     err,
     reporting,
     say,
@@ -152,6 +154,8 @@ def denoise(
             rich_help_panel=_DATA,
         ),
     ] = None,
+    series: Series = None,
+    position: Position = None,
     tile: Annotated[
         str,
         typer.Option(help="auto or pixels. Never changes the result.", rich_help_panel=_HOW),
@@ -246,7 +250,15 @@ def denoise(
             dtype=dtype,
         )
         found, missing = _split(inputs, whole=bool(sequence))
-        tasks = plan(found, output, sequence=sequence, suffix=suffix, file_format=file_format)
+        tasks = plan(
+            found,
+            output,
+            sequence=sequence,
+            suffix=suffix,
+            file_format=file_format,
+            series=series,
+            position=position,
+        )
         tasks = with_maps(tasks, frames_used)
         tasks = with_version(tasks, ome_zarr_version)
         check_outputs(tasks, overwrite=overwrite)

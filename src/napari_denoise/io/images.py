@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from napari_denoise.io.errors import FileError
 from napari_denoise.io.formats import IMAGE_NAMES
-from napari_denoise.io.inputs import ImageInput, suffix_of
+from napari_denoise.io.inputs import ImageInput, kind_of
 
 
 def images_of(source: ImageInput) -> list[ImageInput]:
@@ -25,7 +25,7 @@ def images_of(source: ImageInput) -> list[ImageInput]:
     itself where it holds one image, is the frames of a stack, or says its image already.
     A file that cannot be opened is returned too: reading it says what is wrong.
     """
-    names_of = IMAGE_NAMES.get(suffix_of(source.files[0]).lower())
+    names_of = IMAGE_NAMES.get(kind_of(source.files[0]))
     if source.is_stack or source.series is not None or names_of is None:
         return [source]
     try:
@@ -36,6 +36,37 @@ def images_of(source: ImageInput) -> list[ImageInput]:
         return [source]
     labels = enumerate(_labels(names))
     return [replace(source, series=number, label=label) for number, label in labels]
+
+
+def images_among(
+    sources: Iterable[ImageInput], series: int | None = None, position: str | None = None
+) -> list[ImageInput]:
+    """Expand files into their images, or find the one of each that is asked for.
+
+    Parameters
+    ----------
+    sources
+        Files and stacks.
+    series
+        Number of an image in its file, from 0.
+    position
+        Name or number of one.
+
+    Raises
+    ------
+    FileError
+        A file holds no such image.
+    ValueError
+        Both were given.
+    """
+    if series is not None and position is not None:
+        raise ValueError(
+            f"series {series} and position {position!r} both name an image: give one of them"
+        )
+    wanted = position if series is None else series
+    if wanted is None:
+        return [image for source in sources for image in images_of(source)]
+    return [chosen(images_of(source), wanted) for source in sources]
 
 
 def chosen(images: Sequence[ImageInput], wanted: str | int) -> ImageInput:

@@ -13,7 +13,7 @@ from napari_denoise.image.axes import Layout, guess_axes
 from napari_denoise.image.tone import GAMMA
 from napari_denoise.io import sidecar
 from napari_denoise.io.errors import FileError, ReadWarning, say
-from napari_denoise.io.formats import FILE_READERS, FRAME_READERS, LOOK_READERS
+from napari_denoise.io.formats import FILE_READERS, FRAME_FIELDS, FRAME_READERS, LOOK_READERS
 from napari_denoise.io.formats.exr_reader import display_range, read_exr
 from napari_denoise.io.formats.loaded import Frame, join
 from napari_denoise.io.formats.look import LOOK
@@ -24,11 +24,15 @@ from napari_denoise.io.inputs import (
     as_sequence,
     expand,
     find_sequences,
+    kind_of,
     siblings,
     suffix_of,
 )
 from napari_denoise.io.meta import ImageMeta
-from napari_denoise.io.zarr_folders import STORE_SUFFIXES
+from napari_denoise.io.numbering import step_of
+from napari_denoise.io.ranges import ranges_text
+from napari_denoise.io.sets.prairie import prairie_beside
+from napari_denoise.io.stated import filled
 
 
 def read(
@@ -128,19 +132,20 @@ def _one_input(path: PathLike | Iterable[PathLike], sequence: bool | None) -> Im
 
 def _read_file(path: Path, series: int | None) -> tuple[Any, ImageMeta, Mapping[str, Any]]:
     """Read one image of a file; last comes what the file itself holds of a sidecar."""
-    suffix = STORE_SUFFIXES[0] if path.is_dir() else suffix_of(path).lower()
+    suffix = kind_of(path)
     if suffix not in FILE_READERS:
         return *_read_single(path), {}
     result = FILE_READERS[suffix](path, series or 0)
     if result.images > 1 and series is None:
-        first = f"the first, {result.name}," if result.name else "the first"
+        own = result.fields.get("name")
+        first = f"the first, {own}," if own else "the first"
         text = f"{path}: it holds {result.images} images; {first} was read: pass series=1 ..."
         say(text, ReadWarning, stacklevel=3)
     extra = dict(result.fields.get("extra", {}))
     if result.images > 1:
         extra["series"] = {"count": result.images, "number": series or 0}
     fields = {**result.fields, "extra": extra, "levels": result.levels}
-    name = " ".join(filter(None, (ImageInput((path,)).name, result.name)))
+    name = " ".join(filter(None, (ImageInput((path,)).name, fields.pop("name", ""))))
     meta = ImageMeta(axes=result.axes, name=name, source=(path,), **fields)
     return result.array, meta, result.described
 
@@ -175,7 +180,32 @@ def _read_stack(source: ImageInput) -> tuple[Any, ImageMeta]:
         extra["exr"] = read_exr(source.files[0]).extra
     if source.gaps:
         extra["gaps"] = list(source.gaps)
-    return _assemble(source, images, extra, "T", samples)
+        missing = ranges_text(source.gaps, step_of(source.numbers))
+        verb = "are" if len(source.gaps) > 1 else "is"
+        noun = "frames" if len(source.gaps) > 1 else "frame"
+        text = f"{source.pattern}: {noun} {missing} {verb} missing: the others were closed up"
+        say(text, ReadWarning, stacklevel=3)
+    shape = source.shape or (len(source.files),)
+    images = {role: image.reshape(*shape, *image.shape[1:]) for role, image in images.items()}
+    array, meta = _assemble(source, images, extra, source.axes, samples)
+    return array, _described(source, meta)
+
+
+def _described(source: ImageInput, meta: ImageMeta) -> ImageMeta:
+    """Add what the first frame, and a file beside the frames, say of pixel size and channels."""
+    beside = prairie_beside(source.files, source.axes)
+    axes = meta.axes if beside is None else beside[1] + meta.axes[len(source.axes) :]
+    fields: dict[str, Any] = {}
+    fields_of = FRAME_FIELDS.get(suffix_of(source.files[0]).lower())
+    if fields_of is not None:
+        fields = fields_of(source.files[0], axes)
+    names = source.channel_names
+    if beside is not None:
+        channels = 1 if "C" not in axes else (source.shape or (len(source.files),))[-1]
+        fields = filled(beside[0].fields(axes, channels), fields)
+    extra = {**fields.pop("extra", {}), **meta.extra}
+    fields = {"channel_names": names, **fields} if names else fields
+    return replace(meta, axes=axes, extra=extra, **fields)
 
 
 def _assemble(

@@ -70,7 +70,6 @@ def read_layers(path: PathOrPaths) -> list[LayerData]:
             "folder of a field by itself for another one"
         )
         say(text, ReadWarning, stacklevel=2)
-    names = {attrs["name"] for _, attrs, _ in layers}
     for number in range(1, min(images, MOST_IMAGES)):
         try:
             array, meta = read(path, series=number)
@@ -78,9 +77,9 @@ def read_layers(path: PathOrPaths) -> list[LayerData]:
             say(str(error), ReadWarning, stacklevel=2)
             continue
         for data, attrs, kind in to_layers(array, meta):
-            name = attrs["name"] if attrs["name"] not in names else f"{attrs['name']} [{number}]"
-            names.add(name)
-            layers.append((data, {**attrs, "name": name}, kind))
+            if attrs["name"] in {taken["name"] for _, taken, _ in layers}:
+                attrs = {**attrs, "name": f"{attrs['name']} [{number}]"}
+            layers.append((data, attrs, kind))
     return layers
 
 

@@ -17,21 +17,22 @@ from napari_denoise.io.formats.tiff_reader import (
     read_tiff_look,
     read_tiff_plane,
     tiff_image_names,
+    tiff_plane_fields,
 )
 from napari_denoise.io.formats.tiff_writer import write_tiff
-from napari_denoise.io.inputs import TIFF_SUFFIXES
+from napari_denoise.io.inputs import TIFF_DIALECTS, TIFF_SUFFIXES
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.zarr_folders import STORE_SUFFIXES
 
 FILE_READERS: Mapping[str, Callable[[Path, int], Loaded]] = {
     ".npy": lambda path, series: read_npy(path),
-    **dict.fromkeys(TIFF_SUFFIXES, read_tiff),
+    **dict.fromkeys((*TIFF_SUFFIXES, *TIFF_DIALECTS), read_tiff),
     **dict.fromkeys(STORE_SUFFIXES, read_ome_zarr),
 }
 """Formats of whole stacks; the number is that of an image in the file."""
 
 IMAGE_NAMES: Mapping[str, Callable[[Path], list[str]]] = {
-    **dict.fromkeys(TIFF_SUFFIXES, tiff_image_names),
+    **dict.fromkeys((*TIFF_SUFFIXES, *TIFF_DIALECTS), tiff_image_names),
     **dict.fromkeys(STORE_SUFFIXES, image_names),
 }
 """Names of the images in a file, in order, without reading pixels; "" for those without one.
@@ -45,6 +46,11 @@ FRAME_READERS: Mapping[str, Callable[[Path], Frame]] = {
     **dict.fromkeys(TIFF_SUFFIXES, lambda path: {"color": read_tiff_plane(path)}),
 }
 """Files that hold one frame, alone or of a numbered sequence."""
+
+FRAME_FIELDS: Mapping[str, Callable[[Path, str], dict[str, Any]]] = dict.fromkeys(
+    TIFF_SUFFIXES, tiff_plane_fields
+)
+"""Fields of `ImageMeta` that one frame states of its stack, given the letters of the axes."""
 
 LOOK_READERS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
     ".png": png_look,

@@ -191,9 +191,8 @@ def _read_image(path: Path, image: StoredImage, count: int) -> Loaded:
     return Loaded(
         lazy(finest, letters),
         letters,
-        {**fields, "extra": extra},
+        {**fields, "extra": extra, "name": image.name},
         count,
-        name=image.name,
         levels=tuple(lazy(level, letters) for level in levels[1:] if level.ndim == finest.ndim),
         described=described,
     )

@@ -18,17 +18,10 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_denoise.image.frames import is_large
-from napari_denoise.io.errors import FileError
+from napari_denoise.io.errors import FileError, ReadWarning, say
 from napari_denoise.io.formats import loaded
 from napari_denoise.io.formats.loaded import Loaded
 from napari_denoise.io.formats.look import LOOK
-from napari_denoise.io.formats.ome import (
-    imagej_fields,
-    ome_bits,
-    ome_fields,
-    resolution_fields,
-    tiff_bits,
-)
 from napari_denoise.io.formats.samples import Colour
 from napari_denoise.io.formats.tiff_colour import (
     colour_of,
@@ -36,14 +29,19 @@ from napari_denoise.io.formats.tiff_colour import (
     shown_extra,
     shown_fields,
     through_libtiff,
-    whole_first,
 )
-from napari_denoise.io.meta import SIGNIFICANT_BITS
+from napari_denoise.io.formats.tiff_dialects import axes_of, fields_of, images_in
+from napari_denoise.io.formats.tiff_images import TiffImage
+from napari_denoise.io.sets.ome import open_tiff
 
 _CHUNK = 1024
 """Least side of the parts in which large tiled frames are read."""
 
 # tifffile returns what is left of a damaged file and only logs these.
+_UNFINISHED = re.compile(  # what an acquisition that was stopped lacks is found page by page
+    r"OME series (is missing \d|contains index out of range)|ImageJ series metadata invalid"
+    r"|MMStack (is missing \d|series is missing)|failed to read (index map|comments|display)"
+)
 _DAMAGE = re.compile(
     r"invalid (page|value) offset|invalid offset to|no pages|corrupted|missing"
     r"|failed to (read|reshape)|incompletely written|out of range|does not match"
@@ -72,11 +70,17 @@ def read_tiff(path: Path, series: int = 0) -> Loaded:
         Truncated, not a TIFF, without a Y and an X axis, boolean or complex.
     """
     with _opened(path) as tif:
-        chosen = _series(tif, path, series)
+        image, count = _chosen(tif, path, series)
+        chosen = image.series
         colour = colour_of(path, tif, chosen)
         array, axes = _pixels(path, chosen, colour, _array(path, tif, chosen, colour))
-        fields = _fields(tif, chosen, series, axes, colour)
-        return Loaded(array, axes, fields, len(tif.series))
+        fields = _fields(tif, image, colour, array.shape, axes)
+        if count > 1 and not re.fullmatch(r"Image[ :_]?[0-9]+", image.name):
+            fields["name"] = image.name
+        found = Loaded(array, axes, fields, count)
+    for note in image.notes:  # not before it is known that nothing is damaged
+        say(f"{path}: {note}", ReadWarning, stacklevel=4)
+    return found
 
 
 def tiff_image_names(path: Path) -> list[str]:
@@ -88,7 +92,7 @@ def tiff_image_names(path: Path) -> list[str]:
         Truncated, or not a TIFF.
     """
     with _opened(path) as tif:
-        return [series.name or "" for series in tif.series]
+        return [image.name for image in images_in(tif, path)]
 
 
 def read_tiff_plane(path: Path) -> NDArray[Any]:
@@ -100,9 +104,9 @@ def read_tiff_plane(path: Path) -> NDArray[Any]:
         As for `read_tiff`.
     """
     with _opened(path, multifile=False) as tif:
-        chosen = _series(tif, path, 0)
+        chosen = _chosen(tif, path, 0)[0].series
         colour = colour_of(path, tif, chosen)
-        letters = _axes(path, chosen, colour)
+        letters = axes_of(path, chosen, has_samples=colour.has_samples)
         if not set(letters) <= set("YXS"):
             raise FileError(
                 path,
@@ -116,8 +120,22 @@ def read_tiff_plane(path: Path) -> NDArray[Any]:
 def read_tiff_look(path: Path) -> dict[str, Any]:
     """Say how a TIFF of one plane is shown, beside its pixels."""
     with _opened(path, multifile=False) as tif:
-        chosen = _series(tif, path, 0)
+        chosen = _chosen(tif, path, 0)[0].series
         return dict(shown_extra(chosen, colour_of(path, tif, chosen)).get(LOOK, {}))
+
+
+def tiff_plane_fields(path: Path, axes: str) -> dict[str, Any]:
+    """Fields of `ImageMeta` that a TIFF of one plane states of a stack of such planes.
+
+    Parameters
+    ----------
+    axes
+        Of the stack.
+    """
+    with _opened(path, multifile=False) as tif:
+        image, _ = _chosen(tif, path, 0)
+        fields = _fields(tif, image, colour_of(path, tif, image.series), (1,) * len(axes), axes)
+    return {name: value for name, value in fields.items() if name in ("scale", "units", "extra")}
 
 
 @contextmanager
@@ -128,7 +146,7 @@ def _opened(path: Path, *, multifile: bool = True) -> Iterator[Any]:
     logger.addFilter(damage)
     tif = None
     try:
-        tif = tifffile.TiffFile(path, _multifile=multifile)
+        tif = open_tiff(path, multifile=multifile)
         yield tif
     except FileError:
         raise
@@ -157,24 +175,26 @@ class _Damage(logging.Filter):
         message = record.getMessage()
         if record.thread != self._thread or not _DAMAGE.search(message):
             return True
+        if _UNFINISHED.search(message):
+            return False
         self.reports.append(re.sub(r"^.*?>\s*", "", message))
         return False
 
 
-def _series(tif: Any, path: Path, number: int) -> Any:
-    if not tif.series:
-        raise tifffile.TiffFileError("no image in it can be reached")
-    if not 0 <= number < len(tif.series):
+def _chosen(tif: Any, path: Path, number: int) -> tuple[TiffImage, int]:
+    """Find the image of a number, and how many there are."""
+    images = images_in(tif, path)
+    if not 0 <= number < len(images):
         raise FileError(
-            path, f"it holds {len(tif.series)} images", f"there is no image number {number}"
+            path, f"it holds {len(images)} images", f"there is no image number {number}"
         )
-    chosen = whole_first(tif)[number]
+    chosen = images[number].series
     if chosen.size == 0:
         raise FileError(path, f"the image is empty, {chosen.shape}", "export it again")
     if not chosen.shape:
         raise tifffile.TiffFileError("the image has no height and width")
     _check_extent(tif, chosen)
-    return chosen
+    return images[number], len(images)
 
 
 def _check_extent(tif: Any, series: Any) -> None:
@@ -194,56 +214,19 @@ def _check_extent(tif: Any, series: Any) -> None:
 
 
 def _pixels(path: Path, series: Any, colour: Colour, array: Any) -> tuple[Any, str]:
-    return seen(path, series, colour, *_arranged(array, _axes(path, series, colour)))
+    letters = axes_of(path, series, has_samples=colour.has_samples)
+    return seen(path, series, colour, *_arranged(array, letters))
 
 
-def _axes(path: Path, series: Any, colour: Colour) -> str:
-    """Our letters for the axes of the array as tifffile gives it."""
-    letters = list(series.axes)
-    for position, letter in enumerate(letters):
-        if letter == "S" and not colour.has_samples:
-            letters[position] = "C"  # not colour: spectral channels
-    free = [a for a in "TZC" if a not in letters]
-    for position, letter in enumerate(letters):
-        if letter in "TZCYXS":
-            continue
-        if not free:
-            raise FileError(
-                path,
-                f"its axes are {series.axes} with shape {series.shape}",
-                "only T, Z, C, Y, X and colour samples can be opened: export a part of it",
-            )
-        letters[position] = free.pop(0)
-    axes = "".join(letters)
-    if not {"Y", "X"} <= set(axes) or len(set(axes)) != len(axes):
-        raise FileError(
-            path,
-            f"its axes are {series.axes} with shape {series.shape}",
-            "an image needs one Y and one X axis: export it as an image stack",
-        )
-    return axes
-
-
-def _fields(tif: Any, series: Any, number: int, axes: str, colour: Colour) -> dict[str, Any]:
-    extra: dict[str, Any]
-    if tif.is_ome and series.kind == "ome":
-        fields = ome_fields(tif.ome_metadata, number, axes)
-        extra = {"format": "ome-tiff"}
-    elif tif.is_imagej:
-        fields, extra = imagej_fields(tif, axes), {"format": "imagej"}
-    else:
-        fields, extra = resolution_fields(tif, axes), {"format": "tiff"}
-    if set(series.axes) - set("TZCYXS"):
-        extra["file_axes"] = series.axes  # so that the guess can be shown
-    bits = ome_bits(tif.ome_metadata, number) if extra["format"] == "ome-tiff" else tiff_bits(tif)
-    bits = bits or series.keyframe.bitspersample
-    if colour.convert is not None and (colour.samples or colour.dtype != np.uint16):
-        bits = None  # the values are others
-    if bits is not None and series.dtype.kind in "iu" and 0 < bits < 8 * series.dtype.itemsize:
-        extra[SIGNIFICANT_BITS] = bits
-    return shown_fields(fields, axes, series, colour) | {
-        "extra": extra | shown_extra(series, colour)
-    }
+def _fields(
+    tif: Any, image: TiffImage, colour: Colour, shape: tuple[int, ...], axes: str
+) -> dict[str, Any]:
+    """Gather what the file says of an image as it comes out of `_pixels`."""
+    converted = colour.convert is not None and (bool(colour.samples) or colour.dtype != np.uint16)
+    channels = shape[axes.index("C")] if "C" in axes else 1
+    fields = fields_of(tif, image, axes, channels, converted=converted)
+    extra = fields["extra"] | shown_extra(image.series, colour)
+    return shown_fields(fields, axes, image.series, colour) | {"extra": extra}
 
 
 def _array(path: Path, tif: Any, series: Any, colour: Colour) -> Any:

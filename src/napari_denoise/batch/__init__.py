@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from napari_denoise.batch.layers import LayerChoice, denoise_layers
-from napari_denoise.batch.plan import BatchTask, check_outputs, find_inputs, plan, with_maps
+from napari_denoise.batch.plan import (
+    BatchTask,
+    check_outputs,
+    find_inputs,
+    plan,
+    with_maps,
+    with_version,
+)
 from napari_denoise.batch.work import Done, Failed, denoise_all, denoise_file
 
 __all__ = [
@@ -18,4 +25,5 @@ __all__ = [
     "find_inputs",
     "plan",
     "with_maps",
+    "with_version",
 ]

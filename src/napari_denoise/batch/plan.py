@@ -13,6 +13,7 @@ from natsort import natsorted
 
 from napari_denoise.io.atomic import check_absent
 from napari_denoise.io.errors import FileError
+from napari_denoise.io.formats.ome_zarr import VERSIONS
 from napari_denoise.io.images import images_among
 from napari_denoise.io.inputs import (
     TIFF_SUFFIXES,
@@ -21,12 +22,14 @@ from napari_denoise.io.inputs import (
     as_sequence,
     expand,
     find_sequences,
+    is_image,
     is_single_plane,
     siblings,
     suffix_of,
 )
 from napari_denoise.io.names import fitting
 from napari_denoise.io.write import FRAME_FORMATS, WRITABLE, frame_paths, frame_pattern
+from napari_denoise.io.zarr_folders import STORE_SUFFIXES, is_store
 
 _MAPS = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".npy")
 """Formats of floating point that hold a whole stack."""
@@ -44,11 +47,14 @@ class BatchTask:
         A file, or a pattern such as ``clean/frame_####.exr``.
     frames_used
         Where a map goes of how many frames each pixel is made of; None for none.
+    ome_zarr_version
+        Of an OME-Zarr store that is written; None for that of the input, else 0.5.
     """
 
     source: ImageInput
     target: Path
     frames_used: Path | None = None
+    ome_zarr_version: str | None = None
 
     @property
     def name(self) -> str:
@@ -220,6 +226,19 @@ def with_maps(tasks: Sequence[BatchTask], place: Path | None) -> list[BatchTask]
     return [replace(task, frames_used=place) for task in tasks]
 
 
+def with_version(tasks: Sequence[BatchTask], version: str | None) -> list[BatchTask]:
+    """Say which version of OME-Zarr is written; None for that of the input, else 0.5.
+
+    Raises
+    ------
+    ValueError
+        It is not written.
+    """
+    if version is not None and version not in VERSIONS:
+        raise ValueError(f"--ome-zarr-version {version}: expected one of {', '.join(VERSIONS)}")
+    return [replace(task, ome_zarr_version=version) for task in tasks]
+
+
 def _map_name(task: BatchTask) -> str:
     stem = task.target.name.removesuffix(suffix_of(task.target)).rstrip("#").rstrip("._-")
     ending = "_frames_used.ome.tif"
@@ -239,7 +258,7 @@ def _unfold(given: PathLike) -> list[Path]:
     if path.exists() or not re.search(r"[*?\[]", str(path.parent)):
         return [path]
     found = [Path(name) for name in glob(str(path), recursive=True)]
-    files = [file for file in found if file.is_file() and suffix_of(file)]
+    files = [file for file in found if is_image(file)]
     if not files:
         raise FileError(path, "no image matches", "check the folders and the wildcard")
     ordered: list[Path] = natsorted(files, key=str)
@@ -247,9 +266,11 @@ def _unfold(given: PathLike) -> list[Path]:
 
 
 def _names_a_file(place: Path, text: str) -> bool:
+    suffix = suffix_of(place).lower()
+    if suffix in STORE_SUFFIXES and (is_store(place) or not place.is_dir()):
+        return True
     if place.is_dir() or text.endswith(("/", os.sep)):
         return False
-    suffix = suffix_of(place).lower()
     if suffix in WRITABLE or suffix in TIFF_SUFFIXES:
         return True
     if re.fullmatch(r"\.(?!v?\d+$)\w{2,5}", place.suffix):  # "results.v2" is a folder
@@ -297,7 +318,8 @@ def _in_folder(
 ) -> BatchTask:
     below = source.files[0].absolute().parent.relative_to(root)
     own = suffix_of(source.pattern)
-    ending = wanted or (".png" if own.lower() in (".jpg", ".jpeg") else own)
+    given = own or (STORE_SUFFIXES[0] if is_store(source.pattern) else "")
+    ending = wanted or (".png" if own.lower() in (".jpg", ".jpeg") else given)
     if ending.lower() not in WRITABLE:
         ending = ".ome.tif"
     stem = source.pattern.name.removesuffix(own) + (f"_{source.label}" if source.label else "")

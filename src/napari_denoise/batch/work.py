@@ -18,6 +18,7 @@ from napari_denoise.batch.plan import BatchTask
 from napari_denoise.batch.stream import DenoisedArray
 from napari_denoise.batch.unchanged import Unchanged
 from napari_denoise.io.errors import FileError, listening
+from napari_denoise.io.formats.ome_zarr import in_version
 from napari_denoise.io.read import read
 from napari_denoise.io.write import check_output, write
 from napari_denoise.settings.denoise import DenoiseSettings
@@ -133,6 +134,7 @@ def denoise_file(
         job = denoiser.prepare(array, settings=settings, meta=meta)
         note = job.provenance()
         meta = replace(meta, extra={**meta.extra, "napari_denoise": note})
+        meta = in_version(meta, task.ome_zarr_version)
         with frames_used_map(task.frames_used, job, overwrite=overwrite) as maps:
 
             def told(number: int, where: Window, frames: Any) -> None:

@@ -49,7 +49,8 @@ def denoise(
             "--output",
             "-o",
             metavar="OUT",
-            help="A file (clean.ome.tif, clean_####.png) for one input, else a folder.",
+            help="A file (clean.ome.tif, clean.ome.zarr, clean_####.png) for one input, else a "
+            "folder.",
         ),
     ],
     weights: Annotated[
@@ -190,7 +191,16 @@ def denoise(
         str | None,
         typer.Option(
             "--format",
-            help="Ending of results in a folder: ome.tif, exr, png, npy. Kept by default.",
+            help="Ending of results in a folder: ome.tif, ome.zarr, exr, png, npy. Kept by "
+            "default.",
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
+    ome_zarr_version: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION",
+            help="Of OME-Zarr results: 0.5 or 0.4. That of the input by default, else 0.5.",
             rich_help_panel=_FILES,
         ),
     ] = None,
@@ -223,7 +233,13 @@ def denoise(
     complete.
     """
     with reporting(debug):
-        from napari_denoise.batch import LayerChoice, check_outputs, plan, with_maps
+        from napari_denoise.batch import (
+            LayerChoice,
+            check_outputs,
+            plan,
+            with_maps,
+            with_version,
+        )
         from napari_denoise.cli.options import assumed_offset, parse_noise, parse_number
 
         given = parse_noise(noise)
@@ -259,6 +275,7 @@ def denoise(
             position=position,
         )
         tasks = with_maps(tasks, frames_used)
+        tasks = with_version(tasks, ome_zarr_version)
         check_outputs(tasks, overwrite=overwrite)
         for error in missing:
             say("error", "bold red", summary(error))

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from napari_denoise.io.errors import FileError
 from napari_denoise.io.formats import IMAGE_NAMES
-from napari_denoise.io.inputs import ImageInput, suffix_of
+from napari_denoise.io.inputs import ImageInput, kind_of
 
 
 def images_of(source: ImageInput) -> list[ImageInput]:
@@ -25,7 +25,7 @@ def images_of(source: ImageInput) -> list[ImageInput]:
     itself where it holds one image, is the frames of a stack, or says its image already.
     A file that cannot be opened is returned too: reading it says what is wrong.
     """
-    names_of = IMAGE_NAMES.get(suffix_of(source.files[0]).lower())
+    names_of = IMAGE_NAMES.get(kind_of(source.files[0]))
     if source.is_stack or source.series is not None or names_of is None:
         return [source]
     try:

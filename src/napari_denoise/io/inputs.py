@@ -21,12 +21,13 @@ from napari_denoise.io.guarded import Log, guarded
 from napari_denoise.io.numbering import WELL, Counter, counters, missing_numbers
 from napari_denoise.io.sets.parts import entrances, files_of_description, is_part
 from napari_denoise.io.tiff_bounds import check_planes
+from napari_denoise.io.zarr_folders import MARKS, STORE_SUFFIXES, holds_images, is_store
 
 FRAME_SUFFIXES = (".png", ".jpg", ".jpeg", ".exr")
 TIFF_SUFFIXES = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".ome.btf", ".btf", ".tf8")
 TIFF_DIALECTS = (".lsm", ".stk", ".companion.ome")
 """TIFF by other names, and files that describe it: read, never written."""
-SUFFIXES = (*TIFF_SUFFIXES, *TIFF_DIALECTS, *FRAME_SUFFIXES, ".npy")
+SUFFIXES = (*TIFF_SUFFIXES, *TIFF_DIALECTS, *FRAME_SUFFIXES, ".npy", *STORE_SUFFIXES)
 """What `read` opens; longer suffixes first."""
 _ANYTHING = re.compile("")
 
@@ -127,6 +128,19 @@ def suffix_of(path: Path) -> str:
     return path.name[len(path.name) - len(known) :] if known else ""
 
 
+def kind_of(path: Path) -> str:
+    """Suffix in lower case that tells who reads a file; of a store, whatever it is called, too."""
+    return STORE_SUFFIXES[0] if is_store(path) else suffix_of(path).lower()
+
+
+def is_image(path: Path) -> bool:
+    """Whether `read` knows what a folder lists: a file by its ending, a store by what it says."""
+    suffix = suffix_of(path).lower()
+    if suffix in STORE_SUFFIXES and path.is_dir():
+        return holds_images(path)
+    return bool(suffix) and path.is_file()
+
+
 def split_number(path: Path) -> tuple[str, int | None, str]:
     """Split ``frame_0012.exr`` into ("frame_", 12, ".exr")."""
     suffix = suffix_of(path)
@@ -153,7 +167,12 @@ def expand(path: PathLike | Iterable[PathLike]) -> list[Path]:
         if not files:
             raise FileError("[]", "the list of files is empty", "name at least one file")
         return files
+    _check_reach(path)
     path = Path(path).expanduser()
+    if path.name in MARKS and is_store(path.parent):  # what a dialog for files can choose
+        path = path.parent
+    if is_store(path):
+        return [path]
     if os.path.isfile(path):  # a name that is too long is not there
         return files_of_description(path) or [path]
     if os.path.isdir(path):
@@ -267,11 +286,20 @@ def _matching(path: Path) -> Iterable[Path]:
 
 
 def _known(path: Path, found: Iterable[Path], problem: str) -> list[Path]:
-    files = [f for f in found if not f.name.startswith(".") and suffix_of(f) and f.is_file()]
+    files = [f for f in found if not f.name.startswith(".") and is_image(f)]
     if not files:
         raise FileError(path, problem, f"expected files that end in {', '.join(SUFFIXES)}")
     ordered: list[Path] = natsorted(files, key=lambda file: file.name)
     return ordered
+
+
+def _check_reach(path: PathLike) -> None:
+    """Refuse what lies elsewhere, or is packed."""
+    text = str(path)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
+        raise FileError(text, "it is not on this machine", "copy it to a disk first", value=text)
+    if text.lower().endswith((".zarr.zip", ".ozx")) and Path(text).is_file():
+        raise FileError(text, "it is a zipped store", "unpack it first")
 
 
 def _hint(path: Path) -> str:

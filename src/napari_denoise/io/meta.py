@@ -39,6 +39,8 @@ class ImageMeta:
     layers
         Further layers of the same file by their names, arrays of the colour's axes: light passes
         that were read with it, or results to be written with it.
+    levels
+        The same image at lower resolutions, finest first, where the file has them: for display.
     """
 
     axes: str
@@ -53,3 +55,4 @@ class ImageMeta:
     features: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     layers: Mapping[str, Any] = field(default_factory=dict)
+    levels: tuple[Any, ...] = field(default=(), compare=False, repr=False)

@@ -34,6 +34,7 @@ from napari_denoise.io.inputs import (
     as_sequence,
     expand,
     find_sequences,
+    kind_of,
     siblings,
     suffix_of,
 )
@@ -97,14 +98,15 @@ def read(
     request = ExrRequest(layer, passes)
     if request != ExrRequest() and not _is_exr(source):
         raise FileError(source.files[0], "only OpenEXR has layers and passes", "leave them out")
+    described: Mapping[str, Any] = sidecar.load(source.pattern)
     if source.is_stack:
         array, meta = _read_stack(source, request)
     else:
-        array, meta = _read_file(source.files[0], series, request)
+        array, meta, inside = _read_file(source.files[0], series, request)
+        described = described or inside
     guides = {"albedo": albedo, "normal": normal}
     if any(given is not None for given in guides.values()):
         meta = replace(meta, features={**meta.features, **_guides(meta, guides)})
-    described = sidecar.load(source.pattern)
     array, meta = sidecar.restore(array, meta, described, source.pattern)
     meta = checked(meta, array.shape, array.dtype.itemsize)
     if axes is not None:
@@ -157,20 +159,26 @@ def _one_input(path: PathLike | Iterable[PathLike], sequence: bool | None) -> Im
     return found[0]
 
 
-def _read_file(path: Path, series: int | None, request: ExrRequest) -> tuple[Any, ImageMeta]:
-    suffix = suffix_of(path).lower()
+def _read_file(
+    path: Path, series: int | None, request: ExrRequest
+) -> tuple[Any, ImageMeta, Mapping[str, Any]]:
+    """Read one image of a file; last comes what the file itself holds of a sidecar."""
+    suffix = kind_of(path)
     if suffix not in FILE_READERS:
-        return _read_single(path, request)
+        return *_read_single(path, request), {}
     result = FILE_READERS[suffix](path, series or 0)
     if result.images > 1 and series is None:
-        text = f"{path}: it holds {result.images} images; the first was read: pass series=1 ..."
+        own = result.fields.get("name")
+        first = f"the first, {own}," if own else "the first"
+        text = f"{path}: it holds {result.images} images; {first} was read: pass series=1 ..."
         say(text, ReadWarning, stacklevel=3)
     extra = dict(result.fields.get("extra", {}))
     if result.images > 1:
         extra["series"] = {"count": result.images, "number": series or 0}
-    fields = {**result.fields, "extra": extra}
+    fields = {**result.fields, "extra": extra, "levels": result.levels}
     name = " ".join(filter(None, (ImageInput((path,)).name, fields.pop("name", ""))))
-    return result.array, ImageMeta(axes=result.axes, name=name, source=(path,), **fields)
+    meta = ImageMeta(axes=result.axes, name=name, source=(path,), **fields)
+    return result.array, meta, result.described
 
 
 def _read_single(path: Path, request: ExrRequest) -> tuple[Any, ImageMeta]:

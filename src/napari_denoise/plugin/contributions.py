@@ -19,27 +19,33 @@ if TYPE_CHECKING:
 
 PathOrPaths = str | Sequence[str]
 Entry = str | list[str] | tuple[str | list[str], str | None]
+MOST_IMAGES = 24
+"""Images of one file that are opened at once; a plate may hold thousands."""
 
 
 # --- reader and writer ----------------------------------------------------------------
 
 
 def get_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerData]] | None:
-    """Offer to read files that this package knows; never a folder.
+    """Offer to read files that this package knows; of folders only ``*.ome.zarr`` with images.
 
     Parameters
     ----------
     path
-        A file, or the frames of one stack.
+        A file, the frames of one stack, or a store.
 
     Returns
     -------
     `read_layers`, or None for other files.
     """
     from napari_denoise.io.inputs import suffix_of
+    from napari_denoise.io.zarr_folders import holds_images
 
-    paths = [path] if isinstance(path, str) else list(path)
-    known = all(suffix_of(Path(p)) and not Path(p).is_dir() for p in paths)
+    paths = [Path(path)] if isinstance(path, str) else [Path(entry) for entry in path]
+    if len(paths) == 1 and paths[0].is_dir():
+        is_ours = paths[0].name.lower().endswith(".ome.zarr") and holds_images(paths[0])
+        return read_layers if is_ours else None
+    known = all(suffix_of(entry) and not entry.is_dir() for entry in paths)
     return read_layers if paths and known else None
 
 
@@ -62,14 +68,21 @@ def read_layers(path: PathOrPaths, layer: str | None = None) -> list[LayerData]:
     from napari_denoise.io.read import read
     from napari_denoise.plugin.layers.data import to_layers
 
-    several = isinstance(path, (list, tuple))
+    several = isinstance(path, (list, tuple)) and len(path) != 1
+    path = path if several or isinstance(path, str) else path[0]
     series = None if several else 0
     array, meta = read(path, sequence=True if several else None, series=series, layer=layer)
     if layer is not None:
         meta = replace(meta, name=f"{meta.name} {layer}")
     layers = to_layers(array, meta)
     images = meta.extra.get("series", {"count": 1})["count"]
-    for number in range(1, images):
+    if images > MOST_IMAGES:
+        text = (
+            f"{path}: it holds {images} images; the first {MOST_IMAGES} were opened: open the "
+            "folder of a field by itself for another one"
+        )
+        say(text, ReadWarning, stacklevel=2)
+    for number in range(1, min(images, MOST_IMAGES)):
         try:
             array, meta = read(path, series=number)
         except ValueError as error:  # a label or map of another kind beside the image
@@ -129,6 +142,17 @@ def open_stack(viewer: napari.viewer.Viewer) -> None:
             load(viewer, chosen)
 
 
+def open_store(viewer: napari.viewer.Viewer) -> None:
+    """Ask for a folder that is an OME-Zarr store, whatever it is called, and open its images."""
+    from qtpy.QtWidgets import QFileDialog
+
+    name = QFileDialog.getExistingDirectory(
+        _window(viewer), "Open noisy OME-Zarr", str(_folder(viewer))
+    )
+    if name:
+        load(viewer, [name])
+
+
 def save_denoised(viewer: napari.viewer.Viewer) -> None:
     """Ask for a name and save the selected image layers, channels into one file."""
     from napari.utils.notifications import show_error
@@ -142,7 +166,8 @@ def save_denoised(viewer: napari.viewer.Viewer) -> None:
         _window(viewer),
         "Save denoised",
         str(suggest_name(layers[0])),
-        "OME-TIFF (*.ome.tif *.tif);;OpenEXR (*.exr);;PNG (*.png);;NumPy (*.npy)",
+        "OME-TIFF (*.ome.tif *.tif);;OME-Zarr (*.ome.zarr);;OpenEXR (*.exr);;PNG (*.png);;"
+        "NumPy (*.npy)",
         options=QFileDialog.Option.DontConfirmOverwrite,  # asked below, for sequences too
     )
     if name:
@@ -354,8 +379,9 @@ def _folder(viewer: napari.viewer.Viewer) -> Path:
 
 def _open_filter() -> str:
     from napari_denoise.io.inputs import SUFFIXES
+    from napari_denoise.io.zarr_folders import MARKS
 
-    patterns = " ".join(f"*{suffix}" for suffix in SUFFIXES)
+    patterns = " ".join([*(f"*{suffix}" for suffix in SUFFIXES), *MARKS])
     return f"Images ({patterns});;All files (*)"
 
 

@@ -27,6 +27,8 @@ GROUP = "napari_denoise_group"
 PROVENANCE = "napari_denoise"
 """Keys of a layer's metadata: its file, its render, what was done to it."""
 
+PYRAMID_PIXELS = 2**26
+"""Planes of more pixels are shown at the resolution of the screen, where their file has levels."""
 _RANGES = {"albedo": (0.0, 1.0), "normal": (-1.0, 1.0)}
 _KEPT_FIELDS = ("axes", "channel_names", "channel_colors")
 
@@ -47,8 +49,9 @@ def to_layers(array: Any, meta: ImageMeta) -> list[LayerData]:
     """
     ordered, axes = planes_last(array, meta.axes)
     common = _common(axes, meta)
+    levels = [ordered, *_levels(meta, ordered.shape, axes)]
     if "C" in axes:
-        return [*_channels(ordered, axes, meta, common)]
+        return [*_channels(levels, axes, meta, common)]
     group = str(uuid.uuid4()) if meta.features else ""
     layers = []
     for role, feature in meta.features.items():
@@ -56,7 +59,7 @@ def to_layers(array: Any, meta: ImageMeta) -> list[LayerData]:
         # No pixels of the layer are the colour's: nothing of its file belongs to it.
         own = common | {"metadata": {}, "rgb": True}
         layers.append(_layer(feature, f"{meta.name} {role}", own, shown, group, role))
-    return [*layers, _layer(ordered, meta.name, common, _display(meta, 0), group, "color")]
+    return [*layers, _layer(_data(levels), meta.name, common, _display(meta, 0), group, "color")]
 
 
 def from_layers(path: str, layers: Sequence[LayerData]) -> tuple[Any, ImageMeta]:
@@ -126,11 +129,22 @@ def _file(meta: ImageMeta) -> dict[str, Any]:
     return plain
 
 
+def _levels(meta: ImageMeta, shape: tuple[int, ...], axes: str) -> list[Any]:
+    """Lower resolutions with planes last, for planes that are slow to show without them."""
+    plane = math.prod(n for a, n in zip(axes, shape, strict=True) if a in "YX")
+    return [planes_last(x, meta.axes)[0] for x in meta.levels] if plane > PYRAMID_PIXELS else []
+
+
+def _data(levels: list[Any]) -> Any:
+    """Give what napari takes: an array, or a pyramid as the list of its levels."""
+    return levels if len(levels) > 1 else levels[0]
+
+
 def _channels(
-    array: Any, axes: str, meta: ImageMeta, common: dict[str, Any]
+    levels: list[Any], axes: str, meta: ImageMeta, common: dict[str, Any]
 ) -> Iterator[LayerData]:
     where = axes.index("C")
-    count = array.shape[where]
+    count = levels[0].shape[where]
     several = meta.extra.get(PROVENANCE)
     for i in range(count):
         channel = meta.channel_names[i] if i < len(meta.channel_names) else f"channel {i}"
@@ -146,7 +160,9 @@ def _channels(
             "blending": "additive" if count > 1 else "translucent",
         }
         index = (slice(None),) * where + (i,)
-        yield _layer(array[index], f"{meta.name} {channel}", own, display)
+        yield _layer(
+            _data([level[index] for level in levels]), f"{meta.name} {channel}", own, display
+        )
 
 
 def _display(meta: ImageMeta, channel: int) -> dict[str, Any]:
@@ -172,6 +188,8 @@ def _layer(
     metadata = dict(common["metadata"])
     if group:
         metadata[GROUP] = {"id": group, "role": role}
+    if isinstance(data, list):
+        display = {**display, "multiscale": True}
     return data, {**common, **display, "name": name, "metadata": metadata}, "image"
 
 

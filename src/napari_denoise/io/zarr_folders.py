@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ _PARTS = ("multiscales", "plate", "well", "bioformats2raw.layout")
 
 def is_store(path: Path) -> bool:
     """Whether a folder is a zarr group or array, whatever it is called."""
-    return path.is_dir() and any((path / mark).is_file() for mark in MARKS)
+    # A name that is too long for the system is no folder: os.path says so without an error.
+    return os.path.isdir(path) and any((path / mark).is_file() for mark in MARKS)
 
 
 def holds_images(path: Path) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,22 +156,17 @@ def fuse(
         Takes a first pass to another brightness.
     """
     blocks = Blocks.over(_grown(window, _REACH))
-    here = first.window(number, blocks.around(SUPPORT))
-    own = Compared(here.mean, here.variance)
-    inner = slice(SUPPORT, -SUPPORT)
-    mean, variance = here.mean[:, inner, inner], here.variance[inner, inner]
-    guides = here.guides[:, inner, inner]
     keep = within(window, blocks.around(0))
-    noisy = here.noisy[:, inner, inner][:, *keep]
+    here = first.window(number, blocks.around(0))
+    noisy = here.noisy[:, *keep]
     total = noisy.astype(np.float32, copy=True)
     weights = np.ones(noisy.shape[1:], np.float32)
     squares = np.ones_like(weights)
-    for other, pair in pairs:
-        there = _aligned(first, other, pair, blocks, own, brightened)
-        apart = np.square(there.mean - mean).mean(axis=0)
-        weight = weigh(apart, there.variance + variance)
-        if len(guides):
-            weight *= same_surface(there.guides - guides)
+    for _, there in aligned(first, number, blocks, pairs, brightened):
+        apart, expected = compared(here, there)
+        weight = weigh(apart, expected)
+        if len(here.guides):
+            weight *= same_surface(there.guides - here.guides)
         weight = weight[keep] * there.usable[keep]
         total += weight * there.noisy[:, *keep]
         weights += weight
@@ -179,8 +174,37 @@ def fuse(
     return Fused(total / weights, np.asarray(np.sqrt(squares) / weights, np.float32), weights)
 
 
+def compared(one: FirstPass, two: FirstPass) -> tuple[Float32Array, Float32Array]:
+    """Return the squared difference of two first passes, and what their errors explain of it."""
+    return np.square(two.mean - one.mean).mean(axis=0), two.variance + one.variance
+
+
+class Windows(Protocol):
+    """First passes by frame and window."""
+
+    def window(self, number: int, window: Window) -> FirstPass:
+        """Return a window, which may reach beyond the frame."""
+
+
+def aligned(
+    first: Windows,
+    number: int,
+    blocks: Blocks,
+    pairs: Sequence[tuple[int, Pair]],
+    brightened: Brightened,
+) -> Iterator[tuple[int, FirstPass]]:
+    """Yield each neighbour of a frame as it would be seen where some blocks of the frame are.
+
+    Parameters as for `fuse`.
+    """
+    here = first.window(number, blocks.around(SUPPORT))
+    own = Compared(here.mean, here.variance)
+    for other, pair in pairs:
+        yield other, _aligned(first, other, pair, blocks, own, brightened)
+
+
 def _aligned(
-    first: FirstPasses,
+    first: Windows,
     other: int,
     pair: Pair,
     blocks: Blocks,

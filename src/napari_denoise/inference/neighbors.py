@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_denoise.engines.device import is_out_of_memory, release_memory
 from napari_denoise.image.frames import evenly
 from napari_denoise.image.tiles import Tile, Window, plan_tiles
 from napari_denoise.image.values import Float32Array
+from napari_denoise.inference.agreement import Other, Recorded, others
 from napari_denoise.inference.albedo import guide_steps
 from napari_denoise.inference.first_pass import CELL, FirstPass, FirstPasses, stitched
 from napari_denoise.inference.frame_source import LargeFrame, WholeFrame, open_frame
@@ -61,10 +63,19 @@ class Neighbors:
         The axis that neighbours lie along: T or Z.
     radius
         Frames on each side.
+    among
+        The numbers of the frames that may be neighbours; all if None.
     """
 
-    def __init__(self, job: StackJob, engine: Engine, letter: str, radius: int) -> None:
-        self._job, self._engine = job, engine
+    def __init__(
+        self,
+        job: StackJob,
+        engine: Engine,
+        letter: str,
+        radius: int,
+        among: Collection[int] | None = None,
+    ) -> None:
+        self._job, self._engine, self._among = job, engine, among
         self.letter, self.radius = letter, radius
         network = engine.halo, engine.multiple
         self._first = FirstPasses(job.size, *network, self._compute, self.most)
@@ -124,6 +135,41 @@ class Neighbors:
         guides = self._first.window(number, window).guides
         return replace(fused, values=self._mapped(number, fused.values, guides))
 
+    def own(self, number: int, window: Window) -> Float32Array:
+        """Return (C, Y, X) of a frame as its neighbours are compared with it, after `steps`.
+
+        In the network's units, noisy.
+        """
+        return self._first.window(number, window).noisy
+
+    def most_others(self, number: int) -> int:
+        """Count the neighbours that a frame could have, at least 1."""
+        return max(1, len(self._around(number)))
+
+    def others(self, number: int, window: Window) -> Iterator[Other]:
+        """Yield each neighbour as it would be seen in a window of a frame, after `steps`.
+
+        In the network's units.
+        """
+        bright = self._brightened(number)
+        yield from others(self._first, number, window, self._members(number), bright)
+
+    def others_as_recorded(
+        self, number: int, window: Window, where: Mapping[int, NDArray[np.bool_]]
+    ) -> Iterator[Other]:
+        """Do as `others`, in the data's units.
+
+        Parameters
+        ----------
+        number, window
+            The frame, and which of its rows and columns.
+        where
+            (Y, X) of each frame: which of its pixels may be looked at.
+        """
+        recorded = Recorded(self._first, self._values, where)
+        bright = recorded.brightened(self._channel(number), self._brightened(number))
+        yield from others(recorded, number, window, self._members(number), bright)
+
     def guides(self, number: int, window: Window) -> Float32Array | None:
         """Return the planes beside a window of a frame, after `steps`; None without any."""
         if not self._members(number):
@@ -140,7 +186,8 @@ class Neighbors:
     def _around(self, number: int) -> list[int]:
         offsets = [n for far in range(1, self.radius + 1) for n in (-far, far)]
         around = [self._job.layout.along(number, self.letter, offset) for offset in offsets]
-        return [other for other in around if other is not None]
+        among = self._among
+        return [n for n in around if n is not None and (among is None or n in among)]
 
     def _members(self, number: int) -> list[tuple[int, Pair]]:
         pairs = [(other, self._seen_from(number, other)) for other in self._around(number)]
@@ -199,6 +246,12 @@ class Neighbors:
         channel = self._channel(number)
         mapped = channel.to_network(values[None]).to_float32()[0]
         return Thumbnail.of(channel.above_black(values), mapped)
+
+    def _values(self, number: int) -> Float32Array:
+        """(C, Y, X) of a frame in the data's units, without outliers."""
+        whole = slice(0, self._job.size[0]), slice(0, self._job.size[1])
+        part = self._open(number).part(Tile(whole, whole, whole))
+        return part.window.astype(np.float32, copy=False)
 
     def _opened(self, number: int) -> WholeFrame | LargeFrame:
         job = self._job

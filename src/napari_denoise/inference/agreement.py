@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from napari_denoise.measure.channels import Channel
 
 Mask = NDArray[np.bool_]
-_UNLIKE = 4.0
+_UNLIKE = 6.0
 """Squared difference of two first passes over the expected one, which noise hardly reaches."""
+_MOST_USUAL = 10.0
+"""The same of the usual pixel, which correlated noise may raise; above, it is another scene."""
 _AROUND = 3
 """Pixels around what is unlike that are left out, too."""
 
@@ -138,5 +140,8 @@ def agreeing(difference: Float32Array, expected: Float32Array) -> Mask:
         it, so much more is expected everywhere.
     """
     ratio = smoothed(difference) / (smoothed(expected) + np.float32(1e-12))
-    unlike = ratio > _UNLIKE * max(1.0, float(np.median(ratio)))
+    usual = float(np.median(ratio))
+    if usual > _MOST_USUAL:
+        return np.zeros(ratio.shape, bool)
+    unlike = ratio > _UNLIKE * max(1.0, usual)
     return np.asarray(~maximum_filter(unlike, 2 * _AROUND + 1, mode="nearest"))

@@ -463,7 +463,8 @@ def finetune(
     regions
         To train and to validate on.
     save_as
-        A name in the catalogue, or a .safetensors file; None only reports.
+        A name in the catalogue, or a .safetensors file; None only reports. Nothing is saved of
+        noisy stacks whose gain is not certain, see `FineTuneResult.offered`.
     folder
         Where checkpoint and log are kept; that of the name, or a temporary one, if None.
     resume
@@ -486,6 +487,6 @@ def finetune(
         home = folder or (run_folder(target) if target is not None else Path(temporary))
         tuning = FineTuning(several, chosen, home, regions, resume=resume, overwrite=overwrite)
         for report in tuning.steps():
-            if report.result is not None and target is not None:
+            if report.result is not None and target is not None and report.result.offered:
                 tuning.save(target, report.result, overwrite=overwrite)
             yield report

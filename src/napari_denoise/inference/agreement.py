@@ -33,10 +33,15 @@ if TYPE_CHECKING:
     from napari_denoise.measure.channels import Channel
 
 Mask = NDArray[np.bool_]
-_UNLIKE = 6.0
-"""Squared difference of two first passes over the expected one, which noise hardly reaches."""
+LEARNT, MEASURED = 12.0, 24.0
+"""Squared difference of two first passes over the expected one from which on a neighbour is not
+learnt from, and not measured by. Noise hardly reaches the first. Who measures must not leave out
+errors of what is measured, which make a difference, too; what changed measures both sides alike."""
 _MOST_USUAL = 10.0
 """The same of the usual pixel, which correlated noise may raise; above, it is another scene."""
+_CAUTION = 8.0
+"""Times that the expected difference has to be exceeded as usual before a block is looked for
+elsewhere: where noise is alike, what is learnt from would hold the noise of the frame."""
 _AROUND = 3
 """Pixels around what is unlike that are left out, too."""
 
@@ -117,20 +122,21 @@ def others(
     window: Window,
     pairs: Sequence[tuple[int, Pair]],
     brightened: Brightened,
+    unlike: float,
 ) -> Iterator[Other]:
     """Yield each neighbour of a frame as it would be seen in a window of it.
 
-    Parameters as for `fusion.fuse`.
+    Parameters as for `fusion.fuse`; `unlike` is one of `LEARNT` and `MEASURED`.
     """
     blocks = Blocks.over(window)
     keep = within(window, blocks.around(0))
     here = first.window(number, blocks.around(0))
-    for other, there in aligned(first, number, blocks, pairs, brightened):
-        agrees = agreeing(*compared(here, there)) & there.usable
+    for other, there in aligned(first, number, blocks, pairs, brightened, _CAUTION):
+        agrees = agreeing(*compared(here, there), unlike) & there.usable
         yield Other(other, there.noisy[:, *keep], agrees[keep])
 
 
-def agreeing(difference: Float32Array, expected: Float32Array) -> Mask:
+def agreeing(difference: Float32Array, expected: Float32Array, limit: float = LEARNT) -> Mask:
     """Mark where two first passes differ by no more than noise explains.
 
     Parameters
@@ -138,10 +144,12 @@ def agreeing(difference: Float32Array, expected: Float32Array) -> Mask:
     difference, expected
         As for `fusion.weigh`. Where most of the frame differs by more, as correlated noise makes
         it, so much more is expected everywhere.
+    limit
+        The ratio from which on they are unlike.
     """
     ratio = smoothed(difference) / (smoothed(expected) + np.float32(1e-12))
     usual = float(np.median(ratio))
     if usual > _MOST_USUAL:
         return np.zeros(ratio.shape, bool)
-    unlike = ratio > _UNLIKE * max(1.0, usual)
+    unlike = ratio > limit * max(1.0, usual)
     return np.asarray(~maximum_filter(unlike, 2 * _AROUND + 1, mode="nearest"))

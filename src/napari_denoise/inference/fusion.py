@@ -192,15 +192,17 @@ def aligned(
     blocks: Blocks,
     pairs: Sequence[tuple[int, Pair]],
     brightened: Brightened,
+    caution: float = 1.0,
 ) -> Iterator[tuple[int, FirstPass]]:
     """Yield each neighbour of a frame as it would be seen where some blocks of the frame are.
 
-    Parameters as for `fuse`.
+    Parameters as for `fuse`, and `caution`: times that the expected difference has to be exceeded
+    as usual before a block moves by itself.
     """
     here = first.window(number, blocks.around(SUPPORT))
-    own = Compared(here.mean, here.variance)
+    own = Compared(here.mean, here.variance * np.float32(caution))
     for other, pair in pairs:
-        yield other, _aligned(first, other, pair, blocks, own, brightened)
+        yield other, _aligned(first, other, pair, blocks, own, brightened, np.float32(caution))
 
 
 def _aligned(
@@ -210,6 +212,7 @@ def _aligned(
     blocks: Blocks,
     own: Compared,
     brightened: Brightened,
+    caution: np.float32,
 ) -> FirstPass:
     """Return another frame as it would be seen where the blocks are."""
     around = blocks.around(MARGIN)
@@ -220,8 +223,8 @@ def _aligned(
     offsets, base = block_displacements(
         blocks,
         own,
-        Compared(still.mean, still.variance),
-        None if moved is None else Compared(moved.mean, moved.variance),
+        Compared(still.mean, still.variance * caution),
+        None if moved is None else Compared(moved.mean, moved.variance * caution),
     )
     if moved is None:
         return _displaced(still, offsets)

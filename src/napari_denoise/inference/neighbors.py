@@ -14,7 +14,7 @@ from napari_denoise.engines.device import is_out_of_memory, release_memory
 from napari_denoise.image.frames import evenly
 from napari_denoise.image.tiles import Tile, Window, plan_tiles
 from napari_denoise.image.values import Float32Array
-from napari_denoise.inference.agreement import Other, Recorded, others
+from napari_denoise.inference.agreement import LEARNT, MEASURED, Other, Recorded, others
 from napari_denoise.inference.albedo import guide_steps
 from napari_denoise.inference.first_pass import CELL, FirstPass, FirstPasses, stitched
 from napari_denoise.inference.frame_source import LargeFrame, WholeFrame, open_frame
@@ -152,7 +152,7 @@ class Neighbors:
         In the network's units.
         """
         bright = self._brightened(number)
-        yield from others(self._first, number, window, self._members(number), bright)
+        yield from others(self._first, number, window, self._members(number), bright, LEARNT)
 
     def others_as_recorded(
         self, number: int, window: Window, where: Mapping[int, NDArray[np.bool_]]
@@ -168,7 +168,7 @@ class Neighbors:
         """
         recorded = Recorded(self._first, self._values, where)
         bright = recorded.brightened(self._channel(number), self._brightened(number))
-        yield from others(recorded, number, window, self._members(number), bright)
+        yield from others(recorded, number, window, self._members(number), bright, MEASURED)
 
     def guides(self, number: int, window: Window) -> Float32Array | None:
         """Return the planes beside a window of a frame, after `steps`; None without any."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,11 @@ from napari_denoise.image.tiles import Window
 _SIDES = (64, 32, 16)
 """Of the blocks that are drawn, pixels: the largest that there are enough of."""
 _ENOUGH = 36
+_BANDS = 8
+"""Fewer tell nothing of what they have in common."""
 _DRAWS = 1000
 _INTERVAL = (5.0, 95.0)
+_Place = tuple[Hashable, int, int]
 
 
 @dataclass(frozen=True)
@@ -54,20 +57,41 @@ def gain_of(
     ----------
     places
         Stack and window of each image. What lies at one place of several frames of a stack shows
-        the same, and is drawn together.
+        the same, and is drawn together. Of draws of blocks and of bands the wider interval counts.
     before, after
         (Y, X) squared errors of each, 0 where nothing was measured; some may be below zero.
     seed
         Of the draws.
     """
-    sums = np.empty((0, 2))
+    found: dict[_Place, NDArray[np.float64]] = {}
     for side in _SIDES:
-        sums = np.array(list(_blocks(places, before, after, side)))
-        if len(sums) >= _ENOUGH:
+        found = _blocks(places, before, after, side)
+        if len(found) >= _ENOUGH:
             break
-    draws = np.random.default_rng(seed).integers(len(sums), size=(_DRAWS, len(sums)))
-    low, high = np.percentile(_decibels(sums[draws].sum(axis=1)), _INTERVAL)
-    return Gain(float(_decibels(sums.sum(axis=0))), float(low), float(high))
+    rng = np.random.default_rng(seed)
+    ends = [
+        np.percentile(_decibels(units[_drawn(rng, len(units))].sum(axis=1)), _INTERVAL)
+        for units in _units(found)
+    ]
+    low, high = min(end[0] for end in ends), max(end[1] for end in ends)
+    total = _decibels(np.array(list(found.values())).sum(axis=0))
+    return Gain(float(total), float(low), float(high))
+
+
+def _drawn(rng: np.random.Generator, count: int) -> NDArray[np.intp]:
+    return rng.integers(count, size=(_DRAWS, count))
+
+
+def _units(found: Mapping[_Place, NDArray[np.float64]]) -> Iterator[NDArray[np.float64]]:
+    """Yield blocks, and bands of them: noise of rows or columns is common to those of a band."""
+    yield np.array(list(found.values()))
+    for axis in (1, 2):
+        bands: dict[Hashable, NDArray[np.float64]] = {}
+        for place, both in found.items():
+            band = place[0], place[axis]
+            bands[band] = bands.get(band, 0) + both
+        if len(bands) >= _BANDS:
+            yield np.array(list(bands.values()))
 
 
 def _blocks(
@@ -75,8 +99,9 @@ def _blocks(
     before: Sequence[NDArray[np.float64]],
     after: Sequence[NDArray[np.float64]],
     side: int,
-) -> list[tuple[float, float]]:
-    found: dict[Hashable, NDArray[np.float64]] = {}
+) -> dict[_Place, NDArray[np.float64]]:
+    """Add both errors up in blocks of a side, by stack, first row and first column."""
+    found: dict[_Place, NDArray[np.float64]] = {}
     for (stack, window), *errors in zip(places, before, after, strict=True):
         rows, columns = errors[0].shape
         for y in range(0, rows, side):
@@ -85,7 +110,7 @@ def _blocks(
                 both = np.array([e[y : y + side, x : x + side].sum() for e in errors])
                 if both.any():
                     found[place] = found.get(place, 0) + both
-    return [tuple(both) for both in found.values()]
+    return found
 
 
 def _decibels(sums: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -30,7 +30,7 @@ def agreed(one: np.ndarray, two: np.ndarray, stated: float) -> np.ndarray:
 def test_noise_passes_and_an_event_does_not(stated):
     one, two = error(1), error(2)
     assert agreed(one, two, stated).mean() > 0.95
-    eventful = agreed(one, two + spot(6.0), stated)
+    eventful = agreed(one, two + spot(14.0), stated)
     assert not eventful[60:69, 60:69].any()
     assert eventful[:32].mean() > 0.95
 

@@ -222,7 +222,7 @@ def noise2noise(bench: Bench) -> Iterator[Table]:
 
 
 def _adapted(bench: Bench, name: str, stack: Array, **length: float) -> tuple[Denoiser, Any]:
-    """Let a noisy stack teach itself; return the weights, those of the base where none are offered."""
+    """Let a noisy stack teach itself; return the weights, or the base where none are offered."""
     target = bench.folder / f"{name}.safetensors"
     pair = pair_of_stack(name, stack, "TYX")
     (last,) = deque(finetune(pair, save_as=target, **length), maxlen=1) or (None,)

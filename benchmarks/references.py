@@ -65,7 +65,7 @@ OIDN_WALL = 0.80
 FINETUNE_FMD = 37.0
 """Bar for fine-tuning on two half frames of FMD wide-field."""
 ADAPT_FMD = 37.7
-"""Bar for noisy left halves of frames 1, 3 and 4 of FMD wide-field alone, mean of the right halves."""
+"""Bar for adapting to noisy left halves of FMD wide-field, mean of the right halves."""
 FINETUNE_FFDNET = 35.40
 """Anscombe + FFDNet on the first wide-field frame of FMD, told what a correlated estimate gives."""
 FINETUNE_BM3D = 36.79

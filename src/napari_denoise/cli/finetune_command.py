@@ -279,9 +279,9 @@ def _open(
         distinct,
         open_folder,
         open_pair,
-        open_repeats,
         open_stack,
     )
+    from napari_denoise.training.data.repeats import open_frames
 
     if clean and second:
         raise ValueError("--clean and --second: give one of them; the losses differ")
@@ -299,7 +299,7 @@ def _open(
     ]
     for folder in folders or []:
         found += open_folder(folder, axes=axes)
-    found += [open_repeats(stack, axes=axes) for stack in repeats or []]
+    found += [open_frames(stack, axes=axes) for stack in repeats or []]
     found += [open_stack(stack, axes=axes) for stack in stacks or []]
     if not found:
         raise ValueError(

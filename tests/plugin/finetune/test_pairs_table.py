@@ -13,6 +13,7 @@ from _tuning import SHAPE, TuningBench, clean_image, rectangle
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.write import write
 from napari_denoise.plugin.finetune import kept
+from napari_denoise.plugin.finetune.adapting import adapt_to
 from napari_denoise.plugin.finetune.entries import of_files, of_folder
 from napari_denoise.plugin.layers.source import bare
 from napari_denoise.training.data.regions import read_regions
@@ -233,3 +234,14 @@ def test_a_noisy_stack_goes_alone(tuning: TuningBench, tmp_path: Path):
     assert len(list((tmp_path / "pairs").iterdir())) == 1
     pairs.take(of_files([str(tmp_path / "absent.tif")], "stack"), "absent")
     tuning.until(lambda: pairs.status.kind == "error")
+
+
+def test_another_widget_brings_a_stack_to_adapt_to(tuning: TuningBench):
+    tuning.viewer.add_image(noisy(SHAPE), name="other")
+    film = tuning.viewer.add_image(noisy((5, *SHAPE)), name="film")
+    tuning.viewer.layers.selection = {tuning.viewer.layers["other"]}
+    tuning.viewer.window.add_dock_widget(tuning.widget)
+    assert adapt_to(tuning.viewer, film) is tuning.widget
+    tuning.until(lambda: bool(tuning.widget.pairs.entries))
+    (entry,) = tuning.widget.pairs.entries
+    assert entry.pair.stack and entry.layer is bare(film)

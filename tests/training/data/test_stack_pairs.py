@@ -13,6 +13,7 @@ from napari_denoise.settings.finetune import FineTuneSettings
 from napari_denoise.training.data.pair_checks import check_pair
 from napari_denoise.training.data.real_pairs import pair_of_stack
 from napari_denoise.training.data.regions import Region, Regions
+from napari_denoise.training.data.repeats import pair_of_frames
 from napari_denoise.training.data.stack_pairs import StackPairs, mean_of
 from napari_denoise.training.finetune.material import gather
 from napari_denoise.training.loop import losses
@@ -161,6 +162,14 @@ def test_a_stack_that_cannot_teach_is_refused():
     unlike = np.stack([gaussian_filter(rng.standard_normal((SIDE, SIDE)), 2) for _ in range(5)])
     with pytest.raises(ValueError, match="do not show the same"):
         taught(50 + 400 * np.maximum(unlike, -0.1))
+
+
+def test_repeated_frames_and_a_stack_are_told_apart_by_the_data():
+    assert pair_of_frames("s", recorded(np.tile(film()[:1], (5, 1, 1))), "TYX").stack is False
+    moving = pair_of_frames("s", recorded(film()), "TYX")
+    assert moving.stack and moving.scene(0) != moving.scene(1)
+    assert "as a noisy stack" in str(check_pair(moving).findings[0])
+    assert check_pair(moving).usable
 
 
 def test_only_neighbours_that_agree_are_averaged():

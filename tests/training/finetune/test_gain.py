@@ -43,6 +43,7 @@ def test_what_lies_at_one_place_is_drawn_together():
 def test_an_error_that_noise_leaves_below_zero_is_no_number_out_of_range():
     found = gain_of([PLACE], [np.full((128, 128), 1.0)], [np.full((128, 128), -1.0)])
     assert np.isfinite([found.value, found.low, found.high]).all()
+    assert str(found).endswith("or more)")
 
 
 @pytest.mark.parametrize(("low", "offered"), [(0.1, True), (-0.1, False)])

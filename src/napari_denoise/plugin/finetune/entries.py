@@ -25,13 +25,12 @@ from napari_denoise.training.data.real_pairs import (
     Pair,
     open_folder,
     open_pair,
-    open_repeats,
     open_stack,
     pair_of,
-    pair_of_repeats,
     pair_of_stack,
     unlike,
 )
+from napari_denoise.training.data.repeats import open_frames, pair_of_frames
 
 Kind = Literal["clean", "second", "repeats", "stack"]
 """What a noisy image is paired with: a clean one, a second noisy shot, or its own frames: as shots
@@ -39,7 +38,7 @@ of one scene, or whatever moves in them."""
 _CLEAN_WORDS = ("truth", "clean", "average", "reference", "gt")
 Maker = Callable[[], Sequence[Pair]]
 _ALONE: Mapping[Kind, tuple[Callable[..., Pair], Callable[..., Pair]]] = {
-    "repeats": (pair_of_repeats, open_repeats),
+    "repeats": (pair_of_frames, open_frames),
     "stack": (pair_of_stack, open_stack),
 }
 """What makes a pair of an array, and of a file, where nothing goes with it."""

@@ -140,7 +140,7 @@ def check_pair(pair: Pair, window: Window = WHOLE, frames: Sequence[int] | None 
     if failed is not None:
         return Verdict(pair.name, (failed,))
     if pair.stack:
-        found = (*_clipping(seen[0].noisy), *_without_value(seen, ("stack",)))
+        found = (*_clipping(seen[0].noisy), *_without_value(seen, ("stack",)), *_as_stack(pair))
         return Verdict(pair.name, found, (Match(),) * pair.layout.size("C"))
     shown = [planes.gray for planes in seen]
     shift = _shift(shown)
@@ -357,6 +357,12 @@ def _motion(shown: Sequence[tuple[Plane, Plane]]) -> Iterator[Finding]:
     if rest > max(_MOVED * float(np.var(last)), _SURE * expected):
         text = "the repeated frames differ by more than their noise: something moves"
         yield Finding("warning", "motion", text, "give frames of a still scene, or pairs")
+
+
+def _as_stack(pair: Pair) -> Iterator[Finding]:
+    if pair.one_scene:
+        text = "something moves in the repeated frames: they are learnt from as a noisy stack"
+        yield Finding("info", "motion", text)
 
 
 def _blocks(plane: Plane) -> Plane:

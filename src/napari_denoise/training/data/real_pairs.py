@@ -57,7 +57,7 @@ class Pair:
     sources
         The files, for the card.
     one_scene
-        All frames show the same, but for noise.
+        All frames show the same, but for noise; of a stack, were said to.
     linear, bits
         Whether the colour is known to be light, and the bits of the camera; as in `Described`.
     stack
@@ -121,6 +121,8 @@ class Pair:
 
     def scene(self, frame: int) -> str:
         """Return what is equal for frames with one and the same content."""
+        if self.stack:
+            return f"{self.name} {frame}"
         if self.one_scene or self.noisy_target:
             return f"pair {self.name}" if self.one_scene else f"{self.name} {frame}"
         target = np.ascontiguousarray(self.target[self.layout.frames[frame]])

@@ -15,6 +15,8 @@ _SIDES = (64, 32, 16)
 _ENOUGH = 36
 _BANDS = 8
 """Fewer tell nothing of what they have in common."""
+_BEYOND = 15.0
+"""dB from which on the error that is left cannot be told from none."""
 _DRAWS = 1000
 _INTERVAL = (5.0, 95.0)
 _Place = tuple[Hashable, int, int]
@@ -42,7 +44,8 @@ class Gain:
         return self.low > 0
 
     def __str__(self) -> str:
-        return f"{self.value:+.2f} dB (90 % interval {self.low:+.2f} to {self.high:+.2f})"
+        end = f"to {self.high:+.2f}" if self.high < _BEYOND else "or more"
+        return f"{self.value:+.2f} dB (90 % interval {self.low:+.2f} {end})"
 
 
 def gain_of(

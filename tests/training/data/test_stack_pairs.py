@@ -172,6 +172,16 @@ def test_repeated_frames_and_a_stack_are_told_apart_by_the_data():
     assert check_pair(moving).usable
 
 
+def test_repeated_and_blank_frames_teach_nothing():
+    stack = recorded(film())
+    stack[1], stack[3] = stack[0], 0
+    material = gather(
+        [pair_of_stack("s", stack, "TYX")], NOTHING, FineTuneSettings(), find_weights("microscopy")
+    )
+    # Frames 0, 1, 2 and 4 have others; 0 and 1 share their noise, and have frame 2 alone.
+    assert [int(shots.max()) for shots in material.shots] == [1, 1, 3, 1]
+
+
 def test_only_neighbours_that_agree_are_averaged():
     left = np.zeros((4, 4), bool)
     left[:, :2] = True

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm as normal
+from scipy.stats import t as student
 
 from napari_denoise.image.tiles import Window
 
@@ -72,13 +74,21 @@ def gain_of(
         if len(found) >= _ENOUGH:
             break
     rng = np.random.default_rng(seed)
-    ends = [
-        np.percentile(_decibels(units[_drawn(rng, len(units))].sum(axis=1)), _INTERVAL)
-        for units in _units(found)
-    ]
-    low, high = min(end[0] for end in ends), max(end[1] for end in ends)
-    total = _decibels(np.array(list(found.values())).sum(axis=0))
-    return Gain(float(total), float(low), float(high))
+    value = float(_decibels(np.array(list(found.values())).sum(axis=0)))
+    apart = np.zeros(2)
+    for units in _units(found):
+        drawn = _decibels(units[_drawn(rng, len(units))].sum(axis=1))
+        ends = (np.percentile(drawn, _INTERVAL) - value) * _of_few(len(units))
+        apart = np.array([min(apart[0], ends[0]), max(apart[1], ends[1])])
+    return Gain(value, value + float(apart[0]), value + float(apart[1]))
+
+
+def _of_few(count: int) -> float:
+    """How much wider an interval is that was drawn from few: they do not show all that may be."""
+    if count < 2:
+        return 1.0
+    wider = student.ppf(_INTERVAL[1] / 100, count - 1) / normal.ppf(_INTERVAL[1] / 100)
+    return float(wider * np.sqrt(count / (count - 1)))
 
 
 def _drawn(rng: np.random.Generator, count: int) -> NDArray[np.intp]:

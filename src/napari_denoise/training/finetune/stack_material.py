@@ -28,6 +28,8 @@ RADIUS = {"T": 2, "Z": 1}
 """Frames on each side that a frame learns from."""
 _LEARNT, _MEASURED = 2**23, 2**21
 """Pixels of the frames that are trained on and measured on; of more, some are taken, evenly."""
+_FEWEST = 4
+"""Frames of each channel that are taken in any case."""
 _AGREE = 0.2
 """Share of the neighbours' pixels that has to show the same."""
 
@@ -115,7 +117,8 @@ class StackMaterial:
             noisy = neighbors.own(number, where)
             mean = mean_of(neighbors.others(number, where), noisy.shape)
             agreeing.append(float(mean.shots.mean()) / neighbors.most_others(number))
-            learnt += self._learnt(number, noisy, mean)
+            if mean.there.any():  # a blank or a repeated frame has no others
+                learnt += self._learnt(number, noisy, mean)
         neighbors.let_go()
         if not agreeing or np.mean(agreeing) < _AGREE:
             raise ValueError(
@@ -165,9 +168,13 @@ class StackMaterial:
         return Neighbors(job, self.engine, self.pair.along, RADIUS[self.pair.along], among)
 
     def _some(self, numbers: Sequence[int], pixels: int) -> Sequence[int]:
-        """Take as many frames as hold so many pixels, spread over all; at least some."""
-        size = self.pair.layout.size("Y") * self.pair.layout.size("X")
-        return evenly(numbers, max(4, pixels // size))
+        """Take as many frames as hold so many pixels, spread over each channel; at least some."""
+        layout = self.pair.layout
+        most = max(_FEWEST, pixels // (layout.size("Y") * layout.size("X") * layout.size("C")))
+        chosen: list[int] = []
+        for channel in range(layout.size("C")):
+            chosen += evenly([n for n in numbers if layout.channel_of(n) == channel], most)
+        return chosen
 
 
 class _Window:

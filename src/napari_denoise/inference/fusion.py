@@ -132,7 +132,7 @@ def needed(
     for other, pair in pairs:
         yield other, blocks.around(MARGIN)
         if pair.shift != (0, 0):
-            yield other, _moved(blocks.around(MARGIN), pair.shift)
+            yield other, moved(blocks.around(MARGIN), pair.shift)
 
 
 def fuse(
@@ -217,22 +217,22 @@ def _aligned(
     """Return another frame as it would be seen where the blocks are."""
     around = blocks.around(MARGIN)
     still = brightened(first.window(other, around), pair)
-    moved = None
+    shifted = None
     if pair.shift != (0, 0):
-        moved = brightened(first.window(other, _moved(around, pair.shift)), pair)
+        shifted = brightened(first.window(other, moved(around, pair.shift)), pair)
     offsets, base = block_displacements(
         blocks,
         own,
         Compared(still.mean, still.variance * caution),
-        None if moved is None else Compared(moved.mean, moved.variance * caution),
+        None if shifted is None else Compared(shifted.mean, shifted.variance * caution),
     )
-    if moved is None:
+    if shifted is None:
         return _displaced(still, offsets)
     if base.all():
-        return _displaced(moved, offsets)
+        return _displaced(shifted, offsets)
     if not base.any():
         return _displaced(still, offsets)
-    one, two, chosen = _displaced(moved, offsets), _displaced(still, offsets), _by_pixel(base)
+    one, two, chosen = _displaced(shifted, offsets), _displaced(still, offsets), _by_pixel(base)
     pairs = [(getattr(one, field.name), getattr(two, field.name)) for field in fields(one)]
     return FirstPass(*(np.where(chosen, a, b) for a, b in pairs))
 
@@ -259,7 +259,8 @@ def _grown(window: Window, margin: int) -> Window:
     return rows, columns
 
 
-def _moved(window: Window, shift: tuple[int, int]) -> Window:
+def moved(window: Window, shift: tuple[int, int]) -> Window:
+    """Return a window elsewhere."""
     rows, columns = (
         slice(part.start + far, part.stop + far) for part, far in zip(window, shift, strict=True)
     )

@@ -18,12 +18,13 @@ from napari_denoise.inference.agreement import LEARNT, MEASURED, Other, Recorded
 from napari_denoise.inference.albedo import guide_steps
 from napari_denoise.inference.first_pass import CELL, FirstPass, FirstPasses, stitched
 from napari_denoise.inference.frame_source import LargeFrame, WholeFrame, open_frame
-from napari_denoise.inference.fusion import Brightened, Fused, Pair, fuse, needed, smoothed
+from napari_denoise.inference.fusion import Brightened, Fused, Pair, fuse, moved, needed, smoothed
 from napari_denoise.inference.pairs import (
     Thumbnail,
     are_independent,
     brightness_between,
     shift_between,
+    shift_left,
 )
 from napari_denoise.measure.channels import Channel
 from napari_denoise.measure.mappings import LogMapping
@@ -65,6 +66,9 @@ class Neighbors:
         Frames on each side.
     among
         The numbers of the frames that may be neighbours; all if None.
+    exactly
+        Whether shifts of whole frames are found to the pixel, in denoised frames. Where blocks move
+        by themselves they need not be.
     """
 
     def __init__(
@@ -74,8 +78,10 @@ class Neighbors:
         letter: str,
         radius: int,
         among: Collection[int] | None = None,
+        *,
+        exactly: bool = False,
     ) -> None:
-        self._job, self._engine, self._among = job, engine, among
+        self._job, self._engine, self._among, self._exactly = job, engine, among, exactly
         self.letter, self.radius = letter, radius
         network = engine.halo, engine.multiple
         self._first = FirstPasses(job.size, *network, self._compute, self.most)
@@ -217,6 +223,8 @@ class Neighbors:
 
     def _pair(self, number: int, one: Thumbnail, other: int, two: Thumbnail) -> Pair | None:
         shift = shift_between(one, two)
+        if self._exactly:
+            shift = self._exact(number, other, shift)
         channel = self._channel(number)
         brightness = brightness_between(one, two, shift, channel.network_of)
         sigma = channel.scale.sigma * channel.scale.factor
@@ -224,6 +232,13 @@ class Neighbors:
         if brightness is None or not are_independent(*middles, sigma):
             return None
         return Pair(shift, brightness)
+
+    def _exact(self, number: int, other: int, shift: tuple[int, int]) -> tuple[int, int]:
+        """Bring a shift to the pixel by the first passes in the middle."""
+        there = moved(self._middle, shift)
+        frames = (number, self._middle), (other, there)
+        left = shift_left(*(self._first.window(*f).mean.mean(axis=0) for f in frames))
+        return shift[0] + left[0], shift[1] + left[1]
 
     def _middle_of(self, number: int) -> FirstPass:
         part = self._first.window(number, self._middle)

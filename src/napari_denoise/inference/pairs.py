@@ -24,6 +24,8 @@ _CHANCE = 8.0
 """Over the root of the pixels: differences of mean squares, in parts, that mean nothing."""
 _LIGHT = 8
 """Binning of the frames whose brightness is compared, where they are large enough."""
+_LEFT = 4
+"""Pixels by which a shift that was found in binned frames may be off."""
 _ROUNDS = 8
 _AGREEING = 0.8
 """Share of the pixels that is taken to show the same in both frames."""
@@ -108,6 +110,31 @@ def finer_shift(
     down = start[0] + y - 2 + _vertex(cost[:, x], y, chance)
     right = start[1] + x - 2 + _vertex(cost[y], x, chance)
     return round(float(down) * size), round(float(right) * size)
+
+
+def shift_left(frame: Float32Array, other: Float32Array) -> tuple[int, int]:
+    """Find by how many whole pixels two windows of first passes are still apart, a few at most.
+
+    Parameters
+    ----------
+    frame, other
+        (Y, X); the second taken from where `shift_between` found the first.
+    """
+    reach = sorted(
+        ((dy, dx) for dy in range(-_LEFT, _LEFT + 1) for dx in range(-_LEFT, _LEFT + 1)),
+        key=lambda d: d[0] ** 2 + d[1] ** 2,
+    )
+    return min(reach, key=lambda d: _difference_beside_lines(*overlapping(frame, other, d)))
+
+
+def _difference_beside_lines(frame: Float32Array, other: Float32Array) -> float:
+    """Mean squared difference of the pixels that differ least, without that of rows and columns.
+
+    Noise of whole rows is much alike from row to row: with it, any shift across them may be best.
+    """
+    apart = frame - other
+    apart = apart - apart.mean(axis=0) - apart.mean(axis=1, keepdims=True) + apart.mean()
+    return _trimmed(apart)
 
 
 def _vertex(cost: NDArray[np.float64], place: int, chance: float) -> float:

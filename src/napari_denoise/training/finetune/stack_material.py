@@ -165,7 +165,8 @@ class StackMaterial:
     ) -> Neighbors:
         settings = DenoiseSettings(precision="float32")
         job = StackJob(array, layout, settings, channels, self.engine, self.info)
-        return Neighbors(job, self.engine, self.pair.along, RADIUS[self.pair.along], among)
+        along = self.pair.along
+        return Neighbors(job, self.engine, along, RADIUS[along], among, exactly=True)
 
     def _some(self, numbers: Sequence[int], pixels: int) -> Sequence[int]:
         """Take as many frames as hold so many pixels, spread over each channel; at least some."""

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _MIDDLE = 192
 """Side of the window in the middle of a frame that tells whether noise is shared."""
+_EXACT = 384
+"""The same where a shift is found to the pixel."""
 _LOOKED_AT = 2048
 """The same where frames are compared as wholes and are too large to be held."""
 _SAMPLED = 3
@@ -235,9 +237,13 @@ class Neighbors:
 
     def _exact(self, number: int, other: int, shift: tuple[int, int]) -> tuple[int, int]:
         """Bring a shift to the pixel by the first passes in the middle."""
-        there = moved(self._middle, shift)
-        frames = (number, self._middle), (other, there)
-        left = shift_left(*(self._first.window(*f).mean.mean(axis=0) for f in frames))
+        middle = _middle(self._job.size, _EXACT)
+        frames = (number, middle), (other, moved(middle, shift))
+        planes = (self._first.window(*frame).mean.mean(axis=0) for frame in frames)
+        noise = self._channel(number).noise
+        lines = noise.correlation_y, noise.correlation_x
+        together = [1 + 2 * float(np.square(line).sum()) for line in lines]
+        left = shift_left(*planes, together[0] * together[1])
         return shift[0] + left[0], shift[1] + left[1]
 
     def _middle_of(self, number: int) -> FirstPass:

@@ -124,7 +124,7 @@ def denoise_file(
     """
     start, source = time.perf_counter(), task.source
     with listening() as messages:
-        array, meta = read(source.files, axes=axes, sequence=source.is_stack)
+        array, meta = read(source.files, axes=axes, sequence=source.is_stack, series=source.series)
         if "napari_denoise" in meta.extra:
             messages.append(f"{source.pattern}: it was denoised before, and is now once more")
         check_output(task.target, _as_result(array, settings), meta, overwrite=overwrite)

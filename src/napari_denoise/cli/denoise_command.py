@@ -12,6 +12,8 @@ from napari_denoise.cli.console import (
     UNUSABLE,
     Debug,
     Device,
+    Position,
+    Series,
     err,
     reporting,
     say,
@@ -151,6 +153,8 @@ def denoise(
             rich_help_panel=_DATA,
         ),
     ] = None,
+    series: Series = None,
+    position: Position = None,
     tile: Annotated[
         str,
         typer.Option(help="auto or pixels. Never changes the result.", rich_help_panel=_HOW),
@@ -236,7 +240,15 @@ def denoise(
             dtype=dtype,
         )
         found, missing = _split(inputs, whole=bool(sequence))
-        tasks = plan(found, output, sequence=sequence, suffix=suffix, file_format=file_format)
+        tasks = plan(
+            found,
+            output,
+            sequence=sequence,
+            suffix=suffix,
+            file_format=file_format,
+            series=series,
+            position=position,
+        )
         tasks = with_maps(tasks, frames_used)
         check_outputs(tasks, overwrite=overwrite)
         for error in missing:

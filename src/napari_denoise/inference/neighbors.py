@@ -85,6 +85,8 @@ class Neighbors:
     ) -> None:
         self._job, self._engine, self._among, self._exactly = job, engine, among, exactly
         self.letter, self.radius = letter, radius
+        self.second: Engine | None = None
+        """Denoises the averages, with the frame by itself beside; None leaves it to the job's."""
         network = engine.halo, engine.multiple
         self._first = FirstPasses(job.size, *network, self._compute, self.most)
         self._pairs: dict[tuple[int, int], Pair | None] = {}

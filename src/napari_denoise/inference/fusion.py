@@ -175,7 +175,7 @@ def fuse(
         weights += weight
         squares += np.square(weight)
     left = np.asarray(np.sqrt(squares) / weights, np.float32)
-    alone = np.concatenate([noisy, mean[:, *keep]])
+    alone = np.concatenate([noisy, here.mean[:, *keep]])
     return Fused(total / weights, left, weights, alone)
 
 

@@ -240,12 +240,12 @@ class Neighbors:
     def _exact(self, number: int, other: int, shift: tuple[int, int]) -> tuple[int, int]:
         """Bring a shift to the pixel by the first passes in the middle."""
         middle = _middle(self._job.size, _EXACT)
-        frames = (number, middle), (other, moved(middle, shift))
-        planes = (self._first.window(*frame).mean.mean(axis=0) for frame in frames)
+        one = self._first.window(number, middle).mean.mean(axis=0)
+        two = self._first.window(other, moved(middle, shift)).mean.mean(axis=0)
         noise = self._channel(number).noise
         lines = noise.correlation_y, noise.correlation_x
         together = [1 + 2 * float(np.square(line).sum()) for line in lines]
-        left = shift_left(*planes, together[0] * together[1])
+        left = shift_left(one, two, together[0] * together[1])
         return shift[0] + left[0], shift[1] + left[1]
 
     def _middle_of(self, number: int) -> FirstPass:

@@ -182,6 +182,8 @@ def _elsewhere(owner: dict[str, Any]) -> bool:
 
 def _write_pair(folder: Path, number: int, pair: Pair) -> dict[str, Any]:
     arrays = {"noisy": pair.noisy, "target": pair.target, **pair.features}
+    if pair.stack:
+        del arrays["target"]  # it is the noisy one
     repeated = pair.one_scene and not np.any(getattr(pair.target, "strides", (1,))[:1])
     if repeated:  # one clean image for all frames
         arrays["target"] = pair.target[0]
@@ -200,6 +202,7 @@ def _write_pair(folder: Path, number: int, pair: Pair) -> dict[str, Any]:
         "linear": pair.linear,
         "bits": pair.bits,
         "repeated": repeated,
+        "stack": pair.stack,
     }
 
 
@@ -207,7 +210,9 @@ def _read_pair(folder: Path, number: int, note: dict[str, Any]) -> Pair:
     def load(role: str) -> Any:
         return np.load(folder / f"{number} {role}.npy", mmap_mode="r", allow_pickle=False)
 
-    noisy, target = load("noisy"), load("target")
+    stack = note.get("stack", False)
+    noisy = load("noisy")
+    target = noisy if stack else load("target")
     return Pair(
         note["name"],
         noisy,
@@ -219,4 +224,5 @@ def _read_pair(folder: Path, number: int, note: dict[str, Any]) -> Pair:
         one_scene=note["one_scene"],
         linear=note.get("linear", False),
         bits=note.get("bits"),
+        stack=stack,
     )

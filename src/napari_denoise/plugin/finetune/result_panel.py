@@ -27,8 +27,8 @@ _COLUMNS = (
     ("psnr", "There are values that are no numbers in what was held out."),
     (
         "ssim",
-        f"SSIM compares windows of {SSIM_WINDOW} by {SSIM_WINDOW} px, and no such window lies "
-        "inside of what was held out: hold out a larger part.",
+        f"SSIM compares windows of {SSIM_WINDOW} by {SSIM_WINDOW} px with a clean image: there is "
+        "none, or what was held out is too small for one.",
     ),
     ("mean_error", "Relative to a mean intensity of 0 there is no such figure."),
 )
@@ -95,7 +95,7 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
         self.against.say(". ".join(filter(None, said)) + "." if result.rows else "")
         kind = "good" if result.improved and not result.mixed else "warning"
         text = result.verdict[0].upper() + result.verdict[1:]
-        self.verdict.say(kind, text + ".", remedy=not good)
+        self.verdict.say(kind, text + ".", remedy=not good and result.offered)
 
     def show_saved(self, name: str) -> None:
         """Say that it is done."""

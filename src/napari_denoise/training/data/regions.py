@@ -129,12 +129,15 @@ class Place:
     scene
         Frames of one scene have the same content but for noise: what is held out of one is
         held out of all.
+    whole
+        Where no region to validate on is drawn: whether all of it is held out; None for a part.
     """
 
     pair: str
     frame: int
     shape: tuple[int, int]
     scene: str
+    whole: bool | None = None
 
 
 @plain_dataclass(frozen=True)
@@ -176,7 +179,10 @@ def split(places: Sequence[Place], regions: Regions) -> list[Split]:
     if any(region.kind == "validate" for region in regions.regions):
         validate = [_union(place, regions.regions, "validate") for place in places]
     else:
-        validate = [held_out(mask) for mask in train]
+        validate = [
+            held_out(mask) if place.whole is None else mask & place.whole
+            for place, mask in zip(places, train, strict=True)
+        ]
     scenes: dict[tuple[str, tuple[int, int]], Mask] = {}
     for place, mask in zip(places, validate, strict=True):
         key = place.scene, place.shape

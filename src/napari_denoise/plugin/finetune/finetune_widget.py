@@ -74,6 +74,9 @@ class FineTuneWidget(DockedWidget):
         Where the layers are.
     """
 
+    # napari's style pads headers, which lie beside their rows then, and no cell.
+    own_style = "QHeaderView { padding: 0; } QTableView::item { padding: 2px; }"
+
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer = viewer
@@ -144,18 +147,16 @@ class FineTuneWidget(DockedWidget):
         layout.addWidget(self.status)
         layout.addStretch()
         keep_height(self.offer)
-        # napari's style pads headers, which lie beside their rows then, and no cell.
-        self.setStyleSheet("QHeaderView { padding: 0; } QTableView::item { padding: 2px; }")
         self._paint()
 
     def _paint(self, _event: Any = None) -> None:
         if self._closed:
             return
-        theme = get_theme(self._viewer.theme)
-        style = f"QPushButton:enabled {{ background-color: {theme.current.as_hex()}; }}"
         result = self.watch.result  # where one of these two is in sight at a time
-        for main in (self.start, result.save, result.use, self.offer.resume):
-            main.native.setStyleSheet(style)
+        main = (self.start, result.save, result.use, self.offer.resume)
+        self.paint(self._viewer.theme, [button.native for button in main])
+        self.pairs.show_rows()
+        result.show_again()
 
     def sizeHint(self) -> QSize:
         """Return a width that every row fits."""

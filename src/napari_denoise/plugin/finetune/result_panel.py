@@ -15,7 +15,8 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_denoise.image.tone import GAMMA
 from napari_denoise.plugin.finetune.looks import Look
-from napari_denoise.plugin.kit.parts import STRIPES, Status, button, column, row, small_print
+from napari_denoise.plugin.kit.colours import colours
+from napari_denoise.plugin.kit.parts import Status, button, column, row, small_print
 from napari_denoise.plugin.layers.source import HELPER
 from napari_denoise.settings.recipe import SSIM_WINDOW
 
@@ -45,6 +46,7 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def __init__(self) -> None:
         super().__init__()
+        self._result: FineTuneResult | None = None
         self.table = _table()
         self.against = small_print()
         self.anyway = button("Save all the same", "They are no better than what you have.")
@@ -89,6 +91,7 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
             return
         if not self.name.value:
             self.name.value = name
+        self._result = result
         self._fill(result)
         kept = f"; the weights are {result.kept}" if result.kept else ""
         said = (f"{result.measured}{kept}", curves)
@@ -96,6 +99,11 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
         kind = "good" if result.improved and not result.mixed else "warning"
         text = result.verdict[0].upper() + result.verdict[1:]
         self.verdict.say(kind, text + ".", remedy=not good)
+
+    def show_again(self) -> None:
+        """Show the figures in the colours of the theme."""
+        if self._result is not None:
+            self._fill(self._result)
 
     def show_saved(self, name: str) -> None:
         """Say that it is done."""
@@ -125,7 +133,7 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
                 compared = kind != "mean_error" and name in ("fine-tuned", "realistic")
                 if compared and base is not None and isfinite(value):
                     better = value > getattr(base, kind)
-                    item.setForeground(QColor(STRIPES["good" if better else "warning"]))
+                    item.setForeground(QColor(colours.kinds["good" if better else "warning"]))
                 self.table.setItem(number, place, item)
         self.table.setFixedHeight(_ROW * (len(result.rows) + 1) + 4)
 

@@ -82,6 +82,23 @@ def noise_lines(models: Sequence[NoiseModel]) -> str:
     return "\n".join(f"channel {i}: {line}" for i, line in enumerate(lines))
 
 
+def layers_noise(how: str, known: Sequence[tuple[str, str]], total: int, limit: int = 3) -> str:
+    """Say the noise of layers by their names, and of how many it is known.
+
+    >>> print(layers_noise("Estimated: ", [("GFP", "gain 2"), ("RFP", "gain 3")], 3))
+    Estimated, for 2 of 3 layers:
+    “GFP”: gain 2
+    “RFP”: gain 3
+    """
+    if total <= 1:
+        return how + "".join(text for _, text in known)
+    count = f"{len(known)} of {total}" if len(known) < total else f"all {total}"
+    lines = [f"“{name}”: {text}" for name, text in known[:limit]]
+    if len(known) > limit:
+        lines.append(f"and {len(known) - limit} more")
+    return "\n".join([f"{how.removesuffix(': ')}, for {count} layers:", *lines])
+
+
 def progress_text(done: int, total: int, fraction: float, seconds: float) -> str:
     """Frames done and the time left, once it can be told."""
     frames = f"{done} of {total} frames" if total > 1 else f"{100 * fraction:.0f} %"

@@ -100,9 +100,8 @@ class Compare:
         for layer in layers:
             original = self._history.original(layer)
             if original is not None:
-                denoised = levels_of(layer)
+                self._swapped.append((layer, original, levels_of(layer)))
                 assign(layer, original)
-                self._swapped.append((layer, original, denoised))
 
     def _turn(self, layer: Image, visible: bool) -> None:
         self._turned.append((layer, layer.visible))
@@ -114,9 +113,10 @@ class Compare:
             layer, visible = self._turned.pop()
             layer.visible = visible
         while self._swapped:
-            layer, original, denoised = self._swapped.pop()
+            layer, original, denoised = self._swapped[-1]
             if levels_of(layer)[0] is original[0]:  # nobody else changed it meanwhile
                 assign(layer, denoised)
+            self._swapped.pop()  # last: until then what layers hold is no news
 
 
 def residual(

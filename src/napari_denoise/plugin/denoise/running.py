@@ -219,8 +219,8 @@ class Runner:
             told = provenance(layer)
             before, after, axes = work.source.levels, event.levels, work.source.axes
             self._history.push(UndoEntry(layer, before, after, axes, told, note, self._order))
+            set_provenance(layer, note)  # first: whoever hears of new data asks what they are
             assign(layer, event.levels)
-            set_provenance(layer, note)
             self.applied.emit(work.source, layer)
         else:
             self._add(work, event, note)

@@ -97,8 +97,8 @@ class Undo:
         shown, wanted = (entry.after, entry.before) if back else (entry.before, entry.after)
         if holds(layer, shown):
             (self.history.undo if back else self.history.redo)(entry)
-            assign(layer, wanted)
             set_provenance(layer, entry.note if back else entry.note_after)
+            assign(layer, wanted)
             return ""
         self.history.drop(entry)
         if not back:

@@ -136,7 +136,7 @@ class FineTuneWidget(DockedWidget):
             "Time the first steps: how many fit into the time, and is there memory for them?",
         )
         self.start = button("Start", "Check the pairs, say what to expect, and train.")
-        self.anyway = button("Start anyway", "Begin although memory seems short.")
+        self.anyway = button("Start anyway", "Begin in spite of what is said above.")
         self.status = Status(self.anyway)
         self._scroll = FittingScroll(both)
         layout = column(self, 8)
@@ -287,7 +287,13 @@ class FineTuneWidget(DockedWidget):
 
     def _begin_asked(self) -> None:
         asked = self._ask()
-        if asked is not None:
+        if asked is not None and not self._anyway and (doubts := self.pairs.doubts):
+            text = (
+                "Training on a clean image that is none teaches the network to blur or to invent. "
+                "Look at these pairs, or start anyway:"
+            )
+            self._say("warning", "\n".join([text, *(f"! {doubt}." for doubt in doubts)]), True)
+        elif asked is not None:
             entries = self.pairs.usable
             if not any(entry.layer in self._viewer.layers for entry in entries):
                 entries[0] = self.drawing.shown(entries[0])  # something to watch
@@ -369,7 +375,14 @@ class FineTuneWidget(DockedWidget):
         self.ended = event
         self.sight.remove()
         title = event.tuning.pairs[0].name
-        self.watch.result.show_result(event.result, free_name(f"{title} fine-tuned"), event.curves)
+        verdicts = event.tuning.material.verdicts
+        self.watch.result.show_result(
+            event.result,
+            free_name(f"{title} fine-tuned"),
+            event.curves,
+            [f"{v.pair}: {finding}" for v in verdicts for finding in v.warnings],
+            [f"{v.pair}: {finding}" for v in verdicts for finding in v.doubts],
+        )
         if event.error is None:
             self.status.clear()
         else:

@@ -191,6 +191,7 @@ def _write_pair(folder: Path, number: int, pair: Pair) -> dict[str, Any]:
         "features": list(pair.features),
         "linear": pair.linear,
         "bits": pair.bits,
+        "repeats": pair.repeats,
         "repeated": repeated,
     }
 
@@ -211,4 +212,5 @@ def _read_pair(folder: Path, number: int, note: dict[str, Any]) -> Pair:
         one_scene=note["one_scene"],
         linear=note.get("linear", False),
         bits=note.get("bits"),
+        repeats=note.get("repeats", 0),
     )

@@ -302,6 +302,15 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
         return [entry for entry in self.entries if entry.usable]
 
     @property
+    def doubts(self) -> list[str]:
+        """What speaks against the targets of the pairs, by their names."""
+        return [
+            f"{entry.pair.name}: {finding}"
+            for entry in self.usable
+            for finding in entry.verdict.doubts
+        ]
+
+    @property
     def aligned(self) -> bool:
         """Whether clean images are to be shifted; only asked where some lie apart."""
         return bool(any(entry.apart for entry in self.entries) and self.align.isChecked())

@@ -66,6 +66,8 @@ class Neighbors:
     def __init__(self, job: StackJob, engine: Engine, letter: str, radius: int) -> None:
         self._job, self._engine = job, engine
         self.letter, self.radius = letter, radius
+        self.second: Engine | None = None
+        """Denoises the averages, with the frame by itself beside; None leaves it to the job's."""
         network = engine.halo, engine.multiple
         self._first = FirstPasses(job.size, *network, self._compute, self.most)
         self._pairs: dict[tuple[int, int], Pair | None] = {}

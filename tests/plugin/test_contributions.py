@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from napari_denoise.plugin.contributions import (
     with_suffix,
     write_layers,
 )
-from napari_denoise.plugin.layers.data import from_layers
+from napari_denoise.plugin.layers.data import from_layers, to_layers
 from napari_denoise.plugin.layers.source import axes_of
 
 CELLS = np.random.default_rng(3).integers(0, 4000, (3, 2, 32, 40)).astype("uint16")
@@ -137,6 +138,16 @@ def test_a_render_is_written_with_its_other_layers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(array, old * 2)
     assert set(meta.features) == {"albedo", "normal"}
     assert OpenEXR.File(str(tmp_path / "b.exr")).header()["comments"] == "shot"
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_channels_without_colours_open_in_different_ones(count: int) -> None:
+    meta = ImageMeta("CYX", name="cells")
+    layers = to_layers(np.zeros((count, 8, 8), np.uint8), meta)
+    assert len({attrs["colormap"] for _, attrs, _ in layers}) == count
+    grey = replace(meta, channel_colors=("#ffffff",) * count)
+    layers = to_layers(np.zeros((count, 8, 8), np.uint8), grey)
+    assert len({attrs["colormap"] for _, attrs, _ in layers}) == count
 
 
 def test_a_layer_from_elsewhere_can_be_saved(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -18,6 +18,7 @@ from napari_denoise.plugin.denoise.looking import Looking
 from napari_denoise.plugin.denoise.measuring import Measuring
 from napari_denoise.plugin.denoise.previewing import Preview
 from napari_denoise.plugin.denoise.running import DenoisedAlready, Order, Refused
+from napari_denoise.plugin.denoise.selection import Selection
 from napari_denoise.plugin.denoise.session import session_of
 from napari_denoise.plugin.denoise.settings_form import SettingsForm
 from napari_denoise.plugin.kit.docked import EXPECTED, DockedWidget, notify
@@ -30,8 +31,7 @@ from napari_denoise.plugin.kit.text import (
     size_text,
 )
 from napari_denoise.plugin.kit.workers import WorkerTask
-from napari_denoise.plugin.layers.source import Source, bare, provenance, targets
-from napari_denoise.plugin.layers.stated_axes import FileSays, ask_file, askable, take
+from napari_denoise.plugin.layers.source import Source, bare, provenance
 from napari_denoise.weights.catalogue import WeightsError
 
 if TYPE_CHECKING:
@@ -59,14 +59,12 @@ class DenoiseWidget(DockedWidget):
         self._viewer = viewer
         self._prefer(preferences.refresh())
         self.preview = Preview(viewer, self.session.jobs)
-        self._sources: list[Source] = []
-        self._watched: list[Image] = []
+        self.selection = Selection(viewer, self.session, self._select)
         self._tasks: list[WorkerTask] = []
         self._closed = False
-        self._problem = ""
         self._build()
         self.measuring = Measuring(self.form, self.session.jobs)
-        self.looking = Looking(viewer, self.session, self.preview, lambda: self._sources)
+        self.looking = Looking(viewer, self.session, self.preview, lambda: self.selection.sources)
         self._settle = self._timer(self._settled)
         self._look = self._timer(self._show_preview)
         self._connect()
@@ -146,15 +144,15 @@ class DenoiseWidget(DockedWidget):
         form.changed.connect(self._settings_changed)
         form.guides.chosen.connect(self._guide_chosen)
         form.axes.chosen.connect(self._select)
-        for part in (self.preview, self.looking, form.axes, form.noise):
-            part.said.connect(self._say)
-        for part in (self.preview, self.measuring, form.noise):
-            part.failed.connect(self._fail)
-        self.measuring.failed.disconnect(self._fail)
+        for said in (self.preview.said, self.looking.said, form.axes.said, form.noise.said):
+            said.connect(self._say)
+        for failed in (self.preview.failed, self.selection.failed, form.noise.failed):
+            failed.connect(self._fail)
         self.measuring.failed.connect(self._measure_failed)
         self.preview.changed.connect(self._update)
-        for part in (self.preview, self.measuring):
-            part.measured.connect(self._measured)
+        self.selection.taken.connect(self._taken)
+        for measured in (self.preview.measured, self.measuring.ready):
+            measured.connect(self._measured)
         for signal, callback in self._session_signals():
             signal.connect(callback)
         for emitter, callback in self._viewer_events():
@@ -205,38 +203,23 @@ class DenoiseWidget(DockedWidget):
     @property
     def sources(self) -> tuple[Source, ...]:
         """The layers that Run would denoise."""
-        return tuple(self._sources)
+        return tuple(self.selection.sources)
 
     def _select(self, _event: Any = None) -> None:
         """Follow the selection in the layer list, and the data of what is selected."""
         if self._closed or self.looking.compare.active:
             return
-        self._problem = ""
-        sources = []
-        for layer in targets(self._viewer.layers):
-            try:
-                sources.append(self.session.source_of(layer))
-            except ValueError as error:
-                self._problem = f"“{layer.name}”: {error}"
-        guiding = self.session.guiding
-        self._take(guiding.attach(sources))
-        self._watch(guiding.watched(sources))
-        self.form.guides.offer(guiding.offer(self._sources))
-        self.form.axes.offer([s.layer for s in self._sources])
+        self.selection.follow()
+        self.form.guides.offer(self.selection.guides)
+        self.form.axes.offer(self.selection.layers)
         self._update()
 
-    def _take(self, sources: list[Source]) -> None:
-        """Work with these from now on; nothing is measured anew where they are the same."""
-        if _same(sources, self._sources):
-            return
-        layers = [s.layer for s in sources]
-        others = layers != [s.layer for s in self._sources]
-        self._sources = sources
-        self.measuring.take(sources)
+    def _taken(self, others: bool) -> None:
+        """Work with other sources from now on."""
+        self.measuring.take(self.selection.sources)
         if others:
             self.form.unpicked()
-            self.form.noise.follow(layers)
-            self._ask_files(layers)
+            self.form.noise.follow(self.selection.layers)
             if not self.runner.busy:
                 self.actions.status.clear()  # it spoke of other layers
         if others or not self.runner.busy:
@@ -246,32 +229,8 @@ class DenoiseWidget(DockedWidget):
         self.actions.status.withdraw_remedy()
         self._settle.start()
 
-    def _ask_files(self, layers: Sequence[Image]) -> None:
-        """Ask the files behind layers for axes, before these are guessed."""
-        for layer in layers:
-            path = askable(layer)
-            if path is not None and layer not in self.session.asked:
-                self.session.asked.add(layer)
-                shape = tuple(layer.level_shapes[0]) + (layer.data.shape[-1:] if layer.rgb else ())
-                shape = tuple(int(n) for n in shape)
-                self._do(ask_file, layer, path, shape, bool(layer.rgb), on_event=self._file_says)
-
-    def _file_says(self, says: FileSays) -> None:
-        if not self._closed and take(says):
-            self._select()
-
-    def _watch(self, layers: list[Image]) -> None:
-        """Follow new data of these layers, and of no others."""
-        if layers == self._watched:
-            return
-        for layer in self._watched:
-            layer.events.data.disconnect(self._select)
-        self._watched = layers
-        for layer in layers:
-            layer.events.data.connect(self._select)
-
     def _guide_chosen(self, role: str, choice: str) -> None:
-        self.session.guiding.choose(self._sources[0].layer, role, choice)
+        self.selection.choose_guide(role, choice)
         self._select()
 
     def _removed(self, event: Any) -> None:
@@ -322,7 +281,7 @@ class DenoiseWidget(DockedWidget):
         if self._closed:
             return
         self.measuring.show(event)
-        if event.source.layer in [s.layer for s in self._sources]:
+        if event.source.layer in self.selection.layers:
             self.form.of_kind(event.kind)
 
     def _found(self, found: Found) -> None:
@@ -344,7 +303,7 @@ class DenoiseWidget(DockedWidget):
         if not self._weights_there():
             self.actions.check_preview(self.preview.active)
             return
-        if not self.preview.show(self._sources, self.form.settings()):
+        if not self.preview.show(self.selection.sources, self.form.settings()):
             self.actions.check_preview(False)
 
     def _moved(self, _event: Any = None) -> None:
@@ -381,7 +340,7 @@ class DenoiseWidget(DockedWidget):
             again=again,
         )
         try:
-            self.runner.start(self._sources, order)
+            self.runner.start(self.selection.sources, order)
         except Refused as refusal:
             self._refuse(refusal)
             return
@@ -392,7 +351,7 @@ class DenoiseWidget(DockedWidget):
 
     def _remember(self) -> None:
         """Keep the settings for data of this kind, once it is known which that is."""
-        kind = self.session.jobs.kinds.get(self._sources[0].layer, "")
+        kind = self.session.jobs.kinds.get(self.selection.layers[0], "")
         if kind and preferences.current().remember:
             self.form.ran()
             self._do(last_settings.remembering, kind, self.form.remembered())
@@ -434,11 +393,11 @@ class DenoiseWidget(DockedWidget):
         for part in (self.header, self._scroll, self.actions):
             part.setVisible(images or running)
         self._scroll.setEnabled(not running)
-        self.form.suit(self._sources)
+        self.form.suit(self.selection.sources)
         actions = self.actions
         actions.show_running(running)
-        actions.run.enabled = bool(self._sources)
-        actions.preview.enabled = bool(self._sources) and not running
+        actions.run.enabled = bool(self.selection.sources)
+        actions.preview.enabled = bool(self.selection.sources) and not running
         actions.check(actions.preview, self.preview.active)
         idle = not running and not self.session.undo.busy
         actions.show_history(
@@ -449,24 +408,27 @@ class DenoiseWidget(DockedWidget):
         found = self.looking.pair is not None
         actions.compare.enabled = self.preview.active or found
         actions.residual.enabled = found
-        actions.save.enabled = bool(self._sources) and not running
+        actions.save.enabled = bool(self.selection.sources) and not running
         actions.check(actions.residual, self.looking.residual_shown)
         self._show_header()
 
     def _show_header(self) -> None:
-        if not self._sources:
-            text = self._problem or "Select one or more image layers in the layer list."
+        sources = self.selection.sources
+        if not sources:
+            text = self.selection.problem or "Select one or more image layers in the layer list."
             self.header.show_layers("No layer to denoise", text)
             return
-        first = self._sources[0]
+        first = sources[0]
         facts = shape_text(first.array.shape, first.axes, first.array.dtype)
-        names = [s.layer.name for s in self._sources]
-        size = size_text(sum(s.nbytes for s in self._sources))
+        names = [s.layer.name for s in sources]
+        size = size_text(sum(s.nbytes for s in sources))
         if len(names) > 1:
             facts = f"{len(names)} layers, one after the other"
-        notes = [n for s in self._sources if (n := provenance(s.layer))]
+        notes = [n for s in sources if (n := provenance(s.layer))]
         note = provenance_text(notes[0]) if notes else ""
-        self.header.show_layers(names_text(names), f"{facts} · {size}", note or self._problem)
+        self.header.show_layers(
+            names_text(names), f"{facts} · {size}", note or self.selection.problem
+        )
 
     def _say(self, kind: str, text: str) -> None:
         if not self._closed:
@@ -502,7 +464,7 @@ class DenoiseWidget(DockedWidget):
         self.looking.compare.release()
         for emitter, callback in self._viewer_events():
             emitter.disconnect(callback)
-        self._watch([])
+        self.selection.let_go()
         self.stop_work()
 
     def stop_work(self) -> None:
@@ -515,10 +477,7 @@ class DenoiseWidget(DockedWidget):
         for task in self._tasks:
             task.detach()
         self.measuring.close()
+        self.selection.close()
         self.form.noise.stop_work()
         self.preview.close()
         self.session.detach(self)
-
-
-def _same(a: Sequence[Source], b: Sequence[Source]) -> bool:
-    return len(a) == len(b) and all(x.same_as(y) for x, y in zip(a, b, strict=True))

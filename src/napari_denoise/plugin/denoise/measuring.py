@@ -33,13 +33,13 @@ class Measuring:
 
     Signals
     -------
-    measured : (Measured,)
+    ready : (Measured,)
         A layer's job became ready.
     failed : (Exception,)
         The worker ended in an error.
     """
 
-    measured = Signal(object)
+    ready = Signal(object)
     failed = Signal(object)
 
     def __init__(self, form: SettingsForm, jobs: Jobs) -> None:
@@ -75,7 +75,7 @@ class Measuring:
             self._jobs,
             tuple(self.wanted),
             self._form.settings(),
-            on_event=self.measured.emit,
+            on_event=self.ready.emit,
             on_error=self.failed.emit,
         )
 

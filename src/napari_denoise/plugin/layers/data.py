@@ -30,6 +30,8 @@ AXES = "napari_denoise_axes"
 these were chosen by hand or asked of the file behind it."""
 
 _RANGES = {"albedo": (0.0, 1.0), "normal": (-1.0, 1.0)}
+_TWO, _MORE = ("magenta", "green"), ("cyan", "yellow", "magenta", "red", "green", "blue")
+"""Colours of channels whose file names none, as napari gives them."""
 _KEPT_FIELDS = ("axes", "channel_names", "channel_colors")
 
 
@@ -139,6 +141,9 @@ def _channels(
         display = _display(meta, i)
         if i < len(meta.channel_colors) and meta.channel_colors[i] != "#000000":
             display["colormap"] = meta.channel_colors[i]
+        if count > 1 and len(set(meta.channel_colors)) < 2:  # all alike tells them not apart
+            colors = _TWO if count == 2 else _MORE
+            display["colormap"] = colors[i % len(colors)]
         metadata = {**common["metadata"], FILE: {**common["metadata"][FILE], "channel": i}}
         if isinstance(several, list) and len(several) == count:
             metadata[PROVENANCE] = several[i]

@@ -112,6 +112,7 @@ def test_closing_the_dock_while_a_run_works_asks_and_may_cancel_it(bench, long_s
 
 def test_a_panel_that_is_opened_again_finds_everything(bench, long_stack):
     layer = bench.add(long_stack[:60])
+    bench.widget.form.strength.value = 80
     bench.start()
     bench.viewer.window.remove_dock_widget(bench.widget)
     session = bench.widget.session
@@ -120,6 +121,7 @@ def test_a_panel_that_is_opened_again_finds_everything(bench, long_stack):
     assert session.question.box is None  # there is nothing to decide any more
     assert again.actions.cancel.native.isVisibleTo(again)
     assert again.actions.note.text() == session.runner.progress[0] != ""
+    assert again.form.strength.value == 80 and again.form.noise.note.text() == ""
     bench.until(lambda: not session.runner.busy)
     assert layer.data is not long_stack and again.actions.status.kind == "good"
     bench.viewer.window.remove_dock_widget(again)

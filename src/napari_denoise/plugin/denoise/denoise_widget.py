@@ -80,6 +80,7 @@ class DenoiseWidget(DockedWidget):
 
     def _catch_up(self) -> None:
         """Show the run that works already, or what was said while no panel was open."""
+        self.form.begin_again(self.session.form_values)
         if self.runner.busy:
             self._progress(*self.runner.progress)
         self._say(*self.session.take_said())
@@ -223,7 +224,7 @@ class DenoiseWidget(DockedWidget):
             if not self.runner.busy:
                 self.actions.status.clear()  # it spoke of other layers
         if others or not self.runner.busy:
-            self.measuring.announce()
+            self.measuring.announce(self.runner.busy)
         else:
             self.form.noise.known = False  # a result came in; what it is follows the run's end
         self.actions.status.withdraw_remedy()
@@ -462,6 +463,7 @@ class DenoiseWidget(DockedWidget):
         self._settle.stop()
         self._look.stop()
         self.looking.compare.release()
+        self.session.form_values = self.form.state
         for emitter, callback in self._viewer_events():
             emitter.disconnect(callback)
         self.selection.let_go()

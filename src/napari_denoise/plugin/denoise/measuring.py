@@ -11,7 +11,13 @@ from psygnal import Signal
 
 from napari_denoise.plugin.denoise.jobs import Jobs, Measured, measure_layers
 from napari_denoise.plugin.denoise.settings_form import SettingsForm
-from napari_denoise.plugin.kit.text import cost_text, layers_noise, neighbors_text, noise_lines
+from napari_denoise.plugin.kit.text import (
+    alone_text,
+    cost_text,
+    layers_noise,
+    neighbors_text,
+    noise_lines,
+)
 from napari_denoise.plugin.kit.workers import WorkerTask
 from napari_denoise.plugin.layers.source import Source, is_done
 
@@ -57,10 +63,12 @@ class Measuring:
         """Layers whose noise is worth knowing: all that hold noisy frames."""
         return [s for s in self._sources if not is_done(s.layer)]
 
-    def announce(self) -> None:
-        """Say what will be known of the noise, before it is."""
+    def announce(self, running: bool = False) -> None:
+        """Say what will be known of the noise, before it is; during a run nothing is measured."""
         self._lines.clear()
-        if self.wanted:
+        if running:
+            self._form.noise.show("", known=False)
+        elif self.wanted:
             # In as many lines as the answer often has.
             self._form.noise.show("Measuring the noise …\n\N{NO-BREAK SPACE}", known=False)
         else:
@@ -107,14 +115,13 @@ class Measuring:
         return layers_noise(how, known, len(wanted))
 
     def _say_of_neighbors(self, source: Source, job: StackJob) -> None:
-        if source.frames == 1:
+        if max(source.layout.size(letter) for letter in "TZ") == 1:
             return
         note = self._form.neighbors_note
         if source.noise is not None:
             note.say("None: which frames were noisy before is not known any more.")
         elif job.neighbors is None:
-            why = job.why_alone or "each frame is denoised by itself"
-            note.say(f"{why[0].upper()}{why[1:]}.")
+            note.say(alone_text(job.why_alone))
         else:
             note.say(neighbors_text(job.neighbors.letter, job.neighbors.radius))
 

@@ -103,7 +103,9 @@ class NoiseRows:
             "your own figures, in the data's units; a camera's were saved before, here or with "
             "napari-denoise info --save-noise.",
         )
-        self._row("Noise", self.kind)
+        self.save = button("Save …", "Keep this noise under the name of a camera, for others.")
+        add_row(layout, "Noise", self.kind, after=self.save.native)
+        self.kind.changed.connect(self._edited)
         self.sigma = _figure("Standard deviation of Gaussian noise, in the data's units.")
         self.gain = _figure("Data units per photo-electron; 0 for purely Gaussian noise.")
         self.offset = _figure("Mean of an unexposed pixel, in the data's units.", -_HUGE)
@@ -137,10 +139,6 @@ class NoiseRows:
         layout.addRow(self.note)
         self.meant = small_print()
         layout.addRow(self.meant)
-        self.save = button(
-            "Save this noise as a camera …", "Keep these figures under a name, for other images."
-        )
-        layout.addRow(self.save.native)
         self.save.changed.connect(self._ask_name)
         self.kind.changed.connect(self._kind_changed)
         self._fill_cameras()

@@ -60,6 +60,8 @@ class Session:
         self._preferred: Preferences | None = None
         self.asked: weakref.WeakSet[Image] = weakref.WeakSet()
         """Layers whose files were asked for axes."""
+        self.form_values: dict[str, Any] = {}
+        """What the last panel showed, for the next one."""
         self._last_said = ("", "")
         self._panels: weakref.WeakSet[Any] = weakref.WeakSet()
         self._window: weakref.ref[QMainWindow] | None = None

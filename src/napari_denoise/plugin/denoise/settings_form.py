@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -242,6 +242,17 @@ class SettingsForm:
         self._begun = self.remembered()
         self.begun_note.say(f"Settings as in the last run on {_KINDS[kind]}." if last else "")
 
+    def begin_again(self, values: Mapping[str, Any]) -> None:
+        """Show the `state` of another panel that was closed."""
+        if values:
+            self._put({**values, "weights": self._there(values["weights"])})
+            self._kind, self._begun = values["kind"], self.remembered()
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What is remembered, and the kind of data that it is for, if that is known."""
+        return {**self.remembered(), "kind": self._kind}
+
     def ran(self) -> None:
         """Note that the settings are the last ones now."""
         self._begun = self.remembered()
@@ -250,7 +261,7 @@ class SettingsForm:
     def _there(self, weights: str) -> str:
         return weights if weights in self.weights.choices else "auto"
 
-    def _put(self, values: dict[str, Any]) -> None:
+    def _put(self, values: Mapping[str, Any]) -> None:
         """Show values of the fields that are remembered, telling nobody."""
         self._quiet = True
         try:

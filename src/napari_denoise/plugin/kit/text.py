@@ -65,6 +65,18 @@ def neighbors_text(letter: str, each_side: int) -> str:
     return f"{count} on each side along {axis}, where they agree."
 
 
+def alone_text(why: str) -> str:
+    """Say why each frame is denoised by itself, in the words of the widget.
+
+    >>> alone_text("frames differ; neighbors = 1 to 4 takes them nevertheless")
+    'Frames differ; 1 to 4 under Neighbors takes them nevertheless.'
+    """
+    why = (why or "each frame is denoised by itself").replace(
+        "neighbors = 1 to 4", "1 to 4 under Neighbors"
+    )
+    return f"{why[0].upper()}{why[1:]}."
+
+
 def frames_used_text(used: float, most: int) -> str:
     """Say how many frames a result is made of.
 

@@ -101,7 +101,7 @@ def walk(studio: Walk) -> None:
     studio.press(widget.watch.result.use)
     denoise = denoise_of(studio)
     print(f"{studio.clicks} clicks; Denoise has {denoise.form.weights.value!r} chosen")
-    studio.wait(lambda: "stimated" in denoise.form.noise_note.text())
+    studio.wait(lambda: "stimated" in denoise.form.noise.note.text())
     studio.shoot("tune_denoise")
     window._qt_window.raise_()
     widget.parentWidget().raise_()

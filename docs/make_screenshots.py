@@ -40,7 +40,7 @@ class Studio:
 
     def measured(self) -> None:
         """Wait for the noise estimate."""
-        self.wait(lambda: self.widget.form.noise_known)
+        self.wait(lambda: self.widget.form.noise.known)
 
     def shoot(self, name: str) -> None:
         """Save the whole window."""

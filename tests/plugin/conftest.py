@@ -17,7 +17,9 @@ from _bench import PATIENCE_MS, Bench, noisy
 from _tuning import TuningBench
 
 from _networks import write_tiny_weights
+from napari_denoise.plugin.denoise import cameras, last_settings
 from napari_denoise.plugin.denoise.denoise_widget import DenoiseWidget
+from napari_denoise.plugin.denoise.session import session_of
 from napari_denoise.plugin.finetune.finetune_widget import FineTuneWidget
 from napari_denoise.weights import catalogue
 
@@ -38,6 +40,13 @@ def only_tiny_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(catalogue, "user_folder", lambda: weights_folder / "none")
 
 
+@pytest.fixture(autouse=True)
+def only_own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remember nothing from test to test, nor among the user's own files."""
+    monkeypatch.setattr(last_settings, "file", lambda: tmp_path / "own" / "last.json")
+    monkeypatch.setattr(cameras, "folder", lambda: tmp_path / "own" / "noise")
+
+
 @pytest.fixture
 def bench(make_napari_viewer_proxy: Any, qtbot: Any) -> Iterator[Bench]:
     """A viewer with the widget docked; everything is stopped afterwards."""
@@ -46,6 +55,7 @@ def bench(make_napari_viewer_proxy: Any, qtbot: Any) -> Iterator[Bench]:
     viewer.window.add_dock_widget(widget, name="Denoise")
     yield Bench(viewer, widget, qtbot)
     widget.shut_down()
+    session_of(viewer).close()
     WorkerBase.await_workers(PATIENCE_MS)
 
 

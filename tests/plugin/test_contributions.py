@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from napari_denoise.plugin.contributions import (
     write_layers,
 )
 from napari_denoise.plugin.layers import data as layer_data
-from napari_denoise.plugin.layers.data import from_layers
+from napari_denoise.plugin.layers.data import from_layers, to_layers
 from napari_denoise.plugin.layers.source import axes_of
 
 CELLS = np.random.default_rng(3).integers(0, 4000, (3, 2, 32, 40)).astype("uint16")
@@ -149,6 +150,16 @@ def test_a_render_is_written_with_its_other_layers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(array, old * 2)
     assert set(meta.features) == {"albedo", "normal"}
     assert OpenEXR.File(str(tmp_path / "b.exr")).header()["comments"] == "shot"
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_channels_without_colours_open_in_different_ones(count: int) -> None:
+    meta = ImageMeta("CYX", name="cells")
+    layers = to_layers(np.zeros((count, 8, 8), np.uint8), meta)
+    assert len({attrs["colormap"] for _, attrs, _ in layers}) == count
+    grey = replace(meta, channel_colors=("#ffffff",) * count)
+    layers = to_layers(np.zeros((count, 8, 8), np.uint8), grey)
+    assert len({attrs["colormap"] for _, attrs, _ in layers}) == count
 
 
 def test_a_layer_from_elsewhere_can_be_saved(tmp_path: Path) -> None:
@@ -420,7 +431,9 @@ def cells_store(tmp_path: Path) -> Path:
     return write(tmp_path / "cells.ome.zarr", CELLS, meta)[0]
 
 
-def test_no_folder_is_claimed_and_of_those_given_only_ome_zarr_with_images_is_read(tmp_path: Path, cells_store: Path) -> None:
+def test_no_folder_is_claimed_and_only_ome_zarr_with_images_is_read(
+    tmp_path: Path, cells_store: Path
+) -> None:
     from npe2 import PluginManager, PluginManifest
 
     manager = PluginManager()

@@ -211,8 +211,10 @@ def test_a_moved_array_is_replaced_wherever_the_history_holds_it():
     history.push(UndoEntry(None, (a,), (b,), "X"))
     history.push(UndoEntry(None, (b,), (c,), "X"))
     history.replace(b, moved)
-    second = history.pop()
-    assert second.before[0] is moved and history.pop().after[0] is moved
+    (last,) = history.last_run()
+    assert last.before[0] is moved
+    history.undo(last)
+    assert history.last_run()[0].after[0] is moved
 
 
 def test_a_temporary_store_holds_the_frames_and_goes_with_its_array():

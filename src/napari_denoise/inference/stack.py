@@ -198,6 +198,11 @@ class StackJob:
         return tuple(channel.noise for channel in self.channels)
 
     @property
+    def leaves_all(self) -> bool:
+        """Whether there is nothing to remove: the result is the data."""
+        return all(map(self._leaves, self.channels))
+
+    @property
     def frames_used(self) -> float | None:
         """How many frames the pixels denoised so far are made of on average; None without any."""
         return self._frames_used.value if self._frames_used else None

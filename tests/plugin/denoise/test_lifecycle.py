@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
 from _bench import noisy
+from napari.components import ViewerModel
 from napari.utils import progress
 from npe2 import PluginManifest
 
 from napari_denoise import NoiseModel
 from napari_denoise.plugin.denoise.denoise_widget import DenoiseWidget
+from napari_denoise.plugin.denoise.session import session_of
 
 
 @pytest.fixture
@@ -93,13 +97,63 @@ def test_a_layer_locked_meanwhile_gets_its_result_beside_it(bench, long_stack):
     assert layer.data is data and len(bench.images()) == 2
 
 
-def test_closing_the_dock_while_a_run_works_changes_nothing(bench, long_stack):
-    layer = bench.add(long_stack)
+def test_closing_the_dock_while_a_run_works_asks_and_may_cancel_it(bench, long_stack):
+    layer = bench.add(long_stack, name="cells")
     bench.start()
     bench.viewer.window.remove_dock_widget(bench.widget)
-    bench.qtbot.wait(300)
-    assert not bench.widget.runner.busy or layer.data is long_stack
+    session = bench.widget.session
+    box = session.question.box
+    bench.until(box.isVisible)
+    assert "cells" in box.text() and session.runner.busy
+    session.question.stop.click()
+    bench.until(lambda: not session.runner.busy)
     assert layer.data is long_stack
+
+
+def test_a_panel_that_is_opened_again_finds_everything(bench, long_stack):
+    layer = bench.add(long_stack[:60])
+    bench.widget.form.strength.value = 80
+    bench.start()
+    bench.viewer.window.remove_dock_widget(bench.widget)
+    session = bench.widget.session
+    again = DenoiseWidget(bench.viewer)
+    bench.viewer.window.add_dock_widget(again, name="Denoise")
+    assert session.question.box is None  # there is nothing to decide any more
+    assert again.actions.cancel.native.isVisibleTo(again)
+    assert again.actions.note.text() == session.runner.progress[0] != ""
+    assert again.form.strength.value == 80 and again.form.noise.note.text() == ""
+    bench.until(lambda: not session.runner.busy)
+    assert layer.data is not long_stack and again.actions.status.kind == "good"
+    bench.viewer.window.remove_dock_widget(again)
+    last = DenoiseWidget(bench.viewer)
+    bench.viewer.window.add_dock_widget(last, name="Denoise")
+    for button in (last.actions.compare, last.actions.residual):
+        assert button.native.isEnabled()
+    last.actions.undo.native.click()
+    assert np.shares_memory(layer.data, long_stack)
+    last.shut_down()
+
+
+def test_what_ended_in_the_background_is_said_by_the_next_panel(bench, long_stack):
+    bench.add(long_stack[:30], name="cells")
+    bench.start()
+    bench.viewer.window.remove_dock_widget(bench.widget)
+    session = bench.widget.session
+    bench.until(lambda: not session.runner.busy)
+    assert session.question.box is None
+    last = DenoiseWidget(bench.viewer)
+    assert "Denoised: cells" in last.actions.status.text
+    last.shut_down()
+
+
+def test_a_session_ends_with_its_viewer(bench):
+    alive = weakref.ref(session_of(bench.viewer))
+    assert session_of(bench.viewer) is bench.widget.session is alive()
+    model = ViewerModel()
+    other = weakref.ref(session_of(model))
+    del model
+    gc.collect()
+    assert other() is None
 
 
 def test_closing_the_dock_takes_a_preview_away(bench, long_stack):
@@ -145,16 +199,16 @@ def test_an_empty_viewer_says_how_to_begin(bench):
 
 def test_the_noise_estimate_appears_by_itself(bench, long_stack):
     bench.add(long_stack[:8])
-    bench.until(lambda: "gain" in bench.widget.form.noise_note.text())
+    bench.until(lambda: "gain" in bench.widget.form.noise.note.text())
     assert "“Tiny”" in bench.widget.form.picked.text()
-    assert bench.widget.form.gain.value == pytest.approx(3, rel=0.3)
+    assert bench.widget.form.noise.gain.value == pytest.approx(3, rel=0.3)
 
 
 def test_the_users_own_figures_start_from_a_negative_of_light_too(bench):
     form = bench.widget.form
     found = NoiseModel(gain=2, offset=300, read_noise=3, inverted=True)
-    form.suggest_noise(found, 3.0)
-    form.noise.value = "model"
+    form.noise.suggest(found, 3.0)
+    form.noise.kind.value = "model"
     assert form.settings().noise == found
 
 

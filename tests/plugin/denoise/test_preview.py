@@ -12,6 +12,7 @@ from _bench import PATIENCE_MS, noisy
 from napari_denoise.engines.torch import TorchEngine
 from napari_denoise.plugin.denoise import denoise_widget as denoise
 from napari_denoise.plugin.denoise import previewing
+from napari_denoise.plugin.denoise.preview import Overlay, plan
 from napari_denoise.plugin.layers.source import HELPER
 
 
@@ -192,3 +193,31 @@ def test_several_layers_are_previewed_together(bench):
     overlays = bench.preview()
     assert len(overlays) == 2
     assert all(o.known.all() for o in overlays)
+
+
+def test_overlays_are_gone_before_the_canvas_turns_to_3d(bench, stack):
+    layer = bench.add(stack)
+    bench.preview()
+    seen = []
+    # Whoever was connected first hears of it last: the canvas is older than any panel.
+    bench.viewer.layers.events.removed.connect(lambda _event: seen.append(canvas.copy()))
+    canvas: list[int] = []
+    bench.viewer.dims.events.ndisplay.connect(
+        lambda event: canvas.append(event.value), position="last"
+    )
+    bench.viewer.dims.ndisplay = 3
+    assert bench.images() == [layer] and seen == [[]]
+    assert "3-D" in bench.widget.actions.status.text
+    assert not bench.widget.actions.preview.native.isChecked()
+
+
+def test_a_preview_paints_some_times_a_second(bench, monkeypatch):
+    painted = []
+    bench.add(noisy((96, 160)))
+    plain = Overlay.refresh
+    monkeypatch.setattr(Overlay, "refresh", lambda self: (painted.append(1), plain(self)))
+    monkeypatch.setattr(previewing, "_BETWEEN_PAINTS", 1e9)
+    monkeypatch.setattr(previewing, "plan", lambda layout, view: plan(layout, view, 256, 16))
+    (overlay,) = bench.preview()
+    assert overlay.known.all() and len(painted) <= 2  # the first piece and the last
+    assert (overlay.layer.data != bench.images()[0].data).any()

@@ -78,8 +78,8 @@ def test_provenance_tells_how_to_repeat_it(bench, stack):
 
 def test_the_users_own_noise_is_used(bench, stack):
     layer = bench.add(stack, axis_labels=("t", "y", "x"))
-    bench.widget.form.noise.value = "sigma"
-    bench.widget.form.sigma.value = 7.5
+    bench.widget.form.noise.kind.value = "sigma"
+    bench.widget.form.noise.sigma.value = 7.5
     bench.run()
     np.testing.assert_array_equal(layer.data, expected(stack, noise=7.5))
 
@@ -139,7 +139,8 @@ def test_a_new_layer_looks_like_the_old_one_and_leaves_it_alone(bench, stack):
     assert made.name == "cells (denoised)" and made.colormap.name == "green"
     np.testing.assert_array_equal(made.scale, layer.scale)
     np.testing.assert_array_equal(made.data, expected(stack))
-    assert list(bench.viewer.layers.selection) == [layer]
+    assert list(bench.viewer.layers.selection) == [made]
+    assert made.visible and not layer.visible
 
 
 def test_this_frame_changes_one_frame_only(bench, stack):
@@ -263,10 +264,10 @@ def test_own_figures_start_from_what_was_measured_however_small(bench):
     rng = np.random.default_rng(0)
     layer = bench.add(np.float32(0.5) + rng.normal(0, 0.00222, (96, 96)).astype(np.float32))
     form = bench.widget.form
-    bench.until(lambda: "stimated" in form.noise_note.text())
-    form.noise.value = "sigma"
-    assert form.sigma.value == pytest.approx(float(np.std(layer.data)), rel=0.1)
-    assert len(f"{form.sigma.value:.9f}".rstrip("0")) >= 6  # not rounded to hundredths
+    bench.until(lambda: "stimated" in form.noise.note.text())
+    form.noise.kind.value = "sigma"
+    assert form.noise.sigma.value == pytest.approx(float(np.std(layer.data)), rel=0.1)
+    assert len(f"{form.noise.sigma.value:.9f}".rstrip("0")) >= 6  # not rounded to hundredths
 
 
 def test_the_realism_slider_is_there_for_weights_with_a_realistic_end(bench):
@@ -291,13 +292,13 @@ def test_the_realism_slider_is_there_for_weights_with_a_realistic_end(bench):
 
 def test_after_a_run_nothing_claims_to_be_measuring(bench, stack):
     layer, form = bench.add(stack), bench.widget.form
-    bench.until(lambda: form.noise_known)
-    estimated = form.noise_note.text()
+    bench.until(lambda: form.noise.known)
+    estimated = form.noise.note.text()
     bench.run()
-    bench.until(lambda: "Denoised already" in form.noise_note.text())
+    bench.until(lambda: "Denoised already" in form.noise.note.text())
     bench.widget.actions.undo.native.click()
-    bench.until(lambda: form.noise_known)
-    assert layer.data is stack and form.noise_note.text() == estimated
+    bench.until(lambda: form.noise.known)
+    assert layer.data is stack and form.noise.note.text() == estimated
 
 
 def test_what_auto_picked_for_one_layer_is_not_said_of_another(bench, stack):
@@ -334,10 +335,10 @@ def test_expected_errors_are_shown_without_a_traceback(bench, caplog, capsys):
 def test_nothing_moves_when_the_estimate_arrives(bench, stack):
     form = bench.widget.form
     bench.add(stack, axis_labels=("t", "y", "x"))
-    assert "Measuring" in form.noise_note.text()
+    assert "Measuring" in form.noise.note.text()
     bench.qtbot.wait(50)
     before = form.strength.native.mapTo(bench.widget, form.strength.native.rect().topLeft()).y()
-    bench.until(lambda: form.noise_known)
+    bench.until(lambda: form.noise.known)
     bench.qtbot.wait(50)
     after = form.strength.native.mapTo(bench.widget, form.strength.native.rect().topLeft()).y()
     assert abs(after - before) <= 4
@@ -355,13 +356,13 @@ def test_weights_that_are_gone_are_said_and_leave_the_list(
     layer = bench.add(stack)
     form.weights.value = "mine"
     if again:  # the network is in memory by then
-        bench.until(lambda: form.noise_known)
+        bench.until(lambda: form.noise.known)
     file.unlink()
     bench.run()
     assert status.text == ("weights 'mine' are gone (renamed or removed since): choose others")
     assert layer.data is stack
     assert "mine" not in form.weights.choices and "other" in form.weights.choices
-    bench.until(lambda: form.noise_known)  # with what is chosen now
+    bench.until(lambda: form.noise.known)  # with what is chosen now
     form.weights.value = "other"
     (tmp_path / "other.safetensors").rename(tmp_path / "third.safetensors")
     bench.until(lambda: "'other' are gone" in status.text)  # without being asked to run

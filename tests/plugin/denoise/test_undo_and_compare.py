@@ -7,13 +7,14 @@ import pytest
 import zarr
 from _bench import noisy
 
-from napari_denoise.plugin.layers.source import PROVENANCE
+from napari_denoise.plugin.layers.source import PROVENANCE, noise_told
 
 
 def test_undo_brings_the_same_object_back_run_by_run(bench, stack):
     layer = bench.add(stack)
     bench.run()
     once = layer.data
+    bench.widget.form.noise.kind.value = "sigma"  # the little that is left is not found
     bench.run(again=False)
     bench.run(again=True)
     assert layer.data is not once
@@ -22,6 +23,12 @@ def test_undo_brings_the_same_object_back_run_by_run(bench, stack):
     bench.widget.actions.undo.native.click()
     assert layer.data is stack and PROVENANCE not in layer.metadata
     assert not bench.widget.actions.undo.native.isEnabled()
+    twice = bench.widget.session.history.next_run()
+    bench.widget.actions.redo.native.click()
+    assert layer.data is once and PROVENANCE in layer.metadata
+    assert twice != bench.widget.session.history.next_run() != []
+    bench.widget.actions.redo.native.click()
+    assert layer.data is not once and not bench.widget.actions.redo.native.isEnabled()
 
 
 def test_undo_of_a_multiscale_layer_brings_every_level_back(bench):
@@ -44,14 +51,14 @@ def test_undo_does_not_overwrite_what_somebody_else_did_since(bench, stack):
 
 
 def test_data_beyond_the_budget_go_to_disk_and_come_back(bench, stack):
-    bench.widget.history.budget = 10
+    bench.widget.session.history.budget = 10
     layer = bench.add(stack.copy())
     bench.run()
-    entry = bench.widget.history.last()
+    entry = bench.widget.session.history.last()
     bench.until(lambda: bool(entry.stored))
     assert isinstance(entry.before[0], zarr.Array)
     bench.widget.actions.undo.native.click()
-    bench.until(lambda: not len(bench.widget.history))
+    bench.until(lambda: not len(bench.widget.session.history))
     assert isinstance(layer.data, np.ndarray)
     np.testing.assert_array_equal(layer.data, stack)
 
@@ -65,7 +72,7 @@ def test_holding_the_button_shows_the_original(bench, stack):
     assert layer.data is stack
     button.released.emit()
     assert layer.data is denoised
-    assert len(bench.widget.history) == 1
+    assert len(bench.widget.session.history) == 1
 
 
 def test_holding_the_button_hides_a_result_in_its_own_layer(bench, stack):
@@ -85,8 +92,11 @@ def test_the_residual_is_noisy_minus_denoised_beside_the_layer(bench, stack):
     bench.run()
     bench.widget.actions.residual.native.click()
     shown = bench.images()[1]
-    wanted = stack.astype(np.float32) - layer.data.astype(np.float32)
-    np.testing.assert_array_equal(np.asarray(shown.data), wanted)
+    taken = stack.astype(np.float32) - layer.data.astype(np.float32)
+    (model,) = noise_told(layer.metadata[PROVENANCE])
+    variance = model.variance(layer.data)
+    variance[variance == 0] = np.nan
+    np.testing.assert_allclose(np.asarray(shown.data), taken / np.sqrt(variance), rtol=1e-3)
     assert shown.translate[2] > layer.extent.world[1][2]
     assert shown.contrast_limits[0] == -shown.contrast_limits[1]
     assert [s.layer for s in bench.widget.sources] == [layer]
@@ -105,12 +115,17 @@ def test_the_residual_comes_into_view_and_is_explained(bench, stack):
     bench.run()
     camera = bench.viewer.scene.camera
     camera.zoom, camera.center = 40, (5, 5)  # only a few pixels of the layer
+    before = camera.zoom, camera.center
     bench.widget.actions.residual.native.click()
     assert camera.zoom < 40
     height, width = stack[0].shape
     assert camera.center[-2:] == pytest.approx((height / 2, width), rel=0.05)  # of both
     assert f"“{layer.name}”" in bench.widget.actions.status.text
-    assert "right of it" in bench.widget.actions.status.text
+    assert "in units of the noise" in bench.widget.actions.status.text
+    bench.widget.actions.residual.native.click()  # takes it away, and puts the view back
+    assert bench.images() == [layer]
+    assert (camera.zoom, camera.center) == before
+    assert bench.widget.actions.status.text == ""
 
 
 def test_a_residual_goes_with_the_result_that_it_belongs_to(bench, stack):
@@ -119,7 +134,6 @@ def test_a_residual_goes_with_the_result_that_it_belongs_to(bench, stack):
         bench.viewer.layers.selection.active = chosen
         bench.run()
         bench.widget.actions.residual.native.click()
-        bench.widget.actions.residual.native.click()  # replaces the first
     assert [x.name for x in bench.images()] == [
         "one",
         "Residual of one",

@@ -189,6 +189,44 @@ def test_a_hole_in_one_image_is_no_shift():
     assert codes(verdict) == {"nonfinite": "warning"}
 
 
+def film(speed: float, count: int = 50) -> np.ndarray:
+    """Few spots that move over a still, bright ground."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:128, :128]
+    ground = 50 * (np.sin(x / 30) * np.cos(y / 25) + 1) + 20
+    places, paces = rng.uniform(10, 118, (12, 2)), rng.normal(0, speed, (12, 2))
+    frames = []
+    for time in range(count):
+        spots = (np.exp(-((y - p[0]) ** 2 + (x - p[1]) ** 2) / 8) for p in places + paces * time)
+        frames.append(rng.poisson(ground + 100 * sum(spots)))
+    return np.array(frames, np.uint16)
+
+
+@pytest.mark.parametrize(("speed", "moves"), [(0.0, False), (0.1, True), (1.0, True)])
+def test_a_live_film_is_no_set_of_repeats_though_little_of_it_moves(speed: float, moves: bool):
+    verdict = check_pair(pair_of_repeats("film", film(speed), "TYX"))
+    assert ("motion" in codes(verdict)) is moves
+    assert bool(verdict.doubts) is moves
+    assert "16 of 50 frames are trained on" in " ".join(map(str, verdict.findings))
+
+
+def test_coarse_noise_that_fades_and_flickers_is_not_taken_for_motion():
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[:128, :128]
+    ground = 50 * (np.sin(x / 30) * np.cos(y / 25) + 1) + 20
+    flicker = (rng.random(ground.shape) < 0.002) * 1000
+    frames = [
+        ground * (1 - 0.02 * n)
+        + gaussian_filter(rng.normal(0, 20, ground.shape), 1)
+        + flicker * rng.random(ground.shape)
+        for n in range(9)
+    ]
+    pair = pair_of_repeats("still", np.array(frames, np.float32), "TYX")
+    assert "motion" not in codes(check_pair(pair))
+
+
 def test_repeated_frames_in_which_something_moves_are_noticed():
     clean = scene()
     rng = np.random.default_rng(1)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from magicgui import widgets as mg
 from qtpy.QtWidgets import QWidget
 
 from napari_denoise.plugin.kit.parts import Status, button, column, row, small_print
+from napari_denoise.plugin.kit.text import names_text
 
-UNDO_TIP = "Take the last run back: the layer gets the data back that it had before."
+UNDO_TIP = "Take the last run back, with all of its layers: they get the data back that they had."
+REDO_TIP = "Do again what Undo took back last, without computing it anew."
 
 
 class Actions(QWidget):  # type: ignore[misc]  # Qt has no types
@@ -24,14 +28,19 @@ class Actions(QWidget):  # type: ignore[misc]  # Qt has no types
         self.run = button("Run", "Denoise the layers named above.")
         self.cancel = button("Cancel", "Stop. A layer at work stays as it was.")
         self.undo = button("Undo", UNDO_TIP)
+        self.redo = button("Redo", REDO_TIP)
+        self.save = button(
+            "Save …", "Save the selected layers, channels into one file, with scale and provenance."
+        )
         self.compare = button(
             "Hold to compare", "Shows the original for as long as the button is held."
         )
         self.residual = button(
             "Residual",
-            "Add noisy - denoised beside the layer. It should look like noise: structure in "
-            "it was taken from the image.",
+            "Add noisy - denoised beside the layer, in units of the noise where that is known. It "
+            "should look like noise: what stands out in it was taken from the image.",
         )
+        self.residual.native.setCheckable(True)
         self.again = button("Denoise again anyway", "Denoise it a second time.")
         self.bar = mg.ProgressBar(value=0, min=0, max=1000)
         self.note = small_print()
@@ -40,21 +49,20 @@ class Actions(QWidget):  # type: ignore[misc]  # Qt has no types
         rows.addLayout(row(self.preview, self.run, self.cancel))
         rows.addWidget(self.bar.native)
         rows.addWidget(self.note)
-        rows.addLayout(row(self.undo, self.compare, self.residual))
+        rows.addLayout(row(self.compare, self.residual))
+        rows.addLayout(row(self.undo, self.redo, self.save))
         rows.addWidget(self.status)
 
-    def paint_run(self, colour: str) -> None:
-        """Make the main action stand out in a colour of the theme."""
-        self.run.native.setStyleSheet(
-            f"QPushButton:enabled {{ background-color: {colour}; font-weight: bold; }}"
-        )
-
-    def check_preview(self, on: bool) -> None:
-        """Show the preview as on or off without telling anybody."""
-        native = self.preview.native
+    def check(self, pressed: mg.PushButton, on: bool) -> None:
+        """Show a button as on or off without telling anybody."""
+        native = pressed.native
         native.blockSignals(True)
         native.setChecked(on)
         native.blockSignals(False)
+
+    def check_preview(self, on: bool) -> None:
+        """Show the preview as on or off."""
+        self.check(self.preview, on)
 
     def show_progress(self, text: str, fraction: float) -> None:
         """Show how far a run is; 0 stands for work of unknown length."""
@@ -70,7 +78,11 @@ class Actions(QWidget):  # type: ignore[misc]  # Qt has no types
         if not running:
             self.note.say("")
 
-    def show_undo(self, name: str | None, possible: bool) -> None:
-        """Say which layer Undo would restore next."""
-        self.undo.tooltip = UNDO_TIP + (f" Next: “{name}”." if name else "")
-        self.undo.enabled = possible
+    def show_history(self, back: Sequence[str], forth: Sequence[str], idle: bool) -> None:
+        """Say which layers Undo and Redo would change next."""
+        for pressed, tip, names in (
+            (self.undo, UNDO_TIP, back),
+            (self.redo, REDO_TIP, forth),
+        ):
+            pressed.tooltip = tip + (f" Next: {names_text(list(names))}." if names else "")
+            pressed.enabled = bool(names) and idle

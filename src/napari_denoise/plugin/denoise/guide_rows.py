@@ -69,8 +69,8 @@ class GuideRows:
         offer, weights = self._offer, self._weights
         wanted = weights is not None and bool(weights.card.config.get("features"))
         shown = offer is not None and (wanted or offer.found)
-        for combo in self.combos.values():
-            self._layout.setRowVisible(combo, shown)
+        for combo in self.combos.values():  # of no use to weights that cannot take them
+            self._layout.setRowVisible(combo, shown and (wanted or weights is None))
         if offer is None or not shown:
             self.note.say("")
             return

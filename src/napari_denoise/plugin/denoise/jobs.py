@@ -10,10 +10,12 @@ import zlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from napari_denoise.image.axes import Layout, plane_chunks
+from napari_denoise.plugin import preferences
 from napari_denoise.plugin.denoise.preview import Piece
 from napari_denoise.plugin.layers.apply import rebuild_levels
 from napari_denoise.plugin.layers.history import UndoEntry
@@ -23,6 +25,7 @@ from napari_denoise.settings.denoise import DenoiseSettings
 
 if TYPE_CHECKING:
     from napari_denoise.inference.stack import StackJob
+    from napari_denoise.settings.noise import NoiseModel
 
 
 _NOT_MEASURED = ("strength", "tile", "dtype")
@@ -34,6 +37,8 @@ class Jobs:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.kinds: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+        """What kind of data layers hold, named as the bundled weights for them."""
         self._kept: dict[int, tuple[Source, DenoiseSettings, tuple[int, ...], StackJob]] = {}
 
     def prepare(self, source: Source, settings: DenoiseSettings) -> Generator[None, None, StackJob]:
@@ -46,7 +51,7 @@ class Jobs:
             samples = source.samples
             kept = self._find(source, settings, samples)
             if kept is None:
-                kept = yield from _prepare(source, settings)
+                kept, self.kinds[source.layer] = yield from _prepare(source, settings)
                 self._kept[id(source.layer)] = (source, settings, samples, kept)
             return kept
 
@@ -54,7 +59,7 @@ class Jobs:
         self, source: Source, settings: DenoiseSettings, samples: tuple[int, ...]
     ) -> StackJob | None:
         old = self._kept.get(id(source.layer))
-        if old is None or not old[0].same_as(source):
+        if old is None or not source.reads_as(old[0]):
             return None
         _, asked, measured, job = old
         light = {name: getattr(settings, name) for name in _NOT_MEASURED}
@@ -74,21 +79,42 @@ class Jobs:
 
 
 def fitting(settings: DenoiseSettings, source: Source) -> DenoiseSettings:
-    """Leave colour in integers its type: in floating point napari shows it from 0 to 1 only."""
-    whole = np.dtype(source.array.dtype).kind in "iu"
-    return replace(settings, dtype="same") if source.layer.rgb and whole else settings
+    """Return the settings as they are right for a layer.
+
+    Colour in integers keeps its type: in floating point napari shows it from 0 to 1 only. Frames
+    join others in the type that these have. Where denoised frames cannot be told from noisy ones
+    by their pixels, the noise is what it was for those, and none is a neighbour.
+    """
+    whole = np.dtype(source.noisy.dtype).kind in "iu"
+    if source.layer.rgb and whole:
+        settings = replace(settings, dtype="same")
+    elif whole and np.dtype(source.array.dtype).kind == "f":
+        settings = replace(settings, dtype="float32")
+    if source.noise is None:
+        return settings
+    stated = settings.noise != "auto" or settings.noise_from or settings.sigma_map
+    noise = settings.noise if stated else _one_or_all(source.noise)
+    return replace(settings, noise=noise, neighbors=0)
 
 
-def _prepare(source: Source, settings: DenoiseSettings) -> Generator[None, None, StackJob]:
+def _one_or_all(models: tuple[NoiseModel, ...]) -> Any:
+    return models[0] if len(models) == 1 else models
+
+
+def _prepare(
+    source: Source, settings: DenoiseSettings
+) -> Generator[None, None, tuple[StackJob, str]]:
     from napari_denoise.inference.denoiser import Denoiser
+    from napari_denoise.inference.described import described
 
+    preferences.use_threads()
     denoiser = Denoiser.load(settings.weights, settings.device, settings.precision)
-    work = denoiser.preparing(source.array, settings=settings, meta=source.meta)
+    work = denoiser.preparing(source.noisy, settings=settings, meta=source.meta)
     job = yield from _silent(work)
     if not job.engine.features:
         job.features = None  # the form says that they are of no use to these weights
     _ = job.info.sha256  # reads the file once, here rather than where the card is shown
-    return job
+    return job, described(source.noisy, meta=source.meta).weights()
 
 
 def _silent(work: Generator[Any, None, StackJob]) -> Generator[None, None, StackJob]:
@@ -128,6 +154,8 @@ class Measured:
 
     source: Source
     job: StackJob
+    kind: str
+    """What kind of data it is, see `Jobs.kinds`."""
 
 
 def measure_layers(
@@ -135,7 +163,8 @@ def measure_layers(
 ) -> Iterator[Measured | None]:
     """Prepare one job after the other."""
     for source in sources:
-        yield Measured(source, (yield from jobs.prepare(source, settings)))
+        job = yield from jobs.prepare(source, settings)
+        yield Measured(source, job, jobs.kinds.get(source.layer, ""))
 
 
 # --- preview ----------------------------------------------------------------------------
@@ -178,13 +207,13 @@ def preview(
     """Denoise windows of frames: the centre of every layer, then the rest."""
     for order in orders:
         if order.box is not None:
-            plane = order.source.array[order.box]
+            plane = order.source.noisy[order.box]
             dtype = fitting(settings, order.source).result_dtype(plane.dtype)
             yield Plane(order.source, order.box, np.array(plane, dtype))
     ready = []
     for order in orders:
         job = yield from jobs.prepare(order.source, settings)
-        yield Measured(order.source, job)
+        yield Measured(order.source, job, jobs.kinds.get(order.source.layer, ""))
         ready.append((order, job))
     # Frames by themselves first, which take less time; then what neighbours add.
     rounds = [[(o, j.alone(), j.neighbors is None) for o, j in ready]]
@@ -222,18 +251,23 @@ class Work:
     ----------
     source
         Its pixels, as they were when Run was pressed.
-    frame
-        Number of the only frame to denoise; None for all.
+    frames
+        Numbers of the frames to denoise; None for all.
     alone
-        Return that frame by itself, not inside a copy of the stack.
+        Return the only frame by itself, not inside a copy of the stack.
     dropped
         Set where nobody wants the result any more.
     """
 
     source: Source
-    frame: int | None = None
+    frames: tuple[int, ...] | None = None
     alone: bool = False
     dropped: bool = field(default=False, compare=False)
+
+    @property
+    def frame(self) -> int | None:
+        """The frame that stands by itself; None where the result is a stack."""
+        return self.frames[0] if self.alone and self.frames else None
 
 
 @dataclass(frozen=True)
@@ -257,6 +291,8 @@ class Finished:
     warnings: tuple[str, ...]
     edited: bool
     """The pixels of the layer were changed in place meanwhile."""
+    unchanged: bool = False
+    """Nothing was taken out: there was no noise, or the strength is 0."""
 
 
 @dataclass(frozen=True)
@@ -283,10 +319,10 @@ def _run_one(
     source = work.source
     before = yield from _fingerprint(source)
     job = yield from jobs.prepare(source, settings)
-    yield Measured(source, job)
+    yield Measured(source, job, jobs.kinds.get(source.layer, ""))
     result = yield from _target(work, job.dtype)
-    which = None if work.frame is None else [work.frame]
-    total = len(source.layout.frames) if which is None else 1
+    which = work.frames
+    total = len(source.layout.frames) if which is None else len(which)
     done = 0
     try:
         for step in job.steps(which):
@@ -305,7 +341,7 @@ def _run_one(
             levels = made or levels
     after = yield from _fingerprint(source)
     told = tuple(text for text in job.warnings if text != job.why_alone)  # its row says that
-    yield Finished(work, levels, _note(source, job), told, before != after)
+    yield Finished(work, levels, _note(source, job), told, before != after, job.leaves_all)
 
 
 def _note(source: Source, job: StackJob) -> dict[str, Any]:
@@ -329,7 +365,7 @@ def _target(work: Work, dtype: np.dtype[Any]) -> Generator[None, None, Any]:
     if work.alone:
         shape = plane_chunks(source.axes, shape)
     result = allocate(shape, dtype, source.axes)
-    if work.frame is not None and not work.alone:
+    if work.frames is not None and not work.alone:
         yield from copy_frames(source.array, result, source.layout)
     return result
 
@@ -362,17 +398,18 @@ class Moved:
 
 def spill(entry: UndoEntry) -> Iterator[Moved | None]:
     """Copy an entry's arrays to temporary stores on disk."""
-    for array in entry.before:
+    for array in entry.kept:
         if isinstance(array, np.ndarray):
             store = temporary_store(array.shape, array.dtype, entry.axes)
             yield from copy_frames(array, store, Layout(entry.axes, array.shape))
             yield Moved(array, store)
 
 
-def restore(entry: UndoEntry) -> Iterator[Moved | None]:
-    """Read an entry's arrays back into memory, where that has room for them."""
-    for store in entry.stored:
-        if any(store is array for array in entry.before):
-            array = allocate(tuple(store.shape), store.dtype, entry.axes)
-            yield from copy_frames(store, array, Layout(entry.axes, tuple(store.shape)))
-            yield Moved(store, array)
+def restore(entries: Sequence[UndoEntry]) -> Iterator[Moved | None]:
+    """Read the arrays of entries back into memory, where that has room for them."""
+    for entry in entries:
+        for store in entry.stored:
+            if any(store is array for array in entry.kept):
+                array = allocate(tuple(store.shape), store.dtype, entry.axes)
+                yield from copy_frames(store, array, Layout(entry.axes, tuple(store.shape)))
+                yield Moved(store, array)

@@ -12,7 +12,7 @@ import numpy as np
 from napari.layers import Image
 
 from napari_denoise.image.axes import Layout
-from napari_denoise.plugin.layers.apply import insert_above, twin
+from napari_denoise.plugin.layers.apply import covers, insert_above, twin
 from napari_denoise.plugin.layers.source import HELPER, Box, Source
 
 FIRST_PIXELS = 448 * 448
@@ -21,7 +21,6 @@ CELL = 704
 """Edge of the windows that fill in the rest."""
 LARGEST = 256 << 20
 """Bytes of a plane to copy as a whole; of a larger one only the visible part."""
-_OPAQUE = ("translucent", "translucent_no_depth", "opaque")
 
 
 @dataclass(frozen=True)
@@ -117,6 +116,7 @@ class Overlay:
         self.source, self.plane = source, plane
         self._viewer = viewer
         self._pixels = noisy
+        self._stale = False
         self.known = np.zeros(tuple(s.stop - s.start for s in plane), bool)
         base = source.layer
         self.layer: Image = twin(
@@ -127,7 +127,7 @@ class Overlay:
         )
         self.layer.metadata = {HELPER: "preview"}
         # Added to the noisy layer the preview would be twice as bright: hide that one.
-        self._hides = base.visible and (base.blending not in _OPAQUE or base.opacity < 1)
+        self._hides = base.visible and not covers(base)
         insert_above(viewer, base, self.layer)
         if self._hides:
             base.visible = False
@@ -136,12 +136,18 @@ class Overlay:
         """Whether a piece is there already."""
         return bool(self.known[self._inside(piece)].all())
 
-    def show(self, piece: Piece, pixels: Any, *, final: bool = True) -> None:
+    def put(self, piece: Piece, pixels: Any, *, final: bool = True) -> None:
         """Put denoised pixels in place; those that are not final are asked for again."""
         where = self._inside(piece)
         self._pixels[where] = np.reshape(pixels, self._pixels[where].shape)
         self.known[where] = final
-        self.layer.refresh(thumbnail=False, extent=False)
+        self._stale = True
+
+    def refresh(self) -> None:
+        """Show what was put in place since the last time."""
+        if self._stale:
+            self._stale = False
+            self.layer.refresh(thumbnail=False, extent=False)
 
     def _inside(self, piece: Piece) -> Box:
         return tuple(

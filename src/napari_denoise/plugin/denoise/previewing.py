@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -24,6 +25,8 @@ NEEDS_2D = (
     "The preview shows one plane, and the 3-D view shows many: switch to the 2-D view "
     "(cube button at the lower left)."
 )
+_BETWEEN_PAINTS = 0.25
+"""Seconds; in software and over remote desktops a window takes long to paint."""
 _BESIDE = "The sliders point beside “{}”: move them to where it has data."
 
 
@@ -77,6 +80,7 @@ class Preview:
         self._sights: list[PlaneInView] = []
         self._task: WorkerTask | None = None
         self.active = False
+        self._painted = 0.0
 
     @property
     def busy(self) -> bool:
@@ -95,7 +99,7 @@ class Preview:
         """
         if self._viewer.dims.ndisplay == 3:
             self.stop()
-            self.said.emit("warning", NEEDS_2D)
+            self.say_needs_2d()
             return False
         sights = [sight for s in sources if (sight := self._sight(s)) is not None]
         if self.busy and settings == self._settings and _covered(sights, self._sights):
@@ -106,13 +110,17 @@ class Preview:
                 self._drop_others([])  # their pixels are of another type
             for overlay in self._overlays.values():
                 overlay.known[:] = False
-        self._settings, self._sights = settings, sights
+        self._settings, self._sights, self._painted = settings, sights, 0.0
         orders = [self._order(sight) for sight in sights]
         self._drop_others([o.source for o in orders])
         if not orders:
             return False
         self._start(orders, settings)
         return True
+
+    def say_needs_2d(self) -> None:
+        """Say why there is no preview in 3-D."""
+        self.said.emit("warning", NEEDS_2D)
 
     def _start(self, orders: Sequence[PreviewOrder], settings: DenoiseSettings) -> None:
         was, self.active = self.active, True
@@ -156,12 +164,24 @@ class Preview:
                 self._viewer, event.source, event.box, event.pixels
             )
         elif overlay := self._overlays.get(id(event.source.layer)):
-            overlay.show(event.piece, event.pixels, final=event.final)
+            overlay.put(event.piece, event.pixels, final=event.final)
+            if not self._due(event):
+                return
+            for stale in self._overlays.values():
+                stale.refresh()
             share = 100 * event.done // event.total
             text = "Preview ready." if share == 100 else f"Preview: {share} % of the view."
             if not event.final:
                 text = f"Preview: {share} %. Frames by themselves; neighbours will follow."
             self.said.emit("info", text)
+
+    def _due(self, event: Shown) -> bool:
+        """Whether to paint: at once at first, then some times a second, and at the end."""
+        now = time.monotonic()
+        due = now - self._painted >= _BETWEEN_PAINTS or event.done == event.total
+        if due:
+            self._painted = now
+        return due
 
     def _on_error(self, error: Exception) -> None:
         self.stop()

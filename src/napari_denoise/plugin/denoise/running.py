@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from napari.layers import Image
@@ -22,20 +22,22 @@ from napari_denoise.plugin.denoise.jobs import (
 )
 from napari_denoise.plugin.kit.text import names_text, progress_text, time_text
 from napari_denoise.plugin.kit.workers import WorkerTask
-from napari_denoise.plugin.layers.apply import assign, insert_above, twin
-from napari_denoise.plugin.layers.history import History, UndoEntry
+from napari_denoise.plugin.layers.apply import assign, covers, insert_above, show_instead, twin
+from napari_denoise.plugin.layers.history import AddedEntry, History, UndoEntry
 from napari_denoise.plugin.layers.source import (
     Source,
     current_frame,
     current_point,
+    frames_done,
     provenance,
     set_provenance,
     stamped,
 )
 from napari_denoise.settings.denoise import DenoiseSettings
 
-_THROTTLE = 0.05
-"""Seconds between two updates of the progress bar."""
+_THROTTLE = 0.25
+"""Seconds between two updates of the progress bar: each paints the window, which takes long in
+software and over remote desktops."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,18 @@ class Runner:
         self._bar: Any = None
         self._began = self._shown = self._started = 0.0
         self._notes: list[str] = []
+        self._unchanged: list[str] = []
+        self.progress = ("", 0.0)
+        """How far it is, for a panel that opens meanwhile."""
+        self.progressed.connect(self._remember)
+
+    def _remember(self, text: str, fraction: float) -> None:
+        self.progress = (text, fraction)
+
+    @property
+    def names(self) -> str:
+        """The layers at work."""
+        return names_text([work.source.layer.name for work in self._works])
 
     @property
     def busy(self) -> bool:
@@ -115,6 +129,7 @@ class Runner:
         _refuse_denoised(works, order)
         self._works = works
         self._finished, self._notes, self._order = [], [], order
+        self._unchanged = []
         self._began = self._shown = 0.0
         self._started = time.monotonic()
         names = names_text([s.layer.name for s in sources])
@@ -133,7 +148,7 @@ class Runner:
 
     def _work(self, source: Source, order: Order) -> Work:
         if not order.this_frame:
-            return Work(source)
+            return Work(source, _rest(source) if source.done else None)
         point = current_point(self._viewer, source.layer)
         if point is None:
             raise Refused(
@@ -141,7 +156,10 @@ class Runner:
                 "denoise, or choose the whole stack."
             )
         alone = not order.in_place or not source.in_memory
-        return Work(source, current_frame(source, point), alone)
+        frame = current_frame(source, point)
+        if frame in source.done and order.again:  # once more, as was asked for
+            source = replace(source, original=None)
+        return Work(source, (frame,), alone)
 
     def cancel(self) -> None:
         """Stop within a tile."""
@@ -195,27 +213,49 @@ class Runner:
         layer = work.source.layer
         note = _note(work, event.note)
         self._notes += [f"“{layer.name}”: {text}." for text in event.warnings]
-        if self._may_replace(event):
-            entry = UndoEntry(
-                layer, work.source.levels, event.levels, work.source.axes, provenance(layer)
-            )
-            self._history.push(entry)
+        if event.unchanged:
+            self._unchanged.append(layer.name)
+        elif self._may_replace(event):
+            told = provenance(layer)
+            before, after, axes = work.source.levels, event.levels, work.source.axes
+            self._history.push(UndoEntry(layer, before, after, axes, told, note, self._order))
+            set_provenance(layer, note)  # first: whoever hears of new data asks what they are
             assign(layer, event.levels)
-            set_provenance(layer, note)
             self.applied.emit(work.source, layer)
-            return
-        offset = None
-        if work.alone:
-            index = work.source.layout.frames[work.frame or 0]
+        else:
+            self._add(work, event, note)
+
+    def _add(self, work: Work, event: Finished, note: dict[str, Any]) -> None:
+        """Show a result in a layer of its own, in place of the one that it was made from."""
+        layer, frame, offset = work.source.layer, work.frame, None
+        if frame is not None:
+            index = work.source.layout.frames[frame]
             offset = [0 if isinstance(i, slice) else i for i in index][: layer.ndim]
-        made = twin(layer, event.levels, f"{layer.name} (denoised)", offset)
+        made = twin(layer, event.levels, f"{layer.name} (denoised)", offset, visible=True)
         set_provenance(made, note)
         insert_above(self._viewer, layer, made)
+        hide = self._hides(work)
+        self._history.push(AddedEntry(work.source, made, frame, hide, self._order))
+        if frame is not None or not self._in_place:  # else it is what changed that is looked at
+            show_instead(self._viewer, layer, made, hide=hide)
         self.applied.emit(work.source, made)
 
+    @property
+    def _in_place(self) -> bool:
+        return self._order is None or self._order.in_place
+
+    def _hides(self, work: Work) -> bool:
+        """Whether a result in its own layer hides the one below, as the preview does.
+
+        A frame by itself lies over the stack, whose other frames stay in sight where they can.
+        """
+        layer = work.source.layer
+        wanted = not covers(layer) if work.alone else not self._in_place
+        return bool(wanted and layer in self._viewer.layers and layer.visible)
+
     def _may_replace(self, event: Finished) -> bool:
-        work, order = event.work, self._order
-        if order is None or not order.in_place:
+        work = event.work
+        if not self._in_place:
             return False
         name = work.source.layer.name
         if work.alone:
@@ -238,12 +278,15 @@ class Runner:
     def _on_end(self) -> None:
         task, self._task = self._task, None
         self._close_bar()
-        done = names_text([w.source.layer.name for w in self._finished])
+        names = [w.source.layer.name for w in self._finished]
+        done = names_text([name for name in names if name not in self._unchanged])
+        if self._unchanged:
+            self._notes.append(_unchanged(names_text(self._unchanged), self._order))
         if task is not None and task.cancelled:
             left = " Everything else is as it was." if done else " Nothing was changed."
             self.said.emit("info", "Cancelled." + (f" Denoised: {done}." if done else "") + left)
         elif self._notes:
-            self.said.emit("warning", "\n".join(self._notes))
+            self.said.emit("warning", "\n".join(dict.fromkeys(self._notes)))
         elif done:
             took = time_text(time.monotonic() - self._started)
             self.said.emit("good", f"Denoised: {done}, in {took}.")
@@ -268,7 +311,7 @@ def _refuse_locked(sources: Sequence[Source], order: Order) -> None:
 def _refuse_denoised(works: Sequence[Work], order: Order) -> None:
     for work in works:
         note = provenance(work.source.layer)
-        if note is None or order.again or _other_frames(note, work.frame):
+        if note is None or order.again or _other_frames(note, work.frames):
             continue
         when = str(note.get("time", ""))[:16].replace("T", " ")
         raise DenoisedAlready(
@@ -277,17 +320,40 @@ def _refuse_denoised(works: Sequence[Work], order: Order) -> None:
         )
 
 
-def _other_frames(note: dict[str, Any], frame: int | None) -> bool:
-    """Whether only frames other than the wanted one are denoised."""
-    return frame is not None and "frames" in note and frame not in note["frames"]
+def _rest(source: Source) -> tuple[int, ...]:
+    """Return the frames that are not denoised yet."""
+    return tuple(n for n in range(len(source.layout.frames)) if n not in source.done)
+
+
+def _unchanged(names: str, order: Order | None) -> str:
+    if order is not None and order.settings.strength == 0:
+        return f"At a strength of 0 % nothing was taken out of {names}."
+    return f"No noise was found in {names}: nothing was changed. State the noise if there is some."
+
+
+def _other_frames(note: dict[str, Any], frames: tuple[int, ...] | None) -> bool:
+    """Whether only frames other than the wanted ones are denoised."""
+    done = frames_done(note)
+    return done is not None and (frames is None or not set(frames) & set(done))
 
 
 def _note(work: Work, made_by: dict[str, Any]) -> dict[str, Any]:
-    """Write down what was done; frames denoised one by one add up."""
-    if work.frame is None:
+    """Write down what was done; frames denoised one by one add up.
+
+    Where those of before were made by other settings, these stand beside them.
+    """
+    if work.frames is None:
         return stamped(made_by, None)
-    frames = {work.frame}
     old = provenance(work.source.layer)
-    if not work.alone and old is not None:
-        frames |= set(old.get("frames", ()))
-    return stamped(made_by, tuple(sorted(frames)))
+    if work.alone or old is None:
+        return stamped(made_by, work.frames)
+    before = frames_done(old)
+    if before is None:  # all were
+        return stamped(made_by, None)
+    together = tuple(sorted({*before, *work.frames}))
+    every = len(together) == len(work.source.layout.frames)
+    note = stamped(made_by, None if every else together)
+    others = [*old.get("earlier", ())]
+    if old.get("settings") != made_by.get("settings"):
+        others.append({"frames": list(before), "settings": old.get("settings")})
+    return {**note, "earlier": others} if others else note

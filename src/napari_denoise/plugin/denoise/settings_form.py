@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from math import floor, log10
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from magicgui import widgets as mg
 from psygnal import Signal
 from qtpy.QtWidgets import QFormLayout, QWidget
 
+from napari_denoise.plugin.denoise.axes_row import AxesRow
 from napari_denoise.plugin.denoise.guide_rows import GuideRows
+from napari_denoise.plugin.denoise.last_settings import FIELDS, of_kind
+from napari_denoise.plugin.denoise.noise_rows import NoiseRows
 from napari_denoise.plugin.kit.parts import (
     Section,
     add_row,
@@ -21,17 +24,23 @@ from napari_denoise.plugin.kit.parts import (
     small_print,
 )
 from napari_denoise.plugin.kit.text import card_summary, card_text
-from napari_denoise.settings.denoise import REALISM_NOTE, ChannelNoise, DenoiseSettings
-from napari_denoise.settings.noise import MOST_SKEWED, NoiseModel
+from napari_denoise.plugin.layers.source import Source
+from napari_denoise.plugin.preferences import Preferences
+from napari_denoise.settings.denoise import REALISM_NOTE, DenoiseSettings
 from napari_denoise.weights.catalogue import WeightsError, WeightsInfo, check_there, list_weights
 
 TILES = ("auto", 64, 128, 256, 512, 1024)
-_HUGE = 1e12
+_KINDS = {"microscopy": "microscopy data", "photo": "photographs", "render": "renders"}
 _UNPICKED = "Auto picks when it has measured the image."
 
 
 class SettingsForm:
     """Controls for everything in `DenoiseSettings` that the widget offers.
+
+    Parameters
+    ----------
+    preferred
+        What it begins with.
 
     Signals
     -------
@@ -41,11 +50,14 @@ class SettingsForm:
 
     changed = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, preferred: Preferences | None = None) -> None:
         self.native = QWidget()
+        self._quiet = False
         self._layout = form_layout(self.native)
+        self.axes = AxesRow(self._layout)
         self._weights_row()
-        self._noise_rows()
+        self.noise = NoiseRows(self._layout)
+        self.noise.changed.connect(self._tell)
         self.strength = mg.Slider(
             value=100,
             min=0,
@@ -85,6 +97,7 @@ class SettingsForm:
         self._row("Outliers", self.outliers)
         self._speed_section()
         self.fill_weights(list_weights())
+        self._begin_with(preferred or Preferences())
 
     # --- rows ---------------------------------------------------------------------------
 
@@ -99,46 +112,11 @@ class SettingsForm:
             "About these weights", self.card, "What they are for, and what they were trained on."
         )
         self._layout.addRow(self.picked)
+        self.begun_note = small_print()
+        self._layout.addRow(self.begun_note)
         self._layout.addRow(self.card_section)
         self.guides = GuideRows(self._layout)
         self.weights.changed.connect(self._show_card)
-
-    def _noise_rows(self) -> None:
-        self.noise = mg.ComboBox(
-            choices=[
-                ("Auto: estimate it", "auto"),
-                ("Sigma", "sigma"),
-                ("Gain, offset, read noise", "model"),
-            ],
-            value="auto",
-            tooltip="How strong the noise is. Auto measures it in the data; the others take "
-            "your own figures, in the data's units.",
-        )
-        self._row("Noise", self.noise)
-        self.sigma = _figure("Standard deviation of Gaussian noise, in the data's units.")
-        self._inverted = False
-        self.gain = _figure("Data units per photo-electron; 0 for purely Gaussian noise.")
-        self.offset = _figure("Mean of an unexposed pixel, in the data's units.", -_HUGE)
-        self.read_noise = _figure("Standard deviation of an unexposed pixel, in the data's units.")
-        self.skewness = mg.FloatSpinBox(
-            value=1.0,
-            min=1.0,
-            max=MOST_SKEWED,
-            step=0.05,
-            tooltip="How lopsided the noise is: 1 for an ordinary camera, 1.5 behind an electron "
-            "multiplier (EMCCD); photomultipliers lie between. It keeps the mean brightness right "
-            "at a few photons per pixel. In doubt leave what Auto measured.",
-        )
-        self._row("Sigma", self.sigma)
-        self._row("Gain", self.gain)
-        self._row("Offset", self.offset)
-        self._row("Read noise", self.read_noise)
-        self._row("Skewness", self.skewness)
-        self.noise_known = False
-        self.noise_note = small_print()
-        self._layout.addRow(self.noise_note)
-        self.noise.changed.connect(self._show_noise_rows)
-        self._show_noise_rows()
 
     def _realism_row(self) -> None:
         self.realism = mg.Slider(
@@ -222,6 +200,79 @@ class SettingsForm:
         )
         self._layout.addRow(self.speed_section)
 
+    # --- what it begins with ------------------------------------------------------------
+
+    def _begin_with(self, preferred: Preferences) -> None:
+        self._preferred = preferred
+        self._kind = ""
+        self.device.value = preferred.device if preferred.device in self.device.choices else "auto"
+        self._wanted_device = preferred.device
+        self._plain = {
+            **self.remembered(),
+            "strength": preferred.strength / 100,
+            "neighbors": preferred.neighbors,
+            "output": preferred.output,
+        }
+        self._put(self._plain)
+        self._begun = self.remembered()
+
+    def remembered(self) -> dict[str, Any]:
+        """Return what is remembered for the kind of data, as JSON values."""
+        values = self.settings().to_json()
+        return {**{name: values[name] for name in FIELDS}, "output": self.output.value}
+
+    def of_kind(self, kind: str) -> None:
+        """Begin as on the last data of a kind; what the user changed before that was known stays.
+
+        Nothing goes from one kind to another.
+        """
+        if not kind or kind == self._kind:
+            return
+        first, touched = not self._kind, self.remembered() != self._begun
+        if first and touched:
+            self._kind = kind
+            return
+        self._kind = kind
+        last = of_kind(kind) if self._preferred.remember else {}
+        last = {**last, "weights": self._there(last.get("weights", "auto"))} if last else {}
+        values = {**self._plain, **last}
+        if values != self.remembered():
+            self._put(values)
+            self._tell()
+        self._begun = self.remembered()
+        self.begun_note.say(f"Settings as in the last run on {_KINDS[kind]}." if last else "")
+
+    def begin_again(self, values: Mapping[str, Any]) -> None:
+        """Show the `state` of another panel that was closed."""
+        if values:
+            self._put({**values, "weights": self._there(values["weights"])})
+            self._kind, self._begun = values["kind"], self.remembered()
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What is remembered, and the kind of data that it is for, if that is known."""
+        return {**self.remembered(), "kind": self._kind}
+
+    def ran(self) -> None:
+        """Note that the settings are the last ones now."""
+        self._begun = self.remembered()
+        self.begun_note.say("")
+
+    def _there(self, weights: str) -> str:
+        return weights if weights in self.weights.choices else "auto"
+
+    def _put(self, values: Mapping[str, Any]) -> None:
+        """Show values of the fields that are remembered, telling nobody."""
+        self._quiet = True
+        try:
+            self.weights.value = values["weights"]
+            self.strength.value = round(100 * values["strength"])
+            self.realism.value = round(100 * values["realism"])
+            for name in ("outliers", "neighbors", "along", "dtype", "output"):
+                getattr(self, name).value = values[name]
+        finally:
+            self._quiet = False
+
     def _row(
         self,
         label: str,
@@ -235,7 +286,8 @@ class SettingsForm:
             widget.changed.connect(self._tell)
 
     def _tell(self, _value: Any = None) -> None:
-        self.changed.emit()
+        if not self._quiet:
+            self.changed.emit()
 
     # --- values -------------------------------------------------------------------------
 
@@ -258,7 +310,7 @@ class SettingsForm:
         """Return what is chosen now."""
         return DenoiseSettings(
             weights=self.weights.value,
-            noise=self._noise_value(),
+            **self.noise.fields,
             strength=self.strength.value / 100,
             realism=self.realism.value / 100 if self._realistic else 0.0,
             outliers=self.outliers.value,
@@ -274,40 +326,21 @@ class SettingsForm:
         """Whether to denoise only the frame on the screen, of those there are."""
         return bool(self._several_frames and self.scope.value == "frame")
 
+    def suit(self, sources: Sequence[Source]) -> None:
+        """Show the rows that mean something for some layers."""
+        self.offer_scope(any(s.frames > 1 for s in sources))
+        self.offer_neighbors([a for a in "TZ" if any(s.layout.size(a) > 1 for s in sources)])
+        whole = any(
+            np.dtype(s.noisy.dtype) != np.float32
+            and not (s.layer.rgb and np.dtype(s.noisy.dtype).kind in "iu")
+            for s in sources
+        )
+        self._speed.setRowVisible(self.dtype.native, whole)
+
     def offer_scope(self, several_frames: bool) -> None:
         """Ask for the whole stack or one frame only where these are not the same."""
         self._several_frames = several_frames
         self._layout.setRowVisible(self.scope.native, several_frames)
-
-    def _noise_value(self) -> ChannelNoise:
-        if self.noise.value == "sigma":
-            return float(self.sigma.value)
-        if self.noise.value == "model":
-            return NoiseModel(
-                self.gain.value,
-                self.offset.value,
-                self.read_noise.value,
-                skewness=self.skewness.value,
-                inverted=self._inverted,
-            )
-        return "auto"
-
-    def suggest_noise(self, model: NoiseModel, sigma: float) -> None:
-        """Start the user's own figures from what was measured."""
-        if self.noise.value != "auto":
-            return
-        self._inverted = model.inverted
-        values = (
-            (self.sigma, sigma),
-            (self.gain, model.gain),
-            (self.offset, model.offset),
-            (self.read_noise, model.read_noise),
-            (self.skewness, model.skewness),
-        )
-        for widget, value in values:
-            with widget.changed.blocked():
-                widget.native.setDecimals(_decimals(value))
-                widget.value = float(f"{value:.6g}")
 
     def fill_weights(self, found: Sequence[WeightsInfo]) -> None:
         """Offer these weights besides "Auto"."""
@@ -319,6 +352,9 @@ class SettingsForm:
         """Offer these devices besides "Auto"."""
         names = [(_device_name(d), d) for d in devices]
         _offer(self.device, [("Auto", "auto"), *names])
+        wanted, self._wanted_device = self._wanted_device, ""
+        if wanted in self.device.choices:
+            self.device.value = wanted
 
     def show_picked(self, name: str) -> None:
         """Say which weights "Auto" took."""
@@ -334,15 +370,6 @@ class SettingsForm:
             self.guides.weights(None)
             self.picked.say(_UNPICKED)
 
-    def measuring(self) -> None:
-        """Say that the noise is being measured, in as many lines as the answer often has."""
-        self.show_noise("Measuring the noise …\n\N{NO-BREAK SPACE}", known=False)
-
-    def show_noise(self, text: str, known: bool = True) -> None:
-        """Say what is known of the noise."""
-        self.noise_known = known
-        self.noise_note.say(text)
-
     def _show_card(self, name: str | None = None) -> None:
         info = self._catalogue.get(name or "") or self._catalogue.get(self.weights.value)
         if info is not None and not info.path.is_file():
@@ -352,6 +379,7 @@ class SettingsForm:
         elif info is None:
             self.picked.say(_UNPICKED)
         self.guides.weights(info)
+        self.noise.suit(info.card.mapping if info is not None else "")
         self._offer_realism(info)
         self.card.setText(card_text(info) if info else _UNPICKED)
         self.weights.tooltip = (
@@ -362,16 +390,6 @@ class SettingsForm:
                 "for single channels such as microscopy, one for renders."
             )
         )
-
-    def _show_noise_rows(self) -> None:
-        for widget, kind in (
-            (self.sigma, "sigma"),
-            (self.gain, "model"),
-            (self.offset, "model"),
-            (self.read_noise, "model"),
-            (self.skewness, "model"),
-        ):
-            self._layout.setRowVisible(widget.native, self.noise.value == kind)
 
 
 def _weights_choices(found: Sequence[WeightsInfo]) -> list[tuple[str, str]]:
@@ -386,15 +404,6 @@ def _label(info: WeightsInfo, repeated: set[str]) -> str:
         return f"{info.name} (yours)"
     title = info.card.title
     return f"{title} ({info.name})" if title in repeated else title
-
-
-def _decimals(value: float) -> int:
-    """Count the places that show three digits of a value, and two at least."""
-    return max(2, 2 - floor(log10(abs(value)))) if value else 2
-
-
-def _figure(tip: str, low: float = 0.0) -> mg.FloatSpinBox:
-    return mg.FloatSpinBox(value=0.0, min=low, max=_HUGE, step=0.1, tooltip=tip)
 
 
 def _offer(combo: mg.ComboBox, choices: Sequence[tuple[str, str]]) -> None:

@@ -74,6 +74,9 @@ class FineTuneWidget(DockedWidget):
         Where the layers are.
     """
 
+    # napari's style pads headers, which lie beside their rows then, and no cell.
+    own_style = "QHeaderView { padding: 0; } QTableView::item { padding: 2px; }"
+
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer = viewer
@@ -133,7 +136,7 @@ class FineTuneWidget(DockedWidget):
             "Time the first steps: how many fit into the time, and is there memory for them?",
         )
         self.start = button("Start", "Check the pairs, say what to expect, and train.")
-        self.anyway = button("Start anyway", "Begin although memory seems short.")
+        self.anyway = button("Start anyway", "Begin in spite of what is said above.")
         self.status = Status(self.anyway)
         self._scroll = FittingScroll(both)
         layout = column(self, 8)
@@ -144,18 +147,16 @@ class FineTuneWidget(DockedWidget):
         layout.addWidget(self.status)
         layout.addStretch()
         keep_height(self.offer)
-        # napari's style pads headers, which lie beside their rows then, and no cell.
-        self.setStyleSheet("QHeaderView { padding: 0; } QTableView::item { padding: 2px; }")
         self._paint()
 
     def _paint(self, _event: Any = None) -> None:
         if self._closed:
             return
-        theme = get_theme(self._viewer.theme)
-        style = f"QPushButton:enabled {{ background-color: {theme.current.as_hex()}; }}"
         result = self.watch.result  # where one of these two is in sight at a time
-        for main in (self.start, result.save, result.use, self.offer.resume):
-            main.native.setStyleSheet(style)
+        main = (self.start, result.save, result.use, self.offer.resume)
+        self.paint(self._viewer.theme, [button.native for button in main])
+        self.pairs.show_rows()
+        result.show_again()
 
     def sizeHint(self) -> QSize:
         """Return a width that every row fits."""
@@ -288,7 +289,13 @@ class FineTuneWidget(DockedWidget):
 
     def _begin_asked(self) -> None:
         asked = self._ask()
-        if asked is not None:
+        if asked is not None and not self._anyway and (doubts := self.pairs.doubts):
+            text = (
+                "Training on a clean image that is none teaches the network to blur or to invent. "
+                "Look at these pairs, or start anyway:"
+            )
+            self._say("warning", "\n".join([text, *(f"! {doubt}." for doubt in doubts)]), True)
+        elif asked is not None:
             entries = self.pairs.usable
             if not any(entry.layer in self._viewer.layers for entry in entries):
                 entries[0] = self.drawing.shown(entries[0])  # something to watch
@@ -370,7 +377,14 @@ class FineTuneWidget(DockedWidget):
         self.ended = event
         self.sight.remove()
         title = event.tuning.pairs[0].name
-        self.watch.result.show_result(event.result, free_name(f"{title} fine-tuned"), event.curves)
+        verdicts = event.tuning.material.verdicts
+        self.watch.result.show_result(
+            event.result,
+            free_name(f"{title} fine-tuned"),
+            event.curves,
+            [f"{v.pair}: {finding}" for v in verdicts for finding in v.warnings],
+            [f"{v.pair}: {finding}" for v in verdicts for finding in v.doubts],
+        )
         if event.error is None:
             self.status.clear()
         else:

@@ -201,6 +201,7 @@ def _write_pair(folder: Path, number: int, pair: Pair) -> dict[str, Any]:
         "features": list(pair.features),
         "linear": pair.linear,
         "bits": pair.bits,
+        "repeats": pair.repeats,
         "repeated": repeated,
         "stack": pair.stack,
     }
@@ -225,4 +226,5 @@ def _read_pair(folder: Path, number: int, note: dict[str, Any]) -> Pair:
         linear=note.get("linear", False),
         bits=note.get("bits"),
         stack=stack,
+        repeats=note.get("repeats", 0),
     )

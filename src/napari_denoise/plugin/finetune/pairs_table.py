@@ -34,9 +34,9 @@ from napari_denoise.plugin.finetune.entries import (
     of_folder,
     of_layers,
 )
+from napari_denoise.plugin.kit.colours import colours
 from napari_denoise.plugin.kit.docked import notify
 from napari_denoise.plugin.kit.parts import (
-    STRIPES,
     Status,
     add_row,
     button,
@@ -176,7 +176,7 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
         self.align.toggled.connect(lambda _on: self.changed.emit())
         self.table.itemSelectionChanged.connect(self._row_selected)
         rows.insertWidget(4, self.remove.native)
-        self._show()
+        self.show_rows()
 
     # --- layers to choose from ----------------------------------------------------------
 
@@ -275,7 +275,7 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
     def set_entries(self, entries: Sequence[PairEntry]) -> None:
         """Show these pairs."""
         self.entries = list(entries)
-        self._show()
+        self.show_rows()
         if self.entries:
             self.table.selectRow(len(self.entries) - 1)
         self.changed.emit()
@@ -309,6 +309,15 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
         return [entry for entry in self.entries if entry.usable]
 
     @property
+    def doubts(self) -> list[str]:
+        """What speaks against the targets of the pairs, by their names."""
+        return [
+            f"{entry.pair.name}: {finding}"
+            for entry in self.usable
+            for finding in entry.verdict.doubts
+        ]
+
+    @property
     def aligned(self) -> bool:
         """Whether clean images are to be shifted; only asked where some lie apart."""
         return bool(any(entry.apart for entry in self.entries) and self.align.isChecked())
@@ -324,7 +333,8 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
     def _row_selected(self) -> None:
         self.selected.emit(self.chosen)
 
-    def _show(self) -> None:
+    def show_rows(self) -> None:
+        """Show the pairs, in the colours of the theme."""
         self.table.setRowCount(len(self.entries))
         for number, entry in enumerate(self.entries):
             for place, item in enumerate(_items(entry)):
@@ -375,7 +385,7 @@ def _items(entry: PairEntry) -> tuple[QTableWidgetItem, QTableWidgetItem]:
     kind, text = entry.says
     verdict = QTableWidgetItem(f"{_SIGNS[kind]} {text}{guides}")
     verdict.setToolTip(text)
-    verdict.setForeground(QColor(STRIPES[kind]))
+    verdict.setForeground(QColor(colours.kinds[kind]))
     for item in (name, verdict):
         item.setTextAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
     return name, verdict

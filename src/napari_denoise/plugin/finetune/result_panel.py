@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_denoise.image.tone import GAMMA
 from napari_denoise.plugin.finetune.looks import Look
-from napari_denoise.plugin.kit.parts import STRIPES, Status, button, column, row, small_print
+from napari_denoise.plugin.kit.colours import colours
+from napari_denoise.plugin.kit.parts import Status, button, column, row, small_print
 from napari_denoise.plugin.layers.source import HELPER
 from napari_denoise.settings.recipe import SSIM_WINDOW
 
@@ -33,6 +35,10 @@ _COLUMNS = (
     ("mean_error", "Relative to a mean intensity of 0 there is no such figure."),
 )
 """What `Figures` calls it, and why there may be none."""
+_DISTRUSTED = (
+    "The clean image is in doubt, and these figures are against it: weights that blur may look "
+    "better. Compare them by eye."
+)
 _ROW, _COLUMN = 26, 64
 _LINKED = ("contrast_limits", "gamma", "colormap")
 _GAP, _CAPTION = 0.03, 0.1
@@ -45,6 +51,8 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def __init__(self) -> None:
         super().__init__()
+        self._result: FineTuneResult | None = None
+        self._distrusted = False
         self.table = _table()
         self.against = small_print()
         self.anyway = button("Save all the same", "They are no better than what you have.")
@@ -64,7 +72,14 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
         rows.addLayout(row(self.save, self.use, self.side_by_side))
         self.anyway.changed.connect(self._insist)
 
-    def show_result(self, result: FineTuneResult | None, name: str, curves: str = "") -> None:
+    def show_result(
+        self,
+        result: FineTuneResult | None,
+        name: str,
+        curves: str = "",
+        warnings: Sequence[str] = (),
+        doubts: Sequence[str] = (),
+    ) -> None:
         """Show figures and verdict; where they are not better, saving is not offered.
 
         Parameters
@@ -75,11 +90,16 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
             To save them under, unless the user says another.
         curves
             What the curves are of, where the figures are of more.
+        warnings
+            What was said of the pairs when they were checked.
+        doubts
+            Those that speak against a target: no figure against it is good news.
         """
         self.table.setVisible(result is not None and bool(result.rows))
         self.against.say("")
-        good = result is not None and result.improved is not False
+        good = result is not None and result.improved is not False and not doubts
         self._offer(good)
+        self._distrusted = bool(doubts)
         self.use.native.setVisible(False)
         self.side_by_side.enabled = result is not None and bool(result.rows)
         if result is None:
@@ -89,13 +109,23 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
             return
         if not self.name.value:
             self.name.value = name
+        self._result = result
         self._fill(result)
         kept = f"; the weights are {result.kept}" if result.kept else ""
         said = (f"{result.measured}{kept}", curves)
         self.against.say(". ".join(filter(None, said)) + "." if result.rows else "")
-        kind = "good" if result.improved and not result.mixed else "warning"
-        text = result.verdict[0].upper() + result.verdict[1:]
-        self.verdict.say(kind, text + ".", remedy=not good and result.offered)
+        sure = result.improved and not result.mixed and not doubts
+        lines = [result.verdict[0].upper() + result.verdict[1:] + "."]
+        if doubts:
+            lines.insert(0, _DISTRUSTED)
+        lines += [f"! {warning}." for warning in warnings]
+        kind, remedy = "good" if sure else "warning", not good and result.offered
+        self.verdict.say(kind, "\n".join(lines), remedy=remedy)
+
+    def show_again(self) -> None:
+        """Show the figures in the colours of the theme."""
+        if self._result is not None:
+            self._fill(self._result)
 
     def show_saved(self, name: str) -> None:
         """Say that it is done."""
@@ -123,9 +153,10 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
                 item.setToolTip("" if isfinite(value) else why)
                 item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 compared = kind != "mean_error" and name in ("fine-tuned", "realistic")
+                compared = compared and not self._distrusted
                 if compared and base is not None and isfinite(value):
                     better = value > getattr(base, kind)
-                    item.setForeground(QColor(STRIPES["good" if better else "warning"]))
+                    item.setForeground(QColor(colours.kinds["good" if better else "warning"]))
                 self.table.setItem(number, place, item)
         self.table.setFixedHeight(_ROW * (len(result.rows) + 1) + 4)
 

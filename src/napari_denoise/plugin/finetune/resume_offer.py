@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from qtpy.QtWidgets import QFrame, QMessageBox
 
 from napari_denoise.plugin.finetune.kept import Kept
-from napari_denoise.plugin.kit.parts import STRIPES, Text, button, column, row
+from napari_denoise.plugin.kit.colours import ROLE
+from napari_denoise.plugin.kit.parts import Text, button, column, row
 
 
 class ResumeOffer(QFrame):  # type: ignore[misc]  # Qt has no types
@@ -20,8 +21,8 @@ class ResumeOffer(QFrame):  # type: ignore[misc]  # Qt has no types
         self.resume = button("Go on", "Train on from where it stopped.")
         self.later = button("Not now", "It is offered again next time.")
         self.discard = button("Discard", "Delete what it has reached.")
-        self.setObjectName("offer")
-        self.setStyleSheet(f"QFrame#offer {{ border-left: 3px solid {STRIPES['info']}; }}")
+        self.setObjectName("status")  # looks like a message
+        self.setProperty(ROLE, "info")
         rows = column(self, 6)
         rows.setContentsMargins(8, 4, 4, 4)
         rows.addWidget(self.text)

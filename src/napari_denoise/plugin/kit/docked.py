@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import weakref
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from napari.utils.notifications import ErrorNotification, notification_manager, show_error
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
+
+from napari_denoise.plugin.kit.colours import colours
 
 EXPECTED = (ValueError, OSError, MemoryError)
 """What data, settings, disk and memory may cause: the message says what to do."""
@@ -44,15 +46,37 @@ class DockedWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         It may be called more than once.
         """
 
-    def event(self, event: QEvent) -> bool:
-        """Notice that the dock widget was closed: napari takes the parent away then.
+    def dock_closed(self) -> None:
+        """Follow the end of the dock: Qt deletes the widget, on the GUI thread.
 
-        Qt deletes the widget, on the GUI thread. Left to Python it would lie in cycles, with all
-        of its parts, until a collection on whichever thread.
+        Left to Python it would lie in cycles, with all of its parts, until a collection on
+        whichever thread.
         """
+        self.shut_down()
+        self.deleteLater()
+
+    def paint(self, theme: str, main: Sequence[QWidget] = ()) -> None:
+        """Take the colours of a theme, on all that is small print, a message or a main action.
+
+        Parameters
+        ----------
+        theme
+            Its name.
+        main
+            Buttons of the main action, which stand out.
+        """
+        colours.take(theme)
+        self.setStyleSheet(colours.style() + self.own_style)
+        for button in main:
+            button.setStyleSheet(colours.main_action())
+
+    own_style = ""
+    """Rules of a widget besides those that all share."""
+
+    def event(self, event: QEvent) -> bool:
+        """Notice that the dock widget was closed: napari takes the parent away then."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.shut_down()
-            self.deleteLater()
+            self.dock_closed()
         return bool(super().event(event))
 
     def stop_when_deleted(self, *parts: Closable) -> None:

@@ -20,9 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-STRIPES = {"info": "#6a6e79", "good": "#3aa655", "warning": "#e3a617", "error": "#e5484d"}
-"""Colour at the left edge of a message, by its kind."""
-
+from napari_denoise.plugin.kit.colours import ROLE, SMALL
 
 NO_PAIR = "Add a pair that fits first."
 """Why most of fine-tuning waits."""
@@ -49,7 +47,9 @@ class Text(QLabel):  # type: ignore[misc]  # Qt has no types
 
 def small_print() -> Text:
     """Make a label for what explains the control above it."""
-    return Text("font-size: 8.5pt; color: #9aa0ab;")
+    text = Text()
+    text.setProperty(ROLE, SMALL)
+    return text
 
 
 def column(widget: QWidget | None = None, spacing: int = 4) -> QVBoxLayout:
@@ -228,11 +228,13 @@ class Status(QFrame):  # type: ignore[misc]  # Qt has no types
         return str(self._text.text())
 
     def say(self, kind: str, text: str, remedy: bool = False) -> None:
-        """Show a message of a kind in `STRIPES`."""
+        """Show a message of a kind in `colours.KINDS`."""
         self.kind = kind
         self._text.say(text)
         self._remedy.setVisible(remedy)
-        self.setStyleSheet(f"QFrame#status {{ border-left: 3px solid {STRIPES[kind]}; }}")
+        self.setProperty(ROLE, kind)
+        self.style().unpolish(self)  # the stripe is that of another kind
+        self.style().polish(self)
         self.setVisible(bool(text))
 
     def withdraw_remedy(self) -> None:

@@ -65,6 +65,18 @@ def neighbors_text(letter: str, each_side: int) -> str:
     return f"{count} on each side along {axis}, where they agree."
 
 
+def alone_text(why: str) -> str:
+    """Say why each frame is denoised by itself, in the words of the widget.
+
+    >>> alone_text("frames differ; neighbors = 1 to 4 takes them nevertheless")
+    'Frames differ; 1 to 4 under Neighbors takes them nevertheless.'
+    """
+    why = (why or "each frame is denoised by itself").replace(
+        "neighbors = 1 to 4", "1 to 4 under Neighbors"
+    )
+    return f"{why[0].upper()}{why[1:]}."
+
+
 def frames_used_text(used: float, most: int) -> str:
     """Say how many frames a result is made of.
 
@@ -80,6 +92,23 @@ def noise_lines(models: Sequence[NoiseModel]) -> str:
     if len(set(lines)) == 1:
         return lines[0]
     return "\n".join(f"channel {i}: {line}" for i, line in enumerate(lines))
+
+
+def layers_noise(how: str, known: Sequence[tuple[str, str]], total: int, limit: int = 3) -> str:
+    """Say the noise of layers by their names, and of how many it is known.
+
+    >>> print(layers_noise("Estimated: ", [("GFP", "gain 2"), ("RFP", "gain 3")], 3))
+    Estimated, for 2 of 3 layers:
+    “GFP”: gain 2
+    “RFP”: gain 3
+    """
+    if total <= 1:
+        return how + "".join(text for _, text in known)
+    count = f"{len(known)} of {total}" if len(known) < total else f"all {total}"
+    lines = [f"“{name}”: {text}" for name, text in known[:limit]]
+    if len(known) > limit:
+        lines.append(f"and {len(known) - limit} more")
+    return "\n".join([f"{how.removesuffix(': ')}, for {count} layers:", *lines])
 
 
 def progress_text(done: int, total: int, fraction: float, seconds: float) -> str:

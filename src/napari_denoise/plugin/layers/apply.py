@@ -17,6 +17,7 @@ from napari_denoise.plugin.layers.storage import allocate
 
 _PART = (1, 1, 1, 1, 4096, 4096)
 """Sides of what is computed of a level at once."""
+_OPAQUE = ("translucent", "translucent_no_depth", "opaque")
 
 
 def assign(layer: Image, levels: tuple[Any, ...]) -> None:
@@ -123,3 +124,22 @@ def insert_above(viewer: Any, layer: Image, made: Image) -> None:
     viewer.layers.selection.update(chosen)
     viewer.layers.selection.intersection_update(chosen)
     viewer.layers.selection.active = active
+
+
+def covers(layer: Image) -> bool:
+    """Whether what lies under a layer is not to be seen through it."""
+    return layer.blending in _OPAQUE and layer.opacity >= 1
+
+
+def show_instead(viewer: Any, layer: Image, other: Image, *, hide: bool) -> None:
+    """Show a layer, selected where another one was, and hide that one where wanted."""
+    chosen = viewer.layers.selection
+    other.visible = True
+    if hide:
+        layer.visible = False
+    if layer in chosen:
+        active = chosen.active is layer
+        chosen.discard(layer)
+        chosen.add(other)
+        if active:
+            chosen.active = other

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_denoise.image.axes import guess_axes, letters_of
+from napari_denoise.image.axes import Layout, guess_axes, letters_of
 from napari_denoise.image.frames import planes_last
 from napari_denoise.io.errors import FileError
 from napari_denoise.io.formats import loaded
@@ -25,11 +25,15 @@ LayerData = tuple[Any, dict[str, Any], str]
 FILE = "napari_denoise_file"
 GROUP = "napari_denoise_group"
 PROVENANCE = "napari_denoise"
-"""Keys of a layer's metadata: its file, its render, what was done to it."""
+AXES = "napari_denoise_axes"
+"""Keys of a layer's metadata: its file, its render, what was done to it, and its axes, where
+these were chosen by hand or asked of the file behind it."""
 
 PYRAMID_PIXELS = 2**26
 """Planes of more pixels are shown at the resolution of the screen, where their file has levels."""
 _RANGES = {"albedo": (0.0, 1.0), "normal": (-1.0, 1.0)}
+_TWO, _MORE = ("magenta", "green"), ("cyan", "yellow", "magenta", "red", "green", "blue")
+"""Colours of channels whose file names none, as napari gives them."""
 _KEPT_FIELDS = ("axes", "channel_names", "channel_colors")
 
 
@@ -111,7 +115,7 @@ def _common(axes: str, meta: ImageMeta) -> dict[str, Any]:
         "units": tuple(units.get(a) or "pixel" for a in shown),
         "axis_labels": tuple(a.lower() for a in shown),
         "rgb": "S" in axes,
-        "metadata": {FILE: _file(meta)},
+        "metadata": {FILE: file_note(meta)},
     }
     if len(meta.extra.get("translate", ())) == len(shown):
         common["translate"] = tuple(meta.extra["translate"])
@@ -120,7 +124,7 @@ def _common(axes: str, meta: ImageMeta) -> dict[str, Any]:
     return common
 
 
-def _file(meta: ImageMeta) -> dict[str, Any]:
+def file_note(meta: ImageMeta) -> dict[str, Any]:
     """JSON values that a writer needs to write the image as its file held it."""
     values: dict[str, Any] = {name: getattr(meta, name) for name in _KEPT_FIELDS}
     values["source"] = [str(file) for file in meta.source]
@@ -149,6 +153,9 @@ def _channels(
     for i in range(count):
         channel = meta.channel_names[i] if i < len(meta.channel_names) else f"channel {i}"
         display = _display(meta, i)
+        if count > 1 and len(set(meta.channel_colors)) < 2:  # all alike tells them not apart
+            colors = _TWO if count == 2 else _MORE
+            display["colormap"] = colors[i % len(colors)]
         metadata = {**common["metadata"], FILE: {**common["metadata"][FILE], "channel": i}}
         if isinstance(several, list) and len(several) == count:
             metadata[PROVENANCE] = several[i]
@@ -200,7 +207,7 @@ def _meta(layer: LayerData) -> ImageMeta:
     file = metadata.get(FILE, {})
     shape = tuple(_level(layer).shape)
     labels, rgb = attrs.get("axis_labels") or (), bool(attrs.get("rgb"))
-    axes = axes_by_labels(labels, shape, rgb=rgb, file=file)
+    axes = axes_by_labels(labels, shape, rgb=rgb, file=file, stated=metadata.get(AXES))
     extra = {k: v for k, v in file.get("extra", {}).items() if k != "translate"}
     if np.any(attrs.get("translate", 0)):
         extra["translate"] = [float(v) for v in attrs["translate"]]
@@ -226,9 +233,16 @@ def _meta(layer: LayerData) -> ImageMeta:
 
 
 def axes_by_labels(
-    labels: Iterable[Any], shape: tuple[int, ...], *, rgb: bool, file: Mapping[str, Any]
+    labels: Iterable[Any],
+    shape: tuple[int, ...],
+    *,
+    rgb: bool,
+    file: Mapping[str, Any],
+    stated: Any = None,
 ) -> str:
     """Find the letters of a layer: those of its axis labels, else of its file, else a guess.
+
+    Letters that were stated in so many words go before all of these.
 
     Raises
     ------
@@ -237,8 +251,19 @@ def axes_by_labels(
     """
     known = letters_of(labels)
     letters = known + "S" * rgb if known else str(file.get("axes", "")).replace("C", "")
-    fits = len(letters) == len(shape) == len(set(letters)) and {"Y", "X"} <= set(letters)
-    return letters if fits and rgb == ("S" in letters) else guess_axes(shape, rgb=rgb)
+    for found in (str(stated or ""), letters):
+        if axes_fit(found, shape, rgb=rgb):
+            return found
+    return guess_axes(shape, rgb=rgb)
+
+
+def axes_fit(axes: str, shape: tuple[int, ...], *, rgb: bool) -> bool:
+    """Whether letters can be those of a layer's data."""
+    try:
+        Layout(axes, shape)
+    except ValueError:
+        return False
+    return rgb == ("S" in axes)
 
 
 def _unit(unit: Any) -> str | None:

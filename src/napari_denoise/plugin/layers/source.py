@@ -15,7 +15,8 @@ from napari.layers import Image
 
 from napari_denoise.image.axes import Layout
 from napari_denoise.io.meta import ImageMeta
-from napari_denoise.plugin.layers.data import FILE, GROUP, PROVENANCE, axes_by_labels
+from napari_denoise.plugin.layers.data import AXES, FILE, GROUP, PROVENANCE, axes_by_labels
+from napari_denoise.settings.noise import NoiseModel
 
 HELPER = "napari_denoise_helper"
 """Metadata key of a layer that was only made to look at."""
@@ -61,12 +62,23 @@ class Source:
         One letter per dimension, as in `Layout`.
     guides
         Albedo and normal that go with it; at most one of each.
+    original
+        The finest level from before any frame of it was denoised, where single frames were;
+        None where the layer itself holds the noisy pixels.
+    done
+        Numbers of the frames that are denoised, where not all are.
+    noise
+        What the noise was when those were denoised, for frames that have no `original` to
+        measure; None where there is nothing to fall back on.
     """
 
     layer: Image
     levels: tuple[Any, ...]
     axes: str
     guides: tuple[Guide, ...] = ()
+    original: Any = None
+    done: tuple[int, ...] = ()
+    noise: tuple[NoiseModel, ...] | None = None
 
     @classmethod
     def of(cls, layer: Image) -> Source:
@@ -81,8 +93,13 @@ class Source:
 
     @property
     def array(self) -> Any:
-        """The finest level."""
+        """The finest level, as the layer shows it."""
         return self.levels[0]
+
+    @property
+    def noisy(self) -> Any:
+        """The array to denoise: the finest level, with every frame as it was measured."""
+        return self.levels[0] if self.original is None else self.original
 
     @cached_property
     def layout(self) -> Layout:
@@ -125,15 +142,28 @@ class Source:
     @property
     def samples(self) -> tuple[int, ...]:
         """Hashes of thin samples of all arrays, see `sample_hash`."""
-        return tuple(sample_hash(a) for a in (self.array, *self.features.values()))
+        return tuple(sample_hash(a) for a in (self.noisy, *self.features.values()))
+
+    def reads_as(self, other: Source) -> bool:
+        """Whether a job that was prepared for another one is right for this one."""
+        mine = [self.noisy, *self.features.values()]
+        others = [other.noisy, *other.features.values()]
+        return (
+            self.axes == other.axes
+            and self.noise == other.noise
+            and [g.role for g in self.guides] == [g.role for g in other.guides]
+            and len(mine) == len(others)
+            and all(a is b for a, b in zip(mine, others, strict=True))
+        )
 
     def same_as(self, other: Source) -> bool:
         """Whether another one reads the very same arrays in the same way."""
-        mine = [*self.levels, *self.features.values()]
-        others = [*other.levels, *other.features.values()]
+        mine = [self.noisy, *self.levels, *self.features.values()]
+        others = [other.noisy, *other.levels, *other.features.values()]
         return (
             self.layer is other.layer
             and self.axes == other.axes
+            and self.noise == other.noise
             and [g.role for g in self.guides] == [g.role for g in other.guides]
             and len(mine) == len(others)
             and all(a is b for a, b in zip(mine, others, strict=True))
@@ -186,7 +216,8 @@ def axes_of(layer: Image) -> str:
     """
     shape = tuple(levels_of(layer)[0].shape)
     file = layer.metadata.get(FILE, {})
-    return axes_by_labels(layer.axis_labels, shape, rgb=layer.rgb, file=file)
+    stated = layer.metadata.get(AXES)
+    return axes_by_labels(layer.axis_labels, shape, rgb=layer.rgb, file=file, stated=stated)
 
 
 def bare(layer: Any) -> Any:
@@ -223,6 +254,32 @@ def provenance(layer: Image) -> dict[str, Any] | None:
     """Return what was done to the layer's present data, if it was denoised."""
     note = layer.metadata.get(PROVENANCE)
     return note if isinstance(note, dict) else None
+
+
+def frames_done(note: dict[str, Any] | None) -> tuple[int, ...] | None:
+    """Return the frames that a note says are denoised; None for all or without a note."""
+    if note is None or "frames" not in note:
+        return None
+    return tuple(int(number) for number in note["frames"])
+
+
+def is_done(layer: Image) -> bool:
+    """Whether all of a layer is denoised."""
+    note = provenance(layer)
+    return note is not None and "frames" not in note
+
+
+def noise_told(note: dict[str, Any] | None) -> tuple[NoiseModel, ...] | None:
+    """Return the noise that a note says was used, per channel; None where it tells none."""
+    try:
+        return tuple(NoiseModel(**_plain(c["noise"])) for c in (note or {})["channels"]) or None
+    except (KeyError, TypeError, ValueError):  # of another version, or edited
+        return None
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Undo what JSON makes of tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
 def set_provenance(layer: Image, note: dict[str, Any] | None) -> None:

@@ -17,6 +17,7 @@ import platformdirs
 import psutil
 
 from napari_denoise.image.axes import Layout, plane_chunks
+from napari_denoise.plugin import preferences
 
 _SHARE_OF_FREE = 0.5
 """A result may take this much of the memory that is free when it is made."""
@@ -62,8 +63,11 @@ def temporary_store(shape: tuple[int, ...], dtype: Any, axes: str) -> Any:
 
 
 def stores_folder() -> Path:
-    """Where temporary stores go: the user's cache folder, or the next one that is on a disk."""
+    """Where temporary stores go: as preferred, else the user's cache folder or one on a disk."""
     name = "napari-denoise"
+    chosen = preferences.current().temporary_folder
+    if chosen is not None:
+        return chosen / name / "stores"
     choices = [
         Path(platformdirs.user_cache_path(name, appauthor=False)),
         Path(platformdirs.user_data_path(name, appauthor=False)),

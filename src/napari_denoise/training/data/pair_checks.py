@@ -32,6 +32,10 @@ _ALIKE = 0.5
 _MOVED = 0.1
 """Share of the variance of block means by which repeated frames may differ."""
 _BLOCK, _FRAMES, _SIDE, _FINE = 8, 4, 512, 50
+_OF_THE_TARGET = frozenset({"motion", "scene", "swapped", "intensity"})
+_FAR, _FEW, _SHARE, _ALL = 4.5, 3, 0.002, 4.5
+"""Blocks that changed by so many standard deviations, that many and that share of all, have moved;
+where the middle block changed by as many, everything has. Noise that is coarse reaches 3.5."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,16 @@ class Verdict:
     def usable(self) -> bool:
         """Whether nothing forbids training on it."""
         return all(finding.severity != "error" for finding in self.findings)
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """What is to be kept in mind with every figure of this pair."""
+        return tuple(finding for finding in self.findings if finding.severity == "warning")
+
+    @property
+    def doubts(self) -> tuple[Finding, ...]:
+        """What speaks against the target: training on it may harm, and figures mislead."""
+        return tuple(finding for finding in self.warnings if finding.code in _OF_THE_TARGET)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +166,7 @@ def check_pair(pair: Pair, window: Window = WHOLE, frames: Sequence[int] | None 
         *_without_value(seen),
         *_scene(shown),
         *(_motion(shown) if pair.one_scene else ()),
+        *_part_of_repeats(pair),
         *(_intensity(matches[0], differs) if off > _SEEN else ()),
         *_alignment(shift),
         *(() if pair.noisy_target else _swapped(shown, matches[0])),
@@ -350,13 +365,52 @@ def _motion(shown: Sequence[tuple[Plane, Plane]]) -> Iterator[Finding]:
     first, last = (_blocks(plane) for plane in planes)
     if len(first) < 16 or np.ptp(first) == 0:
         return
+    half = max(len(shown) // 2, 1)
+    if _parts_move(*(_mean([pair[0] for pair in part]) for part in (shown[:half], shown[-half:]))):
+        yield _moves()
+        return
     match = least_squares(last, first)
     rest = float(np.var(last - match.factor * first))
     noise = [roughness([plane.astype(np.float32)]) / _BLOCK for plane in planes]
     expected = (match.factor * noise[0]) ** 2 + noise[1] ** 2
     if rest > max(_MOVED * float(np.var(last)), _SURE * expected):
-        text = "the repeated frames differ by more than their noise: something moves"
-        yield Finding("warning", "motion", text, "give frames of a still scene, or pairs")
+        yield _moves()
+
+
+def _moves() -> Finding:
+    text = "the repeated frames differ by more than their noise: something moves"
+    return Finding("warning", "motion", text, "give frames of a still scene, or pairs")
+
+
+def _mean(planes: Sequence[Plane]) -> Plane:
+    return np.asarray(np.mean(planes, axis=0, dtype=np.float64))
+
+
+def _parts_move(early: Plane, late: Plane) -> bool:
+    """Whether some blocks changed by far more than most, or most by far more than noise can.
+
+    The change of a block is judged by that of its pixels, so that noise may be stronger where it
+    is brighter, and a pixel that flickers counts as one.
+    """
+    change = _in_blocks(late) - least_squares(_blocks(late), _blocks(early)).factor * _in_blocks(
+        early
+    )
+    mean, spread = change.mean(axis=1), change.std(axis=1)
+    known = spread > 0
+    if known.sum() < 16:
+        return False
+    score = np.abs(mean[known] - np.median(mean[known])) / (spread[known] / _BLOCK)
+    middle = 1.4826 * float(np.median(score))
+    far = int((score > _FAR * max(middle, 1.0)).sum())
+    return middle > _ALL or far >= max(_FEW, _SHARE * len(score))
+
+
+def _part_of_repeats(pair: Pair) -> Iterator[Finding]:
+    """Say how many of the repeated frames are trained on, where not all are."""
+    count = len(pair.noisy)
+    if pair.repeats > count + 1:
+        text = f"{count} of {pair.repeats} frames are trained on, spread over all"
+        yield Finding("info", "repeats", text)
 
 
 def _as_stack(pair: Pair) -> Iterator[Finding]:
@@ -366,13 +420,19 @@ def _as_stack(pair: Pair) -> Iterator[Finding]:
 
 
 def _blocks(plane: Plane) -> Plane:
+    return np.asarray(_in_blocks(plane).mean(axis=1))
+
+
+def _in_blocks(plane: Plane) -> NDArray[Any]:
+    """Cut a plane into blocks, a row of pixels each."""
     rows, columns = (length // _BLOCK for length in plane.shape)
     cut = plane[: rows * _BLOCK, : columns * _BLOCK]
-    return np.ravel(cut.reshape(rows, _BLOCK, columns, _BLOCK).mean(axis=(1, 3)))
+    parts = cut.reshape(rows, _BLOCK, columns, _BLOCK).swapaxes(1, 2)
+    return parts.reshape(rows * columns, _BLOCK * _BLOCK)
 
 
 def _swapped(shown: Sequence[tuple[Plane, Plane]], match: Match) -> Iterator[Finding]:
     noisy, clean = (roughness([pair[i].astype(np.float32) for pair in shown]) for i in (0, 1))
-    if clean * abs(match.factor) > 1.2 * noisy > 0:
+    if clean * abs(match.factor) > 1.2 * noisy:
         text = "the clean image is noisier than the noisy one"
         yield Finding("warning", "swapped", text, "were they swapped?")

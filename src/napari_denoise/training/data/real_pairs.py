@@ -62,6 +62,8 @@ class Pair:
         Whether the colour is known to be light, and the bits of the camera; as in `Described`.
     stack
         There is nothing but a noisy stack, whose frames teach each other; `target` is `noisy`.
+    repeats
+        How many frames there were of one scene; 0 for a pair of other kinds.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Pair:
     linear: bool = False
     bits: int | None = None
     stack: bool = False
+    repeats: int = 0
 
     @cached_property
     def layout(self) -> Layout:
@@ -296,7 +299,7 @@ def pair_of_repeats(
             "more along T, the first axis"
         )
     count, said = shape[0], _is_denoised(denoised, meta)
-    told = said, tuple(sources), True, known.linear, known.bits
+    told = said, tuple(sources), True, known.linear, known.bits, count
     if count < CLEAN_REPEATS:
         one, other = (np.asarray(stack[start : count - 1 + start]) for start in (0, 1))
         return Pair(name, one, other, letters, True, {}, *told)

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from weakref import proxy
 
 import numpy as np
 
@@ -67,11 +68,13 @@ class Neighbors:
         self._job, self._engine = job, engine
         self.letter, self.radius = letter, radius
         network = engine.halo, engine.multiple
-        self._first = FirstPasses(job.size, *network, self._compute, self.most)
+        # What is kept for this must not keep it: a stack goes when its job does.
+        me = proxy(self)
+        self._first = FirstPasses(job.size, *network, lambda *cell: me._compute(*cell), self.most)
         self._pairs: dict[tuple[int, int], Pair | None] = {}
         # A preview and a run may ask at the same time.
-        self._open = lru_cache(_OPEN_FRAMES)(self._opened)
-        self._thumbnail = lru_cache(_THUMBNAILS)(self._looked_at)
+        self._open = lru_cache(_OPEN_FRAMES)(lambda number: me._opened(number))
+        self._thumbnail = lru_cache(_THUMBNAILS)(lambda number: me._looked_at(number))
         self._side = CELL
         self._middle = _middle(job.size, _MIDDLE)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -50,7 +51,9 @@ def replacing(
     check_targets(wanted, overwrite=overwrite)
     temporary: list[Path] = []
     try:
-        _remove_abandoned(wanted)
+        names = {target.name for target in wanted}
+        for folder in {target.parent for target in wanted}:
+            sweep(folder, names)
         for target in wanted:
             temporary.append(_temporary(target))
         yield temporary
@@ -69,6 +72,44 @@ def replacing(
     finally:
         for path in temporary:
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_folder(target: Path) -> Iterator[Path]:
+    """Make a hidden folder beside a target for what it is made of; it goes with the block."""
+    for number in count():
+        path = target.with_name(f".{target.name}.{_HOST}-{os.getpid()}-{number}.tmp")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        break
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def sweep(folder: Path, names: Collection[str] | None = None) -> None:
+    """Remove temporary files and folders that dead processes of this machine left in a folder.
+
+    Parameters
+    ----------
+    folder
+        Where they are; subfolders are not looked into.
+    names
+        Of the targets that they were to become; all if None.
+    """
+    for entry in os.scandir(folder):
+        found = _TEMPORARY.fullmatch(entry.name)
+        if found is None or (names is not None and found["name"] not in names):
+            continue
+        if _is_alive(int(found["process"])):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            Path(entry.path).unlink(missing_ok=True)
 
 
 def check_targets(targets: Sequence[Path], *, overwrite: bool) -> None:
@@ -111,16 +152,6 @@ def _temporary(target: Path) -> Path:
             continue
         return path
     raise AssertionError("numbers do not end")
-
-
-def _remove_abandoned(targets: Sequence[Path]) -> None:
-    """Remove what killed processes of this machine left of the same targets."""
-    names = {target.name for target in targets}
-    for folder in {target.parent for target in targets}:
-        for entry in os.scandir(folder):
-            found = _TEMPORARY.fullmatch(entry.name)
-            if found and found["name"] in names and not _is_alive(int(found["process"])):
-                Path(entry.path).unlink(missing_ok=True)
 
 
 def _is_alive(process: int) -> bool:

@@ -33,7 +33,7 @@ def read_npy(path: Path) -> Loaded:
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if array.nbytes <= loaded.LAZY_BYTES:
+        if array.nbytes <= loaded.lazy_bytes():
             array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise FileError(

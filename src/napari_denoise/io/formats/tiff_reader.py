@@ -222,7 +222,7 @@ def _fields(tif: Any, series: Any, number: int, axes: str) -> dict[str, Any]:
 
 
 def _array(path: Path, tif: Any, series: Any) -> Any:
-    if series.nbytes <= loaded.LAZY_BYTES:
+    if series.nbytes <= loaded.lazy_bytes():
         return _native(series.asarray())
     native = series.dtype == series.dtype.newbyteorder(tif.byteorder)
     if series.dataoffset is not None and native:

@@ -17,6 +17,7 @@ from napari_denoise.batch.plan import BatchTask, check_outputs, plan, plan_folde
 from napari_denoise.batch.runner import run
 from napari_denoise.batch.sources import find_inputs
 from napari_denoise.batch.survey import BatchPlan, PlanRow, survey
+from napari_denoise.batch.watch import watch
 from napari_denoise.batch.work import denoise_all, denoise_file
 
 __all__ = [
@@ -40,5 +41,6 @@ __all__ = [
     "plan_folder",
     "run",
     "survey",
+    "watch",
     "with_maps",
 ]

@@ -1,4 +1,7 @@
-"""The journal of a batch, `batch.jsonl`: one event a line, on the disk before the next begins.
+"""The journal of a batch, `batch.jsonl`: one event a line.
+
+A line is handed to the system at once, so that no killed process loses it, and brought to the disk
+by a thread, so that nobody waits; a result whose line a power cut took still says what it is.
 
 It belongs to a folder of results. A run adds to it and never changes a line, so that it tells all
 that became of each input; a line that a crash cut off is left out.
@@ -9,10 +12,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock
+from queue import SimpleQueue
+from threading import Lock, Thread
 from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
@@ -30,6 +34,9 @@ class Journal:
 
     def __init__(self, folder: Path, file: BinaryIO) -> None:
         self.folder, self._file, self._lock = folder, file, Lock()
+        self._lines: SimpleQueue[bool] = SimpleQueue()
+        self._thread = Thread(target=self._bring_to_disk, name="journal", daemon=True)
+        self._thread.start()
 
     def write(self, event: str, **values: Any) -> None:
         """Add an event.
@@ -45,9 +52,19 @@ class Journal:
             try:
                 self._file.write(line.encode() + b"\n")
                 self._file.flush()
-                os.fsync(self._file.fileno())
             except OSError as error:
                 raise _unwritable(self.folder / NAME, error) from error
+        self._lines.put(True)
+
+    def close(self) -> None:
+        """Wait until all lines are on the disk."""
+        self._lines.put(False)
+        self._thread.join()
+
+    def _bring_to_disk(self) -> None:
+        while self._lines.get():
+            with suppress(OSError):  # the next line that is written tells
+                os.fsync(self._file.fileno())
 
     def path_of(self, file: Path) -> str:
         """Name a file as the journal does: from its folder, if it lies in it."""
@@ -86,8 +103,8 @@ def opened(folder: Path) -> Iterator[Journal]:
             _end_line(file)
         except OSError as error:
             raise _unwritable(folder / NAME, error) from error
-        with file:
-            yield Journal(folder, file)
+        with file, closing(Journal(folder, file)) as book:
+            yield book
     finally:
         lock.release()
 

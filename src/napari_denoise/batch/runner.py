@@ -28,6 +28,7 @@ from napari_denoise.batch.history import EVIDENCE, History, Marks
 from napari_denoise.batch.journal import Journal
 from napari_denoise.batch.marks import mark_of
 from napari_denoise.batch.plan import BatchTask
+from napari_denoise.batch.report import write_report
 from napari_denoise.batch.survey import BatchPlan, PlanRow, decided
 from napari_denoise.batch.work import Work, denoised
 from napari_denoise.io.atomic import sweep
@@ -60,10 +61,15 @@ def run(plan: BatchPlan) -> Generator[Event, None, None]:
     """
     with journal.opened(plan.folder) as book:
         plan.check_space()
-        for folder in {plan.folder, *(row.task.target.parent for row in plan.rows)}:
-            if folder.is_dir():
-                sweep(folder)
+        swept(plan)
         yield from carried_out(plan, book)
+
+
+def swept(plan: BatchPlan) -> None:
+    """Remove what killed runs left half-written."""
+    for folder in {plan.folder, *(row.task.target.parent for row in plan.rows)}:
+        if folder.is_dir():
+            sweep(folder)
 
 
 def carried_out(plan: BatchPlan, book: Journal) -> Iterator[Event]:
@@ -87,12 +93,9 @@ def carried_out(plan: BatchPlan, book: Journal) -> Iterator[Event]:
             run.note(event)
             yield run.told(event)
             run.asked()
-    seconds = time.perf_counter() - begun
-    ended = Ended(run.done, run.failed, run.skipped, round(seconds, 3))
-    book.write(
-        "ended", done=run.done, failed=run.failed, skipped=run.skipped, seconds=ended.seconds
-    )
-    yield ended
+    seconds = round(time.perf_counter() - begun, 3)
+    book.write("ended", done=run.done, failed=run.failed, skipped=run.skipped, seconds=seconds)
+    yield Ended(run.done, run.failed, run.skipped, seconds, write_report(plan.folder))
 
 
 class _Run:
@@ -210,6 +213,7 @@ class _Run:
             name=task.name,
             source=str(task.source.pattern.absolute()),
             series=task.source.series,
+            axes=task.axes or self._plan.axes,
             target=self._book.path_of(task.target),
             **(marks.to_json() if marks else {}),
             **values,

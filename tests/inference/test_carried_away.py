@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.ndimage import binary_erosion
+from scipy.ndimage import binary_erosion, gaussian_filter
 
 from napari_denoise import Denoiser, NoiseModel
 
@@ -136,6 +136,18 @@ def test_the_mean_of_few_photons_is_kept(model: Denoiser, photons: float) -> Non
     result = model(counts, axes="YX")
     assert result.mean() == pytest.approx(counts.mean(), rel=0.01)
     assert result.min() >= 0
+
+
+def test_photons_beside_truly_empty_areas_keep_their_mean(model: Denoiser) -> None:
+    rng = np.random.default_rng(0)
+    structure = gaussian_filter(rng.standard_normal((384, 384)), 6)
+    photons = 8 * np.clip(structure / structure.std() + 0.5, 0, None)
+    noisy = rng.poisson(photons).astype(np.float32)
+    result = model(noisy, axes="YX")
+    assert (photons == 0).mean() > 0.25
+    assert result.mean() == pytest.approx(noisy.mean(), rel=5e-3)
+    empty = binary_erosion(photons == 0, iterations=8)
+    assert not result[empty].any()
 
 
 def test_few_photons_are_denoised_alike_whatever_the_order_of_axes(model: Denoiser) -> None:

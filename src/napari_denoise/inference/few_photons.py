@@ -1,8 +1,9 @@
-"""The mean of few photons: how much of the stated error its inverse may count.
+"""The mean of photons: how much of the stated error its inverse may count.
 
 Where nearly every pixel is empty, the error that a network states is as large as the signal, and
-the inverse of the Anscombe transform adds what it is worth: dark areas come out too bright. What
-share of it keeps the mean is measured on some windows of the stack itself.
+the inverse of the Anscombe transform adds what it is worth: dark areas come out too bright. Beside
+areas without any light structure comes out too dark, as what the network spreads into them is taken
+away. What share of the error keeps the mean is measured on some windows of the stack itself.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ from napari_denoise.measure.mappings import AnscombeMapping, inverse_mean
 if TYPE_CHECKING:
     from napari_denoise.inference.stack import StackJob
 
-FEW = 10.0
-"""Photons at the middle of the range; with more the mean is kept as it is."""
+FEW = 200.0
+"""Photons at the middle of the range; with more the mean is kept as it is, within 0.5 %."""
 _SIDE, _WINDOWS = 128, 16
-_OFF = 0.005
+_OFF = 0.003
 """Relative change of the mean that is left alone."""
 _ROUNDS = 16
+_MOST = 16.0
+"""Largest share: structure beside empty areas comes out too dark."""
 
 
 def with_error_share(
@@ -69,8 +72,12 @@ def _share(job: StackJob, number: int, channel: Channel) -> Generator[None, None
         mean, variance = channel.from_network(*found)
         if variance is None:
             return 1.0
-        estimates.append((mean, variance))
         light = channel.maps.calibrated(part.original, tile.write) - channel.noise.offset
+        told = ~part.outliers.any(axis=0)
+        for aside in (part.fill, part.bad):
+            told &= True if aside is None else ~aside
+        mean, variance, light = (planes[:, told] for planes in (mean, variance, light))
+        estimates.append((mean, variance))
         noisy += float((-light if channel.noise.inverted else light).sum(dtype=np.float64))
         yield
     return _balanced(channel, estimates, noisy)
@@ -79,7 +86,7 @@ def _share(job: StackJob, number: int, channel: Channel) -> Generator[None, None
 def _balanced(
     channel: Channel, estimates: list[tuple[Float32Array, Float32Array]], noisy: float
 ) -> float:
-    """Find the share, 0 to 1, with which the estimates hold as much light as the noisy windows."""
+    """Find the share with which the estimates hold as much light as the noisy windows."""
     sign = -1 if channel.noise.inverted else 1
 
     def light(share: float) -> float:
@@ -96,7 +103,7 @@ def _balanced(
 
     if noisy <= 0 or abs(light(1.0) - noisy) <= _OFF * noisy:
         return 1.0
-    low, high = 0.0, 1.0
+    low, high = 0.0, _MOST
     for _ in range(_ROUNDS):
         middle = (low + high) / 2
         low, high = (low, middle) if light(middle) > noisy else (middle, high)

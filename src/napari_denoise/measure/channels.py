@@ -419,7 +419,7 @@ def _guarded(
         outliers=rule,
         keep=keep,
         fill=found.fill,
-        ground=samples.ground() if found.fill else 0.0,
+        ground=samples.stand_in() if found.fill else 0.0,
         positive=samples.extent is not None and samples.extent[0] >= 0,
         notes=(*notes, *said),
     )

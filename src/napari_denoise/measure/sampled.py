@@ -38,6 +38,8 @@ _WHOLE = 1 << 20
 """Pixels of the largest frames that are measured whole; of others some windows."""
 _SIDE, _PER_SIDE = 256, 3
 _LAMP, _HALF = 32.0, 16.0
+_RIM, _FADING = 3, 0.6
+"""Pixels around fill, and how near to it they are where an image fades, over the rest of it."""
 _MANY_BAD = 0.01
 """Share of a plane's pixels without a finite value from which on they are left out."""
 
@@ -51,6 +53,9 @@ class Findings:
     fill: tuple[float, ...] = ()
     """Values that fill a part of the frames."""
     fill_share: float = 0.0
+    faded: float | None = None
+    """The value of fill that the image fades to, as counts do where there is no light; None where
+    the image is cut off."""
     blank: tuple[int, ...] = ()
     """Positions of frames along their series, counted from 0; also of the next two."""
     flashes: tuple[int, ...] = ()
@@ -191,6 +196,7 @@ class SampledFrames:
             outliers=sum(max(plane.outliers for plane in whole[n]) for n in good),
             fill=_common_fill(planes),
             fill_share=float(np.mean([plane.fill_share for plane in planes])) if planes else 0.0,
+            faded=next((p.faded for p in planes if p.faded is not None), None),
             blank=tuple(sorted(position[n] for n in blank)),
             flashes=tuple(sorted(position[n] for n in flashes)),
             repeats=tuple(repeats),
@@ -208,6 +214,10 @@ class SampledFrames:
         values = np.concatenate([np.ravel(frame[::8, ::8]) for frame in self.frames])
         values = values[np.isfinite(values)]
         return float(np.median(values)) if values.size else 0.0
+
+    def stand_in(self) -> float:
+        """Return what the network sees in the place of fill."""
+        return self.ground() if self.findings.faded is None else self.findings.faded
 
     def exposure(self) -> float:
         """Measure the mean intensity that a lamp in the picture does not carry away.
@@ -238,7 +248,13 @@ class SampledFrames:
 
     def estimating_noise(self) -> Generator[None, None, NoiseModel]:
         """Estimate the noise in the units of the frames, yielding after each."""
-        return estimating_noise(self.frames, self.pairs)
+        noise = yield from estimating_noise(self.frames, self.pairs)
+        dark = self.findings.faded
+        if dark is None or noise.inverted or noise.gain == 0 or noise.offset <= dark:
+            return noise
+        # Nothing is darker than what the image fades to: the same line of variances, from there.
+        read_noise = float(np.sqrt(max(noise.variance(dark), 0)))
+        return replace(noise, offset=dark, read_noise=read_noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,6 +267,7 @@ class SampledPlane:
     fill: tuple[float, ...]
     fill_share: float
     brightest: float
+    faded: float | None = None
 
 
 def _look(
@@ -291,15 +308,29 @@ def _set_aside(plane: NDArray[Any], layout: Layout, plain: bool) -> SampledPlane
     fill = find_fill(calm)
     if radiance:  # a sky of one colour is light, without any noise
         fill = tuple(value for value in fill if value == 0)
-    brightest, share = float(np.nanmax(calm)), 0.0
+    brightest, share, faded = float(np.nanmax(calm)), 0.0, None
     if fill and (area := fill_area(calm, fill)) is not None:
         share = float(area.mean())
+        faded = _faded(calm, area, fill)
         wide = np.float32 if calm.dtype.itemsize <= 2 else np.float64
         calm = calm.astype(calm.dtype if calm.dtype.kind == "f" else wide, copy=True)
         calm[binary_dilation(area, iterations=2)] = np.nan
         rest = calm[np.isfinite(calm)]
         brightest = float(rest.max()) if rest.size else brightest
-    return SampledPlane([calm], False, len(places), fill, share, brightest)
+    return SampledPlane([calm], False, len(places), fill, share, brightest, faded)
+
+
+def _faded(plane: NDArray[Any], area: NDArray[np.bool_], fill: Sequence[float]) -> float | None:
+    """Return the value of fill that the image comes near to around it; None where it does not."""
+    inside = ~area & np.isfinite(plane)
+    for value in fill:
+        inside &= plane != value
+    rim = plane[inside & binary_dilation(area, iterations=_RIM)]
+    if not rim.size:
+        return None
+    middle, border = float(plane[inside].mean()), float(rim.mean())
+    near = [v for v in fill if abs(border - v) < _FADING * abs(middle - v)]
+    return near[0] if near else None
 
 
 def find_outliers_of(plane: NDArray[Any], *, radiance: bool = False) -> NDArray[np.intp]:
@@ -339,6 +370,7 @@ def _joined(parts: Sequence[SampledPlane | None]) -> SampledPlane | None:
         _common_fill(known),
         float(np.mean([part.fill_share for part in known])),
         max(part.brightest for part in known),
+        next((part.faded for part in known if part.faded is not None), None),
     )
 
 

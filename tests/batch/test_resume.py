@@ -246,7 +246,7 @@ def test_a_full_disk_fails_what_does_not_fit(
 
     from napari_denoise.io import atomic
 
-    flush, count = atomic._flush, iter(range(100))
+    flush, count = atomic.flush, iter(range(100))
 
     def full(path: Path) -> None:
         if next(count) == 2:  # image and sidecar of the first are written
@@ -255,7 +255,7 @@ def test_a_full_disk_fails_what_does_not_fit(
 
     out = tmp_path / "out"
     plan = planned([raw], out, tiny)
-    monkeypatch.setattr(atomic, "_flush", full)
+    monkeypatch.setattr(atomic, "flush", full)
     events = list(run(plan))
     (failed,) = [event for event in events if isinstance(event, Failed)]
     assert "No space left on device" in str(failed.error)

@@ -17,10 +17,11 @@ import tifffile
 from natsort import natsorted
 
 from napari_denoise.io.errors import FileError
+from napari_denoise.io.zarr_folders import STORE_SUFFIXES, holds_images, is_store
 
 FRAME_SUFFIXES = (".png", ".jpg", ".jpeg", ".exr")
 TIFF_SUFFIXES = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".ome.btf", ".btf", ".tf8")
-SUFFIXES = (*TIFF_SUFFIXES, *FRAME_SUFFIXES, ".npy")
+SUFFIXES = (*TIFF_SUFFIXES, *FRAME_SUFFIXES, ".npy", *STORE_SUFFIXES)
 """What `read` opens; longer suffixes first."""
 
 PathLike = str | Path
@@ -86,6 +87,14 @@ def suffix_of(path: Path) -> str:
     return path.name[len(path.name) - len(known) :] if known else ""
 
 
+def is_image(path: Path) -> bool:
+    """Whether `read` knows what a folder lists: a file by its ending, a store by what it says."""
+    suffix = suffix_of(path).lower()
+    if suffix in STORE_SUFFIXES and path.is_dir():
+        return holds_images(path)
+    return bool(suffix) and path.is_file()
+
+
 def split_number(path: Path) -> tuple[str, int | None, str]:
     """Split ``frame_0012.exr`` into ("frame_", 12, ".exr")."""
     suffix = suffix_of(path)
@@ -112,8 +121,9 @@ def expand(path: PathLike | Iterable[PathLike]) -> list[Path]:
         if not files:
             raise FileError("[]", "the list of files is empty", "name at least one file")
         return files
+    _check_reach(path)
     path = Path(path).expanduser()
-    if path.is_file():
+    if path.is_file() or is_store(path):
         return [path]
     if path.is_dir():
         return _known(path, path.iterdir(), "the folder holds no image")
@@ -216,11 +226,20 @@ def _matching(path: Path) -> Iterable[Path]:
 
 
 def _known(path: Path, found: Iterable[Path], problem: str) -> list[Path]:
-    files = [f for f in found if not f.name.startswith(".") and suffix_of(f) and f.is_file()]
+    files = [f for f in found if not f.name.startswith(".") and is_image(f)]
     if not files:
         raise FileError(path, problem, f"expected files that end in {', '.join(SUFFIXES)}")
     ordered: list[Path] = natsorted(files, key=lambda file: file.name)
     return ordered
+
+
+def _check_reach(path: PathLike) -> None:
+    """Refuse what lies elsewhere, or is packed."""
+    text = str(path)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
+        raise FileError(text, "it is not on this machine", "copy it to a disk first", value=text)
+    if text.lower().endswith((".zarr.zip", ".ozx")) and Path(text).is_file():
+        raise FileError(text, "it is a zipped store", "unpack it first")
 
 
 def _hint(path: Path) -> str:

@@ -36,6 +36,8 @@ class ImageMeta:
         "albedo" and "normal" of a render, arrays with the same axes as the colour.
     extra
         What else the format holds and a writer of that format passes through.
+    levels
+        The same image at lower resolutions, finest first, where the file has them: for display.
     """
 
     axes: str
@@ -49,3 +51,4 @@ class ImageMeta:
     gamma: float = 1.0
     features: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
+    levels: tuple[Any, ...] = field(default=(), compare=False, repr=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from napari_denoise.io.inputs import (
     suffix_of,
 )
 from napari_denoise.io.meta import ImageMeta
+from napari_denoise.io.zarr_folders import STORE_SUFFIXES
 
 
 def read(
@@ -67,11 +68,12 @@ def read(
         not fit it. The message names the file, the rule and the remedy.
     """
     source = _one_input(path, sequence)
+    described: Mapping[str, Any] = sidecar.load(source.pattern)
     if source.is_stack:
         array, meta = _read_stack(source)
     else:
-        array, meta = _read_file(source.files[0], series)
-    described = sidecar.load(source.pattern)
+        array, meta, inside = _read_file(source.files[0], series)
+        described = described or inside
     array, meta = sidecar.restore(array, meta, described)
     if axes is not None:
         meta = replace(meta, axes=axes.upper())
@@ -123,20 +125,23 @@ def _one_input(path: PathLike | Iterable[PathLike], sequence: bool | None) -> Im
     return found[0]
 
 
-def _read_file(path: Path, series: int | None) -> tuple[Any, ImageMeta]:
-    suffix = suffix_of(path).lower()
+def _read_file(path: Path, series: int | None) -> tuple[Any, ImageMeta, Mapping[str, Any]]:
+    """Read one image of a file; last comes what the file itself holds of a sidecar."""
+    suffix = STORE_SUFFIXES[0] if path.is_dir() else suffix_of(path).lower()
     if suffix not in FILE_READERS:
-        return _read_single(path)
+        return *_read_single(path), {}
     result = FILE_READERS[suffix](path, series or 0)
     if result.images > 1 and series is None:
-        text = f"{path}: it holds {result.images} images; the first was read: pass series=1 ..."
+        first = f"the first, {result.name}," if result.name else "the first"
+        text = f"{path}: it holds {result.images} images; {first} was read: pass series=1 ..."
         say(text, ReadWarning, stacklevel=3)
     extra = dict(result.fields.get("extra", {}))
     if result.images > 1:
         extra["series"] = {"count": result.images, "number": series or 0}
-    fields = {**result.fields, "extra": extra}
-    name = ImageInput((path,)).name
-    return result.array, ImageMeta(axes=result.axes, name=name, source=(path,), **fields)
+    fields = {**result.fields, "extra": extra, "levels": result.levels}
+    name = " ".join(filter(None, (ImageInput((path,)).name, result.name)))
+    meta = ImageMeta(axes=result.axes, name=name, source=(path,), **fields)
+    return result.array, meta, result.described
 
 
 def _read_single(path: Path) -> tuple[Any, ImageMeta]:

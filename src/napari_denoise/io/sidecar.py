@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_denoise.io.errors import FileError, ReadWarning, say
+from napari_denoise.io.errors import FileError, FileExists, ReadWarning, say
 from napari_denoise.io.meta import ImageMeta
 
 _MARK = "napari_denoise_sidecar"
@@ -18,7 +18,9 @@ _VERSION = 1
 _PAIRS = ("contrast_limits",)
 KEPT = ("scale", "units", "channel_names", "channel_colors", "contrast_limits", "gamma")
 """Fields of `ImageMeta` that a sidecar holds where the format does not."""
-OF_THE_READER = frozenset({"format", "numbers", "gaps", "exr", "file_axes", "series"})
+OF_THE_READER = frozenset(
+    {"format", "numbers", "gaps", "exr", "file_axes", "series", "ome_zarr_version"}
+)
 """Keys of `extra` that the next reading finds out by itself."""
 
 
@@ -64,8 +66,35 @@ def sidecar_values(
 
 def encode(values: Mapping[str, Any], path: Path) -> bytes:
     """Text of a sidecar for the file or pattern at `path`."""
-    content = {_MARK: _VERSION, "file": path.name, **values}
-    return json.dumps(content, indent=2, ensure_ascii=False).encode()
+    return json.dumps(content(values, path), indent=2, ensure_ascii=False).encode()
+
+
+def content(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """JSON values of a sidecar for the file or pattern at `path`."""
+    return {_MARK: _VERSION, "file": path.name, **values}
+
+
+def check_sidecar(path: Path, *, overwrite: bool) -> None:
+    """Refuse to replace a JSON file of somebody else, and our own without `overwrite`.
+
+    Raises
+    ------
+    FileExists
+        It stands where the sidecar of `path` would.
+    """
+    place = sidecar_path(path)
+    if not place.exists():
+        return
+    try:
+        ours = is_ours(json.loads(place.read_bytes()))
+    except (ValueError, OSError):
+        ours = False
+    if not ours:
+        raise FileExists(
+            place, "a file of another program has the sidecar's name", "choose another name"
+        )
+    if not overwrite:
+        raise FileExists.of(place)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -83,6 +112,17 @@ def load(path: Path) -> dict[str, Any]:
         values = json.loads(place.read_bytes())
     except (ValueError, OSError):
         return {}
+    return known(values, place)
+
+
+def known(values: Any, place: Path) -> dict[str, Any]:
+    """Check the JSON values of a sidecar; empty if they are somebody else's.
+
+    Raises
+    ------
+    FileError
+        They are ours, but newer than this version.
+    """
     if not is_ours(values):
         return {}
     if values[_MARK] != _VERSION:
@@ -121,7 +161,12 @@ def restore(array: Any, meta: ImageMeta, values: Mapping[str, Any]) -> tuple[Any
     }
     kept = {k: _tuples(values[k], k in _PAIRS) for k in KEPT if k in values}
     extra = {**meta.extra, **values.get("extra", {})}
-    return arranged, replace(meta, axes=axes, **{**by_letter, **kept}, extra=extra)
+    sizes = [tuple(_sizes(level, letters).get(a, 1) for a in axes) for level in meta.levels]
+    levels = [
+        _arrange(level, letters, axes, size) for level, size in zip(meta.levels, sizes, strict=True)
+    ]
+    fields = {**by_letter, **kept, "extra": extra, "levels": tuple(levels)}
+    return arranged, replace(meta, axes=axes, **fields)
 
 
 def _known_letters(meta: ImageMeta, axes: str) -> str:
@@ -129,15 +174,19 @@ def _known_letters(meta: ImageMeta, axes: str) -> str:
     kind = meta.extra.get("format")
     if kind == "npy" and len(axes) == len(meta.axes):
         return axes
-    if kind in ("ome-tiff", "npy") or meta.axes[0] != "T":
+    if kind in ("ome-tiff", "ome-zarr", "npy") or meta.axes[0] != "T":
         return meta.axes
     leading = [a for a in axes if a not in "YXS"]  # numbered frames may be planes
     return "".join(leading[:1]) + meta.axes[1:] if leading else meta.axes
 
 
+def _sizes(array: Any, letters: str) -> dict[str, int]:
+    return dict(zip(letters, array.shape, strict=True))
+
+
 def _arrange(array: Any, old: str, new: str, shape: tuple[int, ...]) -> Any | None:
     """Transpose to the order of `new`, put axes of length 1 back; None if it does not fit."""
-    lengths = dict(zip(old, array.shape, strict=True))
+    lengths = _sizes(array, old)
     if tuple(lengths.get(a, 1) for a in new) != shape or len(new) != len(shape):
         return None
     if any(n != 1 for a, n in lengths.items() if a not in new):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +21,12 @@ from napari_denoise.io.formats.loaded import check_dtype
 from napari_denoise.io.formats.raster import encode_png
 from napari_denoise.io.inputs import TIFF_SUFFIXES, expand, split_number, suffix_of
 from napari_denoise.io.meta import ImageMeta
+from napari_denoise.io.stores import check_store, filled, prepare_store
+from napari_denoise.io.zarr_folders import STORE_SUFFIXES
 
 FRAME_FORMATS = (".exr", ".png")
 """Formats that hold one frame per file."""
-WRITABLE = (".ome.tif", ".ome.tiff", ".tif", ".tiff", *FRAME_FORMATS, ".npy")
+WRITABLE = (".ome.tif", ".ome.tiff", ".tif", ".tiff", *FRAME_FORMATS, ".npy", *STORE_SUFFIXES)
 _AXIS = {"T": "time points", "Z": "planes", "C": "channels"}
 
 
@@ -36,8 +36,8 @@ def write(path: str | Path, array: Any, meta: ImageMeta, *, overwrite: bool = Fa
     Parameters
     ----------
     path
-        The suffix chooses the format: ``.ome.tif`` and ``.tif`` OME-TIFF, ``.exr``,
-        ``.png``, ``.npy``. EXR and PNG hold one frame per file: the ``####`` of
+        The suffix chooses the format: ``.ome.tif`` and ``.tif`` OME-TIFF, ``.ome.zarr``
+        OME-Zarr, ``.exr``, ``.png``, ``.npy``. EXR and PNG hold one frame per file: the ``####`` of
         ``clean_####.exr`` become the frame numbers (those of the source where there are
         any, else from 0), and are added to a name without them.
     array
@@ -65,6 +65,8 @@ def write(path: str | Path, array: Any, meta: ImageMeta, *, overwrite: bool = Fa
     suffix = suffix_of(path).lower()
     if suffix in FRAME_FORMATS:
         return _write_frames(path, array, meta, overwrite)
+    if suffix in STORE_SUFFIXES:
+        return _write_store(path, array, meta, overwrite)
     return _write_whole(path, array, meta, overwrite, FILE_WRITERS[suffix])
 
 
@@ -86,6 +88,9 @@ def check_output(path: str | Path, array: Any, meta: ImageMeta, *, overwrite: bo
         ordered, axes = planes_last(array, meta.axes)
         _check_frames(path, ordered, axes)
         targets, pattern = _frames_of(path, ordered.shape[0] if axes[0] not in "YXS" else 1, meta)
+    elif suffix in STORE_SUFFIXES:
+        check_store(path, np.dtype(array.dtype), meta, overwrite=overwrite)
+        return
     elif suffix not in (*TIFF_SUFFIXES, ".npy"):
         raise FileError(
             path,
@@ -96,7 +101,7 @@ def check_output(path: str | Path, array: Any, meta: ImageMeta, *, overwrite: bo
     if not overwrite:
         check_absent(targets)
     _check_leftovers(pattern, targets, overwrite)
-    _check_sidecar(pattern, overwrite)
+    sidecar.check_sidecar(pattern, overwrite=overwrite)
 
 
 def frame_paths(path: Path, count: int, numbers: tuple[int, ...] = ()) -> list[Path]:
@@ -133,21 +138,25 @@ def frame_pattern(path: Path) -> Path:
 def _complete(path: Path, array: Any, meta: ImageMeta) -> ImageMeta:
     """Check the array and its axes; fill scale and units where they are empty."""
     check_dtype(path, np.dtype(array.dtype))
+    return filled(path, meta, tuple(array.shape))
+
+
+def _write_store(path: Path, array: Any, meta: ImageMeta, overwrite: bool) -> list[Path]:
+    store = prepare_store(path, array.shape, array.dtype, meta, overwrite=overwrite)
     try:
-        Layout(meta.axes, tuple(array.shape))
-    except ValueError as error:
-        raise FileError(path, str(error), "it was not written") from error
-    for name in ("scale", "units"):
-        given = getattr(meta, name)
-        if given and len(given) != len(meta.axes):
-            raise FileError(
-                path, f"{name} {given} has {len(given)} entries", f"{meta.axes!r} needs one each"
-            )
-    return replace(
-        meta,
-        scale=meta.scale or (1.0,) * len(meta.axes),
-        units=meta.units or (None,) * len(meta.axes),
-    )
+        for region in store.regions:
+            block = np.empty([side.stop - side.start for side in region], store.dtype)
+            for index in Layout(meta.axes, block.shape).frames:
+                there = [
+                    part + side.start if isinstance(part, int) else side
+                    for part, side in zip(index, region, strict=True)
+                ]
+                block[index] = array[tuple(there)]
+            store.write(region, block)
+        return store.finish(meta)
+    except BaseException:
+        store.discard()
+        raise
 
 
 def _write_whole(
@@ -235,23 +244,6 @@ def _check_leftovers(pattern: Path, targets: list[Path], overwrite: bool) -> Non
             f"{len(left)} other frames of that name are there (numbers {numbers} ...)",
             "delete them or choose another name, or they would mix with the new ones",
         )
-
-
-def _check_sidecar(path: Path, overwrite: bool) -> None:
-    """Refuse to replace a JSON file of somebody else, and our own without `overwrite`."""
-    place = sidecar.sidecar_path(path)
-    if not place.exists():
-        return
-    try:
-        ours = sidecar.is_ours(json.loads(place.read_bytes()))
-    except (ValueError, OSError):
-        ours = False
-    if not ours:
-        raise FileExists(
-            place, "a file of another program has the sidecar's name", "choose another name"
-        )
-    if not overwrite:
-        raise FileExists.of(place)
 
 
 def _png_encoder(path: Path, meta: ImageMeta, count: int) -> Callable[[int, Any], bytes]:

@@ -9,6 +9,7 @@ from typing import Any
 from napari_denoise.io.formats.exr_reader import read_exr
 from napari_denoise.io.formats.loaded import Frame, Loaded
 from napari_denoise.io.formats.npy import read_npy, write_npy
+from napari_denoise.io.formats.ome_zarr_reader import read_ome_zarr
 from napari_denoise.io.formats.raster import read_jpeg, read_png
 from napari_denoise.io.formats.tiff_reader import (
     read_tiff,
@@ -18,10 +19,12 @@ from napari_denoise.io.formats.tiff_reader import (
 from napari_denoise.io.formats.tiff_writer import write_tiff
 from napari_denoise.io.inputs import TIFF_SUFFIXES
 from napari_denoise.io.meta import ImageMeta
+from napari_denoise.io.zarr_folders import STORE_SUFFIXES
 
 FILE_READERS: Mapping[str, Callable[[Path, int], Loaded]] = {
     ".npy": lambda path, series: read_npy(path),
     **dict.fromkeys(TIFF_SUFFIXES, read_tiff),
+    **dict.fromkeys(STORE_SUFFIXES, read_ome_zarr),
 }
 """Formats of whole stacks; the number is that of an image in the file."""
 
@@ -44,4 +47,5 @@ FILE_WRITERS: Mapping[str, Callable[[Path, Path, Any, ImageMeta], set[str]]] = {
     ".npy": write_npy,
     **dict.fromkeys(TIFF_SUFFIXES, write_tiff),
 }
-"""Write whole stacks; `io.write` itself writes those of one frame per file."""
+"""Write whole stacks; `io.write` itself writes those of one frame per file, and `io.stores`
+folders."""

@@ -49,6 +49,12 @@ class Loaded:
     """Further fields of `ImageMeta`."""
     images: int = 1
     """How many images the file holds, of which this is one."""
+    name: str = ""
+    """What the file calls this one of several images."""
+    levels: tuple[Any, ...] = ()
+    """The same image at lower resolutions, finest first, where the file has it."""
+    described: Mapping[str, Any] = field(default_factory=dict)
+    """What the file holds of what a sidecar would say."""
 
 
 def check_dtype(path: Path, dtype: np.dtype[Any]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from napari_denoise.batch.distributed import Processes
 from napari_denoise.batch.events import (
+    Connected,
     Done,
     Ended,
     Event,
@@ -23,11 +25,13 @@ from napari_denoise.batch.work import denoise_all, denoise_file
 __all__ = [
     "BatchPlan",
     "BatchTask",
+    "Connected",
     "Done",
     "Ended",
     "Event",
     "Failed",
     "PlanRow",
+    "Processes",
     "Progress",
     "Resume",
     "Skipped",

@@ -81,6 +81,15 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class Connected:
+    """Processes are there to work."""
+
+    dashboard: str
+    """Where a browser shows what they do."""
+    workers: int
+
+
+@dataclass(frozen=True)
 class Ended:
     """The batch is through."""
 
@@ -92,4 +101,4 @@ class Ended:
     """`batch.html`."""
 
 
-Event = Started | Progress | Done | Failed | Skipped | Waiting | Ended
+Event = Started | Progress | Done | Failed | Skipped | Waiting | Connected | Ended

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import napari_denoise
 from napari_denoise.batch import journal
+from napari_denoise.batch.distributed import Processes, spread
 from napari_denoise.batch.events import (
     Done,
     Ended,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from napari_denoise.inference.denoiser import Denoiser
 
 
-def run(plan: BatchPlan) -> Generator[Event, None, None]:
+def run(plan: BatchPlan, processes: Processes | None = None) -> Generator[Event, None, None]:
     """Carry a plan out, yielding after every tile; the last event is `Ended`.
 
     To pause, ask for no further event. To cancel, close the generator: nothing half-written is
@@ -51,9 +52,13 @@ def run(plan: BatchPlan) -> Generator[Event, None, None]:
     ----------
     plan
         From `survey`.
+    processes
+        Which ones denoise; None for this one alone.
 
     Raises
     ------
+    ValueError
+        The processes cannot be used.
     BlockingIOError
         Another run is at work in the folder.
     FileError
@@ -62,7 +67,7 @@ def run(plan: BatchPlan) -> Generator[Event, None, None]:
     with journal.opened(plan.folder) as book:
         plan.check_space()
         swept(plan)
-        yield from carried_out(plan, book)
+        yield from carried_out(plan, book, processes)
 
 
 def swept(plan: BatchPlan) -> None:
@@ -72,7 +77,9 @@ def swept(plan: BatchPlan) -> None:
             sweep(folder)
 
 
-def carried_out(plan: BatchPlan, book: Journal) -> Iterator[Event]:
+def carried_out(
+    plan: BatchPlan, book: Journal, processes: Processes | None = None
+) -> Iterator[Event]:
     """Do as `run` with a journal that is open."""
     begun = time.perf_counter()
     book.write(
@@ -88,7 +95,11 @@ def carried_out(plan: BatchPlan, book: Journal) -> Iterator[Event]:
         inputs=len(plan.rows),
     )
     run = _Run(plan, book)
-    with closing(denoised(run.works(), lru_cache(maxsize=8)(_denoiser_of))) as events:
+    if processes is None:
+        work = denoised(run.works(), lru_cache(maxsize=8)(_denoiser_of))
+    else:
+        work = spread(run.works(), processes)
+    with closing(work) as events:
         for event in events:
             run.note(event)
             yield run.told(event)

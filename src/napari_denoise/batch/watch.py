@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_denoise.batch import journal
+from napari_denoise.batch.distributed import Processes
 from napari_denoise.batch.events import Event, Waiting
 from napari_denoise.batch.history import Resume
 from napari_denoise.batch.marks import stamp_of
@@ -15,7 +16,6 @@ from napari_denoise.batch.plan import BatchTask
 from napari_denoise.batch.runner import carried_out, swept
 from napari_denoise.batch.survey import survey
 from napari_denoise.image.long_work import finished
-from napari_denoise.io.errors import FileError
 from napari_denoise.settings.denoise import DenoiseSettings
 
 SETTLE = 5.0
@@ -76,6 +76,7 @@ def watch(
     axes: str | None = None,
     resume: Resume | None = None,
     one_noise: bool = False,
+    processes: Processes | None = None,
 ) -> Generator[Event, None, None]:
     """Denoise inputs as they arrive, until the generator is closed; events as of `run`.
 
@@ -91,6 +92,8 @@ def watch(
         Seconds without a change after which an input is taken.
     every
         Seconds between two looks; `Waiting` comes as often.
+    processes
+        As for `run`.
     """
     arrivals = Arrivals(settle)
     asked: dict[str, Any] = {"axes": axes, "resume": resume, "one_noise": one_noise}
@@ -98,7 +101,7 @@ def watch(
         while True:
             try:
                 tasks = find()
-            except FileError:  # nothing is there yet
+            except ValueError:  # nothing is there yet
                 tasks = []
             whole, growing = arrivals.whole(tasks, time.monotonic())
             if whole:
@@ -106,6 +109,6 @@ def watch(
                 if any(row.act != "skip" for row in plan.rows):
                     plan.check_space()
                     swept(plan)
-                    yield from carried_out(plan, book)
+                    yield from carried_out(plan, book, processes)
             yield Waiting(growing)
             time.sleep(every)

@@ -298,7 +298,7 @@ class _Running:
         self._open.callback(job.let_go)
         note = {**job.provenance(), **work.note}
         meta = replace(source.meta, extra={**source.meta.extra, "napari_denoise": note})
-        _make_folder(task.target)
+        make_folder(task.target)
         maps = self._open.enter_context(frames_used_map(task.frames_used, job))
 
         def told(number: int, where: Window, frames: Any) -> None:
@@ -431,7 +431,14 @@ def _as_result(array: Any, settings: DenoiseSettings) -> NDArray[Any]:
     return np.broadcast_to(np.zeros((), settings.result_dtype(array.dtype)), array.shape)
 
 
-def _make_folder(target: Path) -> None:
+def make_folder(target: Path) -> None:
+    """Make the folder of a target.
+
+    Raises
+    ------
+    FileError
+        It cannot be made.
+    """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,9 +25,10 @@ from napari_denoise.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from napari_denoise.batch import BatchPlan, BatchTask
+    from napari_denoise.batch import BatchPlan, BatchTask, Processes
+    from napari_denoise.settings.denoise import DenoiseSettings
 
-_RESUME = "What is there already"
+_RESUME, _PROCESSES = "What is there already", "More than one process"
 
 
 def batch(
@@ -60,6 +63,40 @@ def batch(
             rich_help_panel=options.HOW,
         ),
     ] = False,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Processes of this machine: one for each graphics card, at most so many, else of "
+            "one thread each. 0 is this one alone.",
+            rich_help_panel=_PROCESSES,
+        ),
+    ] = 0,
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Use the workers of a Dask scheduler: tcp://10.0.0.1:8786.",
+            rich_help_panel=_PROCESSES,
+        ),
+    ] = "",
+    watching: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Go on taking files as they arrive, each by itself, until Ctrl+C.",
+            rich_help_panel=options.FILES,
+        ),
+    ] = False,
+    settle: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="With --watch: a file that has not changed for so long is whole.",
+            rich_help_panel=options.FILES,
+        ),
+    ] = 5.0,
     skip_existing: Annotated[
         bool,
         typer.Option(
@@ -136,11 +173,27 @@ def batch(
             dtype=dtype,
             quiet=quiet,
         )
-        from napari_denoise.batch import Resume, survey
+        from napari_denoise.batch import Processes, Resume, survey
 
-        tasks, missing = _tasks(
-            inputs, output, sequence, recursive, name, file_format, frames_used, quiet
-        )
+        if workers and scheduler:
+            raise ValueError("--workers and --scheduler both name the processes: give one of them")
+        processes = Processes(workers, scheduler) if workers or scheduler else None
+        if watching:
+            sequence = False if sequence is None else sequence
+        find = partial(_tasks, inputs, output, sequence, recursive, name, file_format, frames_used)
+        if watching and not dry_run:
+            asked = {"axes": axes, "resume": Resume(skip_existing, retry_failed, force)}
+            _watch(
+                lambda: find(True)[0],
+                settings,
+                output.expanduser(),
+                settle,
+                quiet,
+                processes,
+                one_noise=one_noise,
+                **asked,
+            )
+        tasks, missing = find(quiet)
         resume = Resume(skip_existing, retry_failed, force)
         looking = survey(
             tasks,
@@ -156,7 +209,7 @@ def batch(
         if dry_run:
             code = max(code, show_plan(plan, as_json=as_json))
         else:
-            code = max(code, _run(plan, quiet, debug))
+            code = max(code, _run(plan, quiet, debug, processes))
     raise typer.Exit(code)
 
 
@@ -194,7 +247,7 @@ def _tasks(
     )
     if not tasks:
         lines = [*map(str, found.missing)]
-        if found.results:
+        if found.results and not found.missing:
             lines.append(f"all {len(found.results)} images that were found are results themselves")
         raise ValueError("\n".join(lines))
     for error in found.missing:
@@ -228,11 +281,29 @@ def _looked(looking: object, count: int, quiet: bool) -> BatchPlan:
                 status.update(f"Looking at the inputs ... {number} of {count}")
 
 
-def _run(plan: BatchPlan, quiet: bool, debug: bool) -> int:
+def _watch(
+    find: Callable[[], list[BatchTask]],
+    settings: DenoiseSettings,
+    folder: Path,
+    settle: float,
+    quiet: bool,
+    processes: Processes | None,
+    **asked: Any,
+) -> None:
+    """Denoise what arrives until Ctrl+C."""
+    from napari_denoise.batch import watch
+
+    if not quiet:
+        say("watching", "bold green", "files are taken as they arrive; Ctrl+C ends it")
+    events = watch(find, settings, folder, settle=settle, processes=processes, **asked)
+    show_run(events, 1, quiet)
+
+
+def _run(plan: BatchPlan, quiet: bool, debug: bool, processes: Processes | None) -> int:
     """Run, show, and return the exit code."""
     with err().status("Loading PyTorch ..."):
         from napari_denoise.batch import run
-    failures = show_run(run(plan), len(plan.rows), quiet)
+    failures = show_run(run(plan, processes), len(plan.rows), quiet)
     if not failures:
         return 0
     if debug and len(plan.rows) == 1:

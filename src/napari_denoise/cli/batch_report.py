@@ -41,7 +41,7 @@ def show_plan(plan: BatchPlan, *, as_json: bool) -> int:
 
 def show_run(events: Generator[Event, None, None], count: int, quiet: bool) -> list[Failed]:
     """Show how a batch goes; return what failed."""
-    from napari_denoise.batch import Done, Ended, Failed, Progress, Skipped
+    from napari_denoise.batch import Connected, Done, Ended, Failed, Progress, Skipped
 
     failures: list[Failed] = []
     skipped: list[Skipped] = []
@@ -61,6 +61,9 @@ def show_run(events: Generator[Event, None, None], count: int, quiet: bool) -> l
             elif isinstance(event, Skipped):
                 bars.finished()
                 skipped.append(event)
+            elif isinstance(event, Connected) and not quiet:
+                count_text = "1 worker" if event.workers == 1 else f"{event.workers} workers"
+                say("cluster", "bold green", f"{count_text}, dashboard {event.dashboard}")
             elif isinstance(event, Ended) and not quiet:
                 bars.line(_ended(event))
     failures += _failed_before(skipped)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -82,6 +82,21 @@ class Neighbors:
     def most(self) -> int:
         """Frames that a pixel can be made of."""
         return min(2 * self.radius + 1, self._job.layout.size(self.letter))
+
+    @property
+    def pairs(self) -> dict[tuple[int, int], Pair | None]:
+        """Shifts and brightness between frames, as far as they were measured."""
+        return dict(self._pairs)
+
+    def take(self, pairs: Mapping[tuple[int, int], Pair | None]) -> None:
+        """Take what was measured elsewhere of the same stack."""
+        self._pairs.update(pairs)
+
+    def relating(self) -> Iterator[None]:
+        """Measure all pairs of frames, yielding often; windows of large frames share them."""
+        for number in range(len(self._job.frames)):
+            for other in self._around(number):
+                yield from self._relating(number, other)
 
     def agreeing(self) -> Generator[None, None, float]:
         """Measure how much neighbours weigh on average, 0 to 1, in the middle of some frames."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -45,16 +46,18 @@ class ReadAhead:
         self._most = max(3, KEPT_BYTES // max(self._frame_bytes, 1))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reader")
         self._lock = Lock()
-        self.ahead = 0
-        """Frames to read beyond the one that was asked for; 0 while frames are asked for at
-        random, as when they are measured."""
+        self.ahead = int(self._frame_bytes * size <= KEPT_BYTES)
+        """Frames to read beyond the one that was asked for. While frames are asked for at random,
+        as when they are measured, none are, unless all that is read is kept."""
         self._held = not is_large(array, axes)
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
         """Return a frame, a part of one, or whatever else the array gives."""
         number, window = self._frame_of(index)
         if number is None:
-            return np.asarray(self._array[index])
+            part = np.array(self._array[index])
+            _release(self._array)
+            return part
         future = self._asked(number)
         for further in range(1, self.ahead + 1):
             if number + further < len(self._layout.frames):
@@ -82,6 +85,7 @@ class ReadAhead:
     def _read(self, number: int) -> NDArray[Any]:
         with listening() as heard:
             frame = np.array(self._array[self._layout.frames[number]])
+        _release(self._array)
         self.heard += heard
         frame.flags.writeable = False
         return frame
@@ -100,3 +104,11 @@ class ReadAhead:
 def _place(index: Sequence[Any]) -> tuple[Any, ...]:
     """Positions along the axes that number frames."""
     return tuple(int(entry) for entry in index if isinstance(entry, (int, np.integer)))
+
+
+def _release(array: Any) -> None:
+    """Let the system take pages of a memory map back; what was read has been copied."""
+    while isinstance(array, np.ndarray):
+        array = array.base
+    if isinstance(array, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        array.madvise(mmap.MADV_DONTNEED)

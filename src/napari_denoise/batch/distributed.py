@@ -211,7 +211,8 @@ class _Spread:
         if work.task.frames_used is not None:
             return False
         source = opened(work)
-        return prod(source.array.shape) * source.array.dtype.itemsize >= self._processes.in_blocks
+        size: int = prod(source.array.shape) * source.array.dtype.itemsize
+        return size >= self._processes.in_blocks
 
     def _share(self, work: Work) -> Iterator[Event]:
         """Measure a stack once, and send its regions."""
@@ -267,7 +268,7 @@ class _Spread:
             unit = next(iter(self._units.values()))
             yield Progress(unit.task if isinstance(unit, Work) else unit.block.work.task)
             return
-        unit = self._units.pop(future, None)
+        unit = self._units.pop(future) if future in self._units else None
         if isinstance(unit, Work):
             yield self._outcome(unit, future)
         elif unit is not None:
@@ -348,7 +349,7 @@ def _carrier(weights: SentWeights, content: bytes) -> Any:
     """Make what brings weights to each worker, those that come later or again too."""
     from distributed import WorkerPlugin
 
-    class Carrier(WorkerPlugin):
+    class Carrier(WorkerPlugin):  # type: ignore[misc]
         def setup(self, worker: Any) -> None:
             keep_weights(weights, content)
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -180,8 +179,7 @@ class Written:
         self, parts: Parts, job: StackJob, write: Callable[[DenoisedArray], Sequence[Path]]
     ) -> None:
         self._parts, self._job = parts, job
-        self._asked: SimpleQueue[tuple[int, Window] | None] = SimpleQueue()
-        self._given: SimpleQueue[NDArray[Any] | BaseException] = SimpleQueue()
+        self._changed = Condition()
         self._ready: dict[tuple[int, ...], NDArray[Any]] = {}
         self._wanted: tuple[int, Window] | None = None
         self._next: tuple[int, Window] | None = None
@@ -189,6 +187,7 @@ class Written:
         self._guessing = True
         self._files: Sequence[Path] = ()
         self._error: BaseException | None = None
+        self._cancelled: BaseException | None = None
         self.ended = False
         self.heard: Sequence[str] = ()
         """What was said in writing."""
@@ -198,25 +197,13 @@ class Written:
 
     def steps(self) -> Iterator[Step]:
         """Compute until nothing is left but to write, yielding after every tile."""
-        while not self._serve(block=self._nothing_to_compute):
-            part = self._wanted
-            if part is None and self._has_room:
-                part = self._next
-            if part is None:
-                if self._parts.all_done and not self._ready:
-                    return
-                continue
-            for step in self._parts.steps(*part):
-                yield step
-                self._serve(block=False)
-            self._ready[_key(*part)] = self._parts.pixels
-            self._next = self._following(*part) if self._guessing else None
+        while (part := self._due()) is not None:
+            yield from self._parts.steps(*part)
+            self._give(part)
 
     def poll(self) -> bool:
         """Serve a writer that asks again; whether it has ended."""
-        if not self.ended:
-            for _ in self._late():
-                pass
+        self._serve()
         return self.ended
 
     def files(self) -> Sequence[Path]:
@@ -228,9 +215,9 @@ class Written:
             What went wrong in writing.
         """
         while not self.ended:
-            self._serve(block=True)
-            for _ in self._late():
-                pass
+            self._serve()
+            with self._changed:
+                self._changed.wait_for(lambda: self.ended or self._wanted is not None)
         self._thread.join()
         if self._error is not None:
             raise self._error
@@ -238,51 +225,39 @@ class Written:
 
     def cancel(self, error: BaseException | None = None) -> None:
         """Let the writer leave everything as it was."""
-        self._given.put(error or _CancelledError())
+        with self._changed:
+            self._cancelled = error or _CancelledError()
+            self._changed.notify_all()
         self._thread.join()
 
-    def _late(self) -> Iterator[Step]:
+    def _due(self) -> tuple[int, Window] | None:
+        """Say what to compute now, once there is something; None when all is done."""
+        with self._changed:
+            self._changed.wait_for(self._has_work)
+            if self.ended or (self._parts.all_done and self._wanted is None):
+                return None
+            return self._wanted or self._next
+
+    def _has_work(self) -> bool:
+        if self.ended or self._wanted is not None or self._parts.all_done:
+            return True
+        room = sum(part.nbytes for part in self._ready.values()) < AHEAD_BYTES
+        return self._next is not None and room
+
+    def _serve(self) -> None:
         """Compute what the writer asks for although all was computed."""
-        self._serve(block=False)
-        while self._wanted is not None:
-            part = self._wanted
-            yield from self._parts.steps(*part)
+        while (part := self._wanted) is not None and not self.ended:
+            for _ in self._parts.steps(*part):
+                pass
+            self._give(part)
+
+    def _give(self, part: tuple[int, Window]) -> None:
+        with self._changed:
             self._ready[_key(*part)] = self._parts.pixels
-            self._serve(block=False)
-
-    @property
-    def _has_room(self) -> bool:
-        return sum(part.nbytes for part in self._ready.values()) < AHEAD_BYTES
-
-    @property
-    def _nothing_to_compute(self) -> bool:
-        if self._wanted is not None or self.ended:
-            return False
-        if self._parts.all_done and not self._ready:
-            return False
-        return self._next is None or not self._has_room
-
-    def _serve(self, *, block: bool) -> bool:
-        """Give the writer what it asks for, if that is there; whether it has ended."""
-        while not self.ended:
-            try:
-                asked = self._asked.get(block) if self._wanted is None else self._wanted
-            except Empty:
-                break
-            if asked is None:
-                self.ended = True
-                break
-            self._wanted = asked
-            found = self._ready.pop(_key(*asked), None)
-            if found is None:
-                if self._next is not None and _key(*asked) != _key(*self._next):
-                    self._guessing, self._next = False, None
-                    self._ready.clear()  # the guess was wrong
-                break
-            self._wanted = None
-            self._given.put(found)
-            block = False
-        return self.ended
+            if self._wanted is not None and _key(*self._wanted) == _key(*part):
+                self._wanted = None
+            self._next = self._following(*part) if self._guessing else None
+            self._changed.notify_all()
 
     def _following(self, number: int, where: Window) -> tuple[int, Window] | None:
         """Guess what the writer asks for next: windows row by row, then the next frame."""
@@ -299,13 +274,21 @@ class Written:
         return number, (slice(y, min(y + high, rows)), slice(x, min(x + wide, columns)))
 
     def _ask(self, number: int, where: Window) -> NDArray[Any]:
-        """Ask for a part, in the writer's thread."""
-        self._asked.put((number, where))
-        found = self._given.get()
-        if isinstance(found, BaseException):
-            self._given.put(found)  # whoever asks again is told the same
-            raise found
-        return found
+        """Take a part, in the writer's thread; wait for it where it is not computed yet."""
+        key = _key(number, where)
+        with self._changed:
+            if key not in self._ready:
+                if self._ready or (self._next is not None and _key(*self._next) != key):
+                    self._guessing, self._next = False, None
+                    self._ready.clear()  # the guess was wrong
+                self._wanted = number, where
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: key in self._ready or self._cancelled is not None)
+            if self._cancelled is not None:
+                raise self._cancelled
+            part = self._ready.pop(key)
+            self._changed.notify_all()
+            return part
 
     def _run(self, write: Callable[[DenoisedArray], Sequence[Path]], array: DenoisedArray) -> None:
         try:
@@ -314,7 +297,9 @@ class Written:
         except BaseException as error:  # noqa: BLE001 - `files` raises it
             self._error = error
         finally:
-            self._asked.put(None)
+            with self._changed:
+                self.ended = True
+                self._changed.notify_all()
 
 
 class _CancelledError(Exception):

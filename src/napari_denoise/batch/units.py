@@ -93,11 +93,14 @@ def _places(axes: str, region: Region) -> list[Any]:
 
 def _since(before: Tally, now: Tally) -> Tally:
     """Leave out what was counted of other regions."""
-    sums = (
-        (now[n][0] - before[n][0], now[n][1] - before[n][1])  # type: ignore[operator]
-        for n in (0, 1)
+    return now._replace(
+        levels=_less(now.levels, before.levels),
+        frames_used=_less(now.frames_used, before.frames_used),
     )
-    return now._replace(levels=next(sums), frames_used=next(sums))
+
+
+def _less(now: tuple[float, int], before: tuple[float, int]) -> tuple[float, int]:
+    return now[0] - before[0], now[1] - before[1]
 
 
 _HELD: OrderedDict[str, tuple[StackJob, ReadAhead]] = OrderedDict()

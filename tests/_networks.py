@@ -18,11 +18,12 @@ def write_tiny_weights(
     spread: bool = False,
     features: int = 0,
     realistic: bool = False,
+    second_pass: bool = False,
 ) -> Path:
     """Write weights that change an image visibly and depend on every input pixel in reach.
 
     With `features` (8: albedo and normal) they are weights for renders; `realistic` adds the
-    other end of the slider.
+    other end of the slider, and `second_pass` a network for averages of neighbours.
     """
     config: dict[str, Any] = {"channels": channels, "widths": [8, 8], "blocks": [1, 1, 1]}
     config |= {"spread": spread, "features": features}
@@ -40,7 +41,9 @@ def write_tiny_weights(
         channels=channels,
         mapping="log" if features else "anscombe" if channels == 1 else "affine",
         noise_range=(0.0, 0.35),
+        second_pass={**config, "features": 2 * channels} if second_pass else None,
     )
     far = {key: 0.5 * value for key, value in network.state_dict().items()} if realistic else None
-    save_weights(path, card, network.state_dict(), far)
+    second = build("two-scale", card.second_pass).state_dict() if card.second_pass else None
+    save_weights(path, card, network.state_dict(), far, second)
     return path

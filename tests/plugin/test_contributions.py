@@ -101,6 +101,15 @@ def test_every_image_of_a_file_opens(tmp_path: Path) -> None:
     assert layers[1][0].shape == (8, 40)
 
 
+def test_positions_are_layers_with_their_names(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as tif:
+        for name in ("A1", "B2"):
+            tif.write(CELLS, metadata={"axes": "TCYX", "Name": name})
+    names = [attrs["name"] for _, attrs, _ in read_layers(str(tmp_path / "a.ome.tif"))]
+    assert [str(name).count("A1") > 0 for name in names] == [True, True, False, False]
+    assert len(set(names)) == 4
+
+
 def test_layers_of_channels_go_back_into_one_file(tmp_path: Path, cells: Path) -> None:
     layers = as_napari(read_layers(str(cells)))
     layers[1][1]["metadata"]["napari_denoise"] = NOTE

@@ -268,11 +268,13 @@ class _Spread:
             unit = next(iter(self._units.values()))
             yield Progress(unit.task if isinstance(unit, Work) else unit.block.work.task)
             return
-        unit = self._units.pop(future) if future in self._units else None
-        if isinstance(unit, Work):
-            yield self._outcome(unit, future)
-        elif unit is not None:
-            yield from self._region_back(unit, future)
+        if future not in self._units:  # it was cancelled
+            return
+        due = self._units.pop(future)
+        if isinstance(due, Work):
+            yield self._outcome(due, future)
+        else:
+            yield from self._region_back(due, future)
 
     def _submit(self, unit: Work | _Stack, function: Any, *arguments: Any) -> Any:
         future = self._client.submit(function, *arguments, pure=False)

@@ -12,6 +12,7 @@ from string import Formatter
 from napari_denoise.batch.sources import Found, find_all, find_inputs
 from napari_denoise.io.atomic import check_absent
 from napari_denoise.io.errors import FileError
+from napari_denoise.io.images import images_among
 from napari_denoise.io.inputs import (
     TIFF_SUFFIXES,
     ImageInput,
@@ -53,7 +54,7 @@ class BatchTask:
     def name(self) -> str:
         """The input in a word, for progress and messages."""
         label = self.source.label
-        return f"{self.source.pattern.name} ({label})" if label else self.source.pattern.name
+        return self.source.pattern.name + (f" [{label}]" if label else "")
 
     @property
     def outputs(self) -> list[Path]:
@@ -83,6 +84,8 @@ def plan(
     sequence: bool | None = None,
     suffix: str = "",
     file_format: str | None = None,
+    series: int | None = None,
+    position: str | None = None,
 ) -> list[BatchTask]:
     """Decide what is read and what is written; touches nothing.
 
@@ -98,11 +101,14 @@ def plan(
         Goes between name and ending, in a folder.
     file_format
         Another ending for results in a folder, such as ``"ome.tif"``.
+    series, position
+        Which image of each file, by number or by name; by default all of them, each a result of
+        its own.
 
     Raises
     ------
     FileError
-        An input is missing, or the format of `output` is not written.
+        An input is missing, or has no such image, or the format of `output` is not written.
     ValueError
         Inputs and output do not fit each other, or two results would get one name.
     """
@@ -110,7 +116,8 @@ def plan(
         raise ValueError("the output is empty: name a file, or a folder such as 'clean'")
     if Path(suffix).name != suffix:
         raise ValueError(f"suffix {suffix!r} names a folder: use plain text such as _denoised")
-    sources, place = find_inputs(inputs, sequence), Path(output).expanduser()
+    sources = images_among(find_inputs(inputs, sequence), series, position)
+    place = Path(output).expanduser()
     if _names_a_file(place, str(output)):
         tasks = [_single(sources, place, suffix, file_format)]
     else:
@@ -303,16 +310,21 @@ def _single(
     sources: list[ImageInput], place: Path, suffix: str, file_format: str | None
 ) -> BatchTask:
     if len(sources) > 1:
-        names = " and ".join(repr(source.pattern.name) for source in sources[:2])
+        names = " and ".join(repr(BatchTask(source, place).name) for source in sources[:2])
         raise ValueError(
             f"{place}: it names one file but there are {len(sources)} inputs, for example "
             f"{names}; name a folder (-o {place.parent / 'denoised'})"
+            + (" or one image of the file (--position, --series)" if _of_one_file(sources) else "")
         )
     if suffix or file_format:
         raise ValueError(
             f"{place}: a suffix or format is for results in a folder; put it into the name"
         )
     return BatchTask(sources[0], place)
+
+
+def _of_one_file(sources: list[ImageInput]) -> bool:
+    return len({source.files for source in sources}) == 1
 
 
 def _ending(file_format: str | None) -> str | None:
@@ -351,8 +363,10 @@ def _placed(
     parent = source.files[0].absolute().parent
     own = suffix_of(source.pattern)
     ending = wanted or (".png" if own.lower() in (".jpg", ".jpeg") else own)
+    if ending.lower() not in WRITABLE:
+        ending = ".ome.tif"
     stem = source.pattern.name.removesuffix(own)
-    if source.is_stack and ending.lower() not in FRAME_FORMATS:
+    if source.is_stack and (ending.lower() not in FRAME_FORMATS or len(source.axes) > 1):
         stem, ending = source.name, wanted or ".ome.tif"
     head, number = re.fullmatch(r"(.*?)([_.\- ]*#*)", stem, re.DOTALL).groups()  # type: ignore[union-attr]
     if source.label and "{image}" not in name:

@@ -41,6 +41,7 @@ def print_card(info: WeightsInfo) -> None:
             "trained on": "\n".join(data) or None,
             "figures": "\n".join(figures) or None,
             "network": f"{card.architecture}: {_line(card.config)}",
+            "neighbours": "a second pass of their own" if card.second_pass else None,
             "training": "\n".join(_recipe(card.recipe)) or None,
             "made from": f"the weights with sha256 {card.parent}" if card.parent else None,
             "made with": _line(card.libraries) or None,

@@ -28,6 +28,18 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Device = Annotated[
     str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1 or mps.", metavar="NAME")
 ]
+Series = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Only image N of files with several (positions, scenes), from 0; all by default.",
+    ),
+]
+Position = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Only the image of that name or number, as info shows them."),
+]
 
 
 class Terminated(KeyboardInterrupt):

@@ -15,6 +15,8 @@ from napari_denoise.cli.console import (
     UNUSABLE,
     Debug,
     Device,
+    Position,
+    Series,
     err,
     reporting,
     say,
@@ -54,6 +56,8 @@ def denoise(
     intensity_range: options.IntensityRange = None,
     axes: options.Axes = None,
     sequence: options.Sequence = None,
+    series: Series = None,
+    position: Position = None,
     tile: options.Tile = "auto",
     device: Device = "auto",
     precision: options.Precision = "auto",
@@ -115,7 +119,15 @@ def denoise(
             quiet=quiet,
         )
         found, missing = _split(inputs, whole=bool(sequence))
-        tasks = plan(found, output, sequence=sequence, suffix=suffix, file_format=file_format)
+        tasks = plan(
+            found,
+            output,
+            sequence=sequence,
+            suffix=suffix,
+            file_format=file_format,
+            series=series,
+            position=position,
+        )
         tasks = with_maps(tasks, frames_used)
         check_outputs(tasks, overwrite=overwrite)
         for error in missing:

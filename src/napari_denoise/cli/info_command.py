@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_denoise.cli.console import Debug, Json, facts, print_json, reporting, warn
+from napari_denoise.cli.console import (
+    Debug,
+    Json,
+    Position,
+    Series,
+    facts,
+    print_json,
+    reporting,
+    warn,
+)
 
 if TYPE_CHECKING:
     from napari_denoise.inference.described import Described
@@ -24,6 +33,8 @@ def info(
     axes: Annotated[
         str | None, typer.Option(help="A letter per dimension, of T Z C Y X S (RGB).")
     ] = None,
+    series: Series = None,
+    position: Position = None,
     save_noise: Annotated[
         str | None,
         typer.Option(
@@ -36,13 +47,14 @@ def info(
 ) -> None:
     """Show shape, axes, scale and noise of a file, and the weights it would get.
 
-    A folder or wildcard with several inputs shows each. JSON is always a list of objects that
-    all have the same keys; what is unknown is null.
+    A folder or wildcard with several inputs, and a file with several images, show each. JSON is
+    always a list of objects that all have the same keys; what is unknown is null.
     """
     with reporting(debug):
         from napari_denoise.batch import find_inputs
+        from napari_denoise.io.images import images_among
 
-        sources = find_inputs([file])
+        sources = images_among(find_inputs([file]), series, position)
         if save_noise is not None and len(sources) > 1:
             raise ValueError(
                 f"--save-noise {save_noise}: {file} stands for {len(sources)} inputs; name one"
@@ -54,7 +66,8 @@ def info(
             print_json(values)
             return
         for entry in values:
-            facts(entry["name"], _readable(entry))
+            image = f" [{entry['image']}]" if entry["image"] else ""
+            facts(entry["name"] + image, _readable(entry))
 
 
 def describe(source: ImageInput, axes: str | None = None) -> dict[str, Any]:
@@ -70,7 +83,7 @@ def describe(source: ImageInput, axes: str | None = None) -> dict[str, Any]:
     from napari_denoise.io.read import read
 
     with listening() as messages:
-        array, meta = read(source.files, axes=axes, sequence=source.is_stack)
+        array, meta = read(source.files, axes=axes, sequence=source.is_stack, series=source.series)
     stack = described(array, meta=meta)
     weights = stack.weights()
     noise = _noise(stack, weights)
@@ -81,6 +94,8 @@ def describe(source: ImageInput, axes: str | None = None) -> dict[str, Any]:
         "name": source.pattern.name,
         "path": str(source.pattern),
         "files": len(source.files),
+        "image": source.label or None,
+        "series": source.series,
         "shape": list(array.shape),
         "axes": meta.axes,
         "dtype": str(array.dtype),
@@ -190,7 +205,9 @@ def _sequence_text(entry: dict[str, Any]) -> str | None:
         return None
     text = f"{stack['pattern']}: {stack['frames']} frames, {stack['first']} to {stack['last']}"
     if stack["missing"]:
-        text += f", missing {', '.join(str(n) for n in stack['missing'][:8])}"
+        from napari_denoise.io.ranges import ranges_text
+
+        text += f", missing {ranges_text(stack['missing'])}"
     if entry["files"] == 1:
         text += "\nthis file is one of them; name the pattern, the folder or --sequence for all"
     return text

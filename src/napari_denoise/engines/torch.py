@@ -19,7 +19,7 @@ from napari_denoise.image.values import Float32Array
 from napari_denoise.measure.mappings import Mapped
 from napari_denoise.models.network import Network
 from napari_denoise.weights.catalogue import WeightsInfo, read_info
-from napari_denoise.weights.files import load_network
+from napari_denoise.weights.files import load_network, load_second_pass
 
 
 class TorchEngine:
@@ -142,6 +142,20 @@ def load_engine(info: WeightsInfo, realism: float, device: str, precision: str) 
 def _cached(path: Path, _content: str, realism: float, device: str, precision: str) -> TorchEngine:
     info = read_info(path)
     return TorchEngine(load_network(info, realism), info.card.channels, device, precision)
+
+
+def load_second_engine(info: WeightsInfo, device: str, precision: str) -> TorchEngine | None:
+    """Build, or return again, the engine for averages of neighbours; None if a file has none."""
+    return _cached_second(info.path, info.sha256, device, precision)
+
+
+@lru_cache(maxsize=2)
+def _cached_second(path: Path, _content: str, device: str, precision: str) -> TorchEngine | None:
+    info = read_info(path)
+    network = load_second_pass(info)
+    if network is None:
+        return None
+    return TorchEngine(network, info.card.channels, device, precision)
 
 
 def _pad(window: NDArray[np.generic], multiple: int) -> NDArray[np.generic]:

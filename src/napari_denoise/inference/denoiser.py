@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_denoise.engines.device import FINEST_SIGMA, choose_device, choose_precision
-from napari_denoise.engines.torch import load_engine
+from napari_denoise.engines.torch import load_engine, load_second_engine
 from napari_denoise.image.axes import Index
 from napari_denoise.image.long_work import finished
 from napari_denoise.inference.albedo import measure_albedo
@@ -154,6 +154,8 @@ class Denoiser:
             job.settings = _merge(resolved, {"precision": finer})
         faithful = load_engine(info, 0.0, self.device, finer)
         job.neighbors, job.why_alone = yield from neighbors_of(job, faithful)
+        if job.neighbors is not None and not resolved.realism:
+            job.neighbors.second = load_second_engine(info, self.device, finer)
         return job
 
     def _albedo(

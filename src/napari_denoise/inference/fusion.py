@@ -52,11 +52,14 @@ class Fused:
         (Y, X) standard deviation of the noise over that of one frame, 0 to 1.
     frames
         (Y, X), how many frames it is made of, a neighbour counted by its weight: from 1.
+    alone
+        (2 C, Y, X) the frame by itself: noisy, and denoised by the first pass.
     """
 
     values: Float32Array
     noise: Float32Array
     frames: Float32Array
+    alone: Float32Array
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,9 @@ def fuse(
         total += weight * there.noisy[:, *keep]
         weights += weight
         squares += np.square(weight)
-    return Fused(total / weights, np.asarray(np.sqrt(squares) / weights, np.float32), weights)
+    left = np.asarray(np.sqrt(squares) / weights, np.float32)
+    alone = np.concatenate([noisy, mean[:, *keep]])
+    return Fused(total / weights, left, weights, alone)
 
 
 def _aligned(

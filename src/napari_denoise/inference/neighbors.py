@@ -67,6 +67,8 @@ class Neighbors:
     def __init__(self, job: StackJob, engine: Engine, letter: str, radius: int) -> None:
         self._job, self._engine = job, engine
         self.letter, self.radius = letter, radius
+        self.second: Engine | None = None
+        """Denoises the averages, with the frame by itself beside; None leaves it to the job's."""
         network = engine.halo, engine.multiple
         # What is kept for this must not keep it: a stack goes when its job does.
         me = proxy(self)

@@ -543,7 +543,11 @@ class StackJob:
             mapped = channel.to_network(window)
         else:
             mapped, sigma = Mapped(fused.values), sigma * fused.noise
-        estimate, overflowed = self.estimate(mapped, sigma, guides, tile, self.engine)
+        engine = self.engine
+        if fused is not None and self.neighbors and (second := self.neighbors.second):
+            if len(fused.values) == second.channels:
+                engine, guides = second, fused.alone
+        estimate, overflowed = self.estimate(mapped, sigma, guides, tile, engine)
         mean, variance = channel.from_network(*estimate)
         clean = channel.maps.restored(inverse_mean(channel.mapping, mean, variance), tile.write)
         if channel.positive and self.dtype.kind == "f":

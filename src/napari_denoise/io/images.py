@@ -38,6 +38,37 @@ def images_of(source: ImageInput) -> list[ImageInput]:
     return [replace(source, series=number, label=label) for number, label in labels]
 
 
+def images_among(
+    sources: Iterable[ImageInput], series: int | None = None, position: str | None = None
+) -> list[ImageInput]:
+    """Expand files into their images, or find the one of each that is asked for.
+
+    Parameters
+    ----------
+    sources
+        Files and stacks.
+    series
+        Number of an image in its file, from 0.
+    position
+        Name or number of one.
+
+    Raises
+    ------
+    FileError
+        A file holds no such image.
+    ValueError
+        Both were given.
+    """
+    if series is not None and position is not None:
+        raise ValueError(
+            f"series {series} and position {position!r} both name an image: give one of them"
+        )
+    wanted = position if series is None else series
+    if wanted is None:
+        return [image for source in sources for image in images_of(source)]
+    return [chosen(images_of(source), wanted) for source in sources]
+
+
 def chosen(images: Sequence[ImageInput], wanted: str | int) -> ImageInput:
     """Find the image of a file that a number or a name asks for.
 

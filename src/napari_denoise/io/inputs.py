@@ -1,30 +1,36 @@
-"""Which files belong together: folders, wildcards and numbered frames.
+"""Which files belong together: folders, wildcards, sets and numbered frames.
 
-The rule: single-plane files in one folder with an equal stem, an equal suffix and a
-running number just before the suffix are ONE stack; anything else is one input per file.
+The rule: single-plane files in one folder with equal names but for numbers that count time, planes
+or channels are ONE stack. Positions and wells are an input each, and so is every other file.
 """
 
 from __future__ import annotations
 
 import re
 import struct
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tifffile
 from natsort import natsorted
 
 from napari_denoise.io.errors import FileError
+from napari_denoise.io.grouping import Stack, grouped
+from napari_denoise.io.numbering import WELL, Counter, counters, missing_numbers
+from napari_denoise.io.sets.parts import entrances, files_of_description, is_part
 from napari_denoise.io.zarr_folders import STORE_SUFFIXES, holds_images, is_store
 
 FRAME_SUFFIXES = (".png", ".jpg", ".jpeg", ".exr")
 TIFF_SUFFIXES = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".ome.btf", ".btf", ".tf8")
-SUFFIXES = (*TIFF_SUFFIXES, *FRAME_SUFFIXES, ".npy", *STORE_SUFFIXES)
+TIFF_DIALECTS = (".lsm", ".stk", ".companion.ome")
+"""TIFF by other names, and files that describe it: read, never written."""
+SUFFIXES = (*TIFF_SUFFIXES, *TIFF_DIALECTS, *FRAME_SUFFIXES, ".npy", *STORE_SUFFIXES)
 """What `read` opens; longer suffixes first."""
 
 PathLike = str | Path
+_WHOLE = "Full resolution"
+_JOINTS = "_-. "
 
 
 @dataclass(frozen=True)
@@ -41,12 +47,16 @@ class ImageInput:
         Which image of its file it is; None where the file holds one, or was not asked.
     label
         The image's name as a part of file names, alike for no other image of the file.
+    axes, shape
+        What the files of a stack count, of T, Z and C, and how far; the last runs fastest.
     """
 
     files: tuple[Path, ...]
     numbers: tuple[int, ...] = ()
     series: int | None = None
     label: str = ""
+    axes: str = "T"
+    shape: tuple[int, ...] = ()
 
     @property
     def is_stack(self) -> bool:
@@ -59,25 +69,53 @@ class ImageInput:
         first = self.files[0]
         if not self.is_stack:
             return first
-        prefix, _, suffix = split_number(first)
-        width = min(len(_digits(file)) for file in self.files)
-        return first.with_name(f"{prefix}{'#' * width}{suffix}")
+        name = first.name
+        for counter in reversed(self._running):
+            width = counter.stop - counter.start
+            name = f"{name[: counter.start]}{'#' * width}{name[counter.stop :]}"
+        return first.with_name(name)
 
     @property
     def name(self) -> str:
-        """A short name to show, without number and suffix."""
-        prefix, number, suffix = split_number(self.files[0])
+        """A short name to show, without running numbers and suffix."""
+        first = self.files[0]
+        stem = first.name.removesuffix(suffix_of(first))
         if not self.is_stack:
-            stem = self.files[0].name.removesuffix(suffix)
             return f"{stem}_{self.label}" if self.label else stem
-        return prefix.rstrip("_-. ") or self.files[0].parent.name or str(number)
+        for counter in reversed(self._running):
+            parts = stem[: counter.begin].rstrip(_JOINTS), stem[counter.stop :].lstrip(_JOINTS)
+            stem = "_".join(filter(None, parts))
+        return stem.strip(_JOINTS) or first.parent.name or str(split_number(first)[1])
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Names of channels that stand in the names of files; empty for mere numbers."""
+        if self.axes[-1:] != "C":
+            return ()
+        count = self.shape[-1] if self.shape else len(self.files)
+        found = [_counters_of(file) for file in self.files[:count]]
+        names = [next((c.label for c in each if c.kind == "C"), "") for each in found]
+        return tuple(names) if all(names) else ()
+
+    @property
+    def _running(self) -> list[Counter]:
+        """What varies in the names of the files, found in the first one."""
+        first, last = _counters_of(self.files[0]), _counters_of(self.files[-1])
+
+        def one(counter: Counter) -> Counter:  # of wells that are channels the number alone
+            return replace(counter, start=counter.start + (counter.kind == WELL))
+
+        if len(first) == len(last):
+            pairs = zip(first, last, strict=True)
+            varying = [one(before) for before, after in pairs if before.value != after.value]
+            if varying:
+                return varying
+        return [counter for counter in first[-1:] if isinstance(counter.value, int)]
 
     @property
     def gaps(self) -> tuple[int, ...]:
         """Numbers that are missing between the first and the last."""
-        if not self.numbers:
-            return ()
-        return tuple(sorted(set(range(self.numbers[0], self.numbers[-1])) - {*self.numbers}))
+        return missing_numbers(self.numbers) if self.axes != "C" else ()
 
 
 def suffix_of(path: Path) -> str:
@@ -123,9 +161,13 @@ def expand(path: PathLike | Iterable[PathLike]) -> list[Path]:
         return files
     _check_reach(path)
     path = Path(path).expanduser()
-    if path.is_file() or is_store(path):
+    if path.is_file():
+        return files_of_description(path) or [path]
+    if is_store(path):
         return [path]
     if path.is_dir():
+        if (path / _WHOLE).is_dir():  # NDTiff beside its smaller copies
+            path = path / _WHOLE
         return _known(path, path.iterdir(), "the folder holds no image")
     if re.search(r"[*?\[#]", path.name):
         return _known(path, _matching(path), "no image matches")
@@ -149,47 +191,48 @@ def find_sequences(paths: PathLike | Iterable[PathLike]) -> list[ImageInput]:
     FileError
         Nothing is there.
     """
-    groups: dict[tuple[Path, str, str], list[Path]] = defaultdict(list)
-    for file in expand(paths):
-        prefix, number, suffix = split_number(file)
-        key = (file.parent, prefix, suffix.lower())
-        groups[(file, "", "") if number is None else key].append(file)
-    return [sequence for files in groups.values() for sequence in _divide(files)]
+    alone, rest = entrances(expand(paths))
+    stacks = grouped(rest, suffix_of, _plane_of)
+    found = [*(ImageInput((file,)) for file in alone), *map(_input, stacks)]
+    return natsorted(found, key=lambda entry: str(entry.files[0])) if alone else found
 
 
 def as_sequence(files: Iterable[Path]) -> ImageInput:
     """Make one stack of the files in the order of their numbers, else in the one given."""
     files = tuple(files)
-    split = [split_number(file) for file in files]
-    numbers = tuple(number for _, number, _ in split if number is not None)
-    running = len({(prefix, suffix.lower()) for prefix, _, suffix in split}) == 1
-    if not running or len(set(numbers)) != len(files):
-        return ImageInput(files)
-    order = sorted(range(len(files)), key=numbers.__getitem__)
-    return ImageInput(tuple(files[i] for i in order), tuple(numbers[i] for i in order))
+    stacks = list(grouped(files, suffix_of, lambda _: True, dense=False))
+    return _input(stacks[0]) if len(stacks) == 1 else ImageInput(files)
 
 
 def siblings(path: Path) -> ImageInput:
     """Find the stack that a numbered file belongs to; the file alone if it has none."""
-    prefix, number, suffix = split_number(path)
-    if number is None:
+    if not _counters_of(path) or is_part(path):
         return ImageInput((path,))
-    names = (p for p in path.parent.iterdir() if split_number(p)[0] == prefix)
-    group = [p for p in names if split_number(p)[2].lower() == suffix.lower()]
-    found = find_sequences([p for p in group if split_number(p)[1] is not None])
-    return next(s for s in found if path in s.files)
+    suffix = suffix_of(path).lower()
+    near = [p for p in path.parent.iterdir() if suffix_of(p).lower() == suffix]
+    length = len(_counters_of(path))
+    alike = [p for p in near if len(_counters_of(p)) == length and not p.name.startswith(".")]
+    ordered: list[Path] = natsorted(alike, key=lambda file: file.name)
+    found = (_input(stack) for stack in grouped(ordered, suffix_of, _plane_of))
+    return next((s for s in found if path in s.files), ImageInput((path,)))
 
 
 def is_single_plane(path: Path) -> bool:
     """Whether a file holds one image of Y and X (and colour samples), nothing more."""
+    return _plane_of(path) is not None
+
+
+def _plane_of(path: Path) -> Hashable:
+    """Tell what a file of one plane holds, as far as its header says; None for others."""
     suffix = suffix_of(path).lower()
     if suffix not in TIFF_SUFFIXES:
-        return suffix in FRAME_SUFFIXES
+        return suffix if suffix in FRAME_SUFFIXES else None
     try:
         with tifffile.TiffFile(path, _multifile=False) as tif:
-            return _has_one_page(tif) and set(tif.series[0].axes) <= set("YXS")
+            single = _has_one_page(tif) and set(tif.series[0].axes) <= set("YXS")
+            return (tif.series[0].shape, str(tif.series[0].dtype)) if single else None
     except (tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError, struct.error):
-        return True  # unreadable: whoever reads it says so, with its name
+        return suffix  # unreadable: whoever reads it says so, with its name
 
 
 def _has_one_page(tif: tifffile.TiffFile) -> bool:
@@ -200,14 +243,14 @@ def _has_one_page(tif: tifffile.TiffFile) -> bool:
     return False
 
 
-def _divide(files: list[Path]) -> list[ImageInput]:
-    """Files with equal stem and a number: the single-plane ones together, if they can."""
-    planes = [f for f in files if is_single_plane(f)] if len(files) > 1 else files
-    stack = as_sequence(planes)
-    if len(planes) < 2 or not stack.numbers:
-        return [ImageInput((file,)) for file in files]
-    rest = [ImageInput((file,)) for file in files if file not in planes]
-    return [stack, *rest]
+def _input(stack: Stack) -> ImageInput:
+    return ImageInput(
+        stack.files, stack.numbers, axes=stack.axes or "T", shape=stack.shape if stack.axes else ()
+    )
+
+
+def _counters_of(file: Path) -> tuple[Counter, ...]:
+    return counters(file.name[: len(file.name) - len(suffix_of(file))])
 
 
 def _digits(path: Path) -> str:

@@ -13,9 +13,10 @@ from napari_denoise.image.axes import Layout, guess_axes
 from napari_denoise.image.tone import GAMMA
 from napari_denoise.io import sidecar
 from napari_denoise.io.errors import FileError, ReadWarning, say
-from napari_denoise.io.formats import FILE_READERS, FRAME_READERS
+from napari_denoise.io.formats import FILE_READERS, FRAME_FIELDS, FRAME_READERS, LOOK_READERS
 from napari_denoise.io.formats.exr_reader import display_range, read_exr
 from napari_denoise.io.formats.loaded import Frame, join
+from napari_denoise.io.formats.look import LOOK
 from napari_denoise.io.inputs import (
     SUFFIXES,
     ImageInput,
@@ -27,6 +28,10 @@ from napari_denoise.io.inputs import (
     suffix_of,
 )
 from napari_denoise.io.meta import ImageMeta
+from napari_denoise.io.numbering import step_of
+from napari_denoise.io.ranges import ranges_text
+from napari_denoise.io.sets.prairie import prairie_beside
+from napari_denoise.io.stated import filled
 from napari_denoise.io.zarr_folders import STORE_SUFFIXES
 
 
@@ -139,7 +144,8 @@ def _read_file(path: Path, series: int | None) -> tuple[Any, ImageMeta, Mapping[
     if result.images > 1:
         extra["series"] = {"count": result.images, "number": series or 0}
     fields = {**result.fields, "extra": extra, "levels": result.levels}
-    name = " ".join(filter(None, (ImageInput((path,)).name, result.name)))
+    given = (ImageInput((path,)).name, result.name, fields.pop("name", ""))
+    name = " ".join(filter(None, given))
     meta = ImageMeta(axes=result.axes, name=name, source=(path,), **fields)
     return result.array, meta, result.described
 
@@ -174,7 +180,32 @@ def _read_stack(source: ImageInput) -> tuple[Any, ImageMeta]:
         extra["exr"] = read_exr(source.files[0]).extra
     if source.gaps:
         extra["gaps"] = list(source.gaps)
-    return _assemble(source, images, extra, "T", samples)
+        missing = ranges_text(source.gaps, step_of(source.numbers))
+        verb = "are" if len(source.gaps) > 1 else "is"
+        noun = "frames" if len(source.gaps) > 1 else "frame"
+        text = f"{source.pattern}: {noun} {missing} {verb} missing: the others were closed up"
+        say(text, ReadWarning, stacklevel=3)
+    shape = source.shape or (len(source.files),)
+    images = {role: image.reshape(*shape, *image.shape[1:]) for role, image in images.items()}
+    array, meta = _assemble(source, images, extra, source.axes, samples)
+    return array, _described(source, meta)
+
+
+def _described(source: ImageInput, meta: ImageMeta) -> ImageMeta:
+    """Add what the first frame, and a file beside the frames, say of pixel size and channels."""
+    beside = prairie_beside(source.files, source.axes)
+    axes = meta.axes if beside is None else beside[1] + meta.axes[len(source.axes) :]
+    fields: dict[str, Any] = {}
+    fields_of = FRAME_FIELDS.get(suffix_of(source.files[0]).lower())
+    if fields_of is not None:
+        fields = fields_of(source.files[0], axes)
+    names = source.channel_names
+    if beside is not None:
+        channels = 1 if "C" not in axes else (source.shape or (len(source.files),))[-1]
+        fields = filled(beside[0].fields(axes, channels), fields)
+    extra = {**fields.pop("extra", {}), **meta.extra}
+    fields = {"channel_names": names, **fields} if names else fields
+    return replace(meta, axes=axes, extra=extra, **fields)
 
 
 def _assemble(
@@ -185,12 +216,27 @@ def _assemble(
     shown: list[Any],
 ) -> tuple[Any, ImageMeta]:
     color = images.pop("color")
+    read_look = LOOK_READERS.get(suffix_of(source.files[0]).lower())
+    look = read_look(source.files[0]) if read_look else {}
+    extra |= {LOOK: look} if look else {}
+    if read_look and source.is_stack:
+        _mention_profiles(source, look, read_look(source.files[-1]))
     axes += "YXS"[: color.ndim - len(axes)]
     display: dict[str, Any] = {}
     if _is_exr(source):
         display = {"contrast_limits": (display_range(shown),), "gamma": GAMMA}
     meta = ImageMeta(axes, source.name, source.files, features=images, extra=extra, **display)
     return color, meta
+
+
+def _mention_profiles(source: ImageInput, first: dict[str, Any], last: dict[str, Any]) -> None:
+    """Say that frames have colour profiles of their own, as a stack is shown by one."""
+    if any(first.get(key) != last.get(key) for key in ("icc_profile", "png")):
+        text = (
+            f"{source.pattern}: the colour profile of {source.files[-1].name} is not that of "
+            f"{source.files[0].name}, which is taken for all frames"
+        )
+        say(text, ReadWarning, stacklevel=4)
 
 
 def _is_exr(source: ImageInput) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _PREFIXES = {
     "Y": "yotta",
     "Z": "zetta",
@@ -42,7 +44,6 @@ _OME = {
 _SPELLINGS = {
     "um": "micrometer",
     "μm": "micrometer",
-    "\\u00b5m": "micrometer",
     "micron": "micrometer",
     "microns": "micrometer",
     "us": "microsecond",
@@ -62,12 +63,14 @@ _SPELLINGS = {
     "[yd_i]": "yard",
     "[mi_i]": "mile",
 }
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 _SYMBOLS = {name: symbol for symbol, name in _OME.items()}
 
 
 def unit_name(text: str | None) -> str | None:
     """Full name of a unit ("µm", "micron" -> "micrometer"); None if it is not known."""
-    text = (text or "").strip()
+    text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text or "").strip().strip("\0")
+    text = text.removeprefix("Â")  # UTF-8 that was read as Latin-1
     for table in (_OME, _SPELLINGS):
         if text in table:
             return table[text]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +17,10 @@ from napari_denoise.io import sidecar
 from napari_denoise.io.atomic import check_absent, replacing
 from napari_denoise.io.errors import FileError, FileExists, WriteWarning, say
 from napari_denoise.io.formats import FILE_WRITERS
+from napari_denoise.io.formats.colour import straight
 from napari_denoise.io.formats.exr_writer import HALF_MAX, encode_exr, encode_through
 from napari_denoise.io.formats.loaded import check_dtype
+from napari_denoise.io.formats.look import LOOK, look_chunks, shades
 from napari_denoise.io.formats.raster import encode_png
 from napari_denoise.io.inputs import TIFF_SUFFIXES, expand, split_number, suffix_of
 from napari_denoise.io.meta import ImageMeta
@@ -184,6 +187,8 @@ def _write_frames(path: Path, array: Any, meta: ImageMeta, overwrite: bool) -> l
     held = {"axes"} if meta.axes == ("T" + axes[-2:] if axes[-1] != "S" else "TYXS") else set()
     if count == 1 and meta.axes in ("YX", "YXS"):
         held = {"axes"}
+    if suffix_of(path).lower() == ".png":
+        held |= {LOOK}
     values = sidecar.sidecar_values(meta, tuple(array.shape), held)
     with replacing(targets, overwrite=overwrite, sidecar=place) as temporary:
         encode = encoder(path, meta, count)
@@ -247,7 +252,19 @@ def _check_leftovers(pattern: Path, targets: list[Path], overwrite: bool) -> Non
 
 
 def _png_encoder(path: Path, meta: ImageMeta, count: int) -> Callable[[int, Any], bytes]:
-    return lambda number, image: encode_png(image)
+    """Gray, RGB or RGBA that is shown as the source was."""
+    table = shades(meta, meta.axes)
+    chunks = functools.cache(functools.partial(look_chunks, path, meta))
+    associated = (meta.extra.get(LOOK) or {}).get("alpha") == "associated"
+
+    def encode(number: int, image: NDArray[Any]) -> bytes:
+        if table is not None and image.dtype == np.uint8:
+            image = table[image]
+        if associated and image.shape[2:] == (4,):
+            image = straight(image)
+        return encode_png(image, chunks(image.shape[2] if image.ndim == 3 else 1))
+
+    return encode
 
 
 def _exr_encoder(path: Path, meta: ImageMeta, count: int) -> Callable[[int, Any], bytes]:

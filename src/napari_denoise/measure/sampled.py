@@ -253,7 +253,7 @@ class SampledFrames:
         if dark is None or noise.inverted or noise.gain == 0 or noise.offset <= dark:
             return noise
         # Nothing is darker than what the image fades to: the same line of variances, from there.
-        read_noise = float(np.sqrt(max(noise.variance(dark), 0)))
+        read_noise = float(np.sqrt(noise.variance(dark)))
         return replace(noise, offset=dark, read_noise=read_noise)
 
 

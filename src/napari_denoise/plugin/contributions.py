@@ -64,7 +64,9 @@ def read_layers(path: PathOrPaths) -> list[LayerData]:
             say(str(error), ReadWarning, stacklevel=2)
             continue
         for data, attrs, kind in to_layers(array, meta):
-            layers.append((data, {**attrs, "name": f"{attrs['name']} [{number}]"}, kind))
+            if attrs["name"] in {taken["name"] for _, taken, _ in layers}:
+                attrs = {**attrs, "name": f"{attrs['name']} [{number}]"}
+            layers.append((data, attrs, kind))
     return layers
 
 

@@ -48,6 +48,9 @@ class WeightsCard:
         Hash of the weights that training started from, or None.
     libraries
         Versions that made the file.
+    second_pass
+        Configuration of a further network, for averages of neighbouring frames, that the file
+        holds beside; None where the first one does that too.
     """
 
     title: str
@@ -63,6 +66,7 @@ class WeightsCard:
     recipe: dict[str, Any] = Field(default_factory=dict)
     parent: str | None = None
     libraries: dict[str, str] = Field(default_factory=dict)
+    second_pass: dict[str, Any] | None = None
 
     def to_json(self) -> str:
         """Return the card as JSON text."""

@@ -25,6 +25,8 @@ BUNDLED = Path(__file__).parent / "bundled"
 SUFFIX = ".safetensors"
 FAITHFUL, REALISTIC = "faithful.", "realistic."
 """Before the names of the tensors of each end of the realism slider."""
+SECOND_PASS = "second_pass."  # noqa: S105 - a name, no word to pass by
+"""Before those of the network for averages of neighbours, if the card has one."""
 _NAME = re.compile(r"[^\W_][\w .()-]*(?<![ .])")
 _LONGEST = 180
 """Bytes of a name; file systems take 255, with the ending and what temporary files add."""

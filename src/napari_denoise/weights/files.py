@@ -19,6 +19,7 @@ from napari_denoise.weights.catalogue import (
     CARD_KEY,
     FAITHFUL,
     REALISTIC,
+    SECOND_PASS,
     WeightsError,
     WeightsInfo,
 )
@@ -32,6 +33,7 @@ def save_weights(
     card: WeightsCard,
     faithful: Mapping[str, Tensor],
     realistic: Mapping[str, Tensor] | None = None,
+    second_pass: Mapping[str, Tensor] | None = None,
     *,
     overwrite: bool = True,
 ) -> None:
@@ -45,6 +47,8 @@ def save_weights(
         Stored in the header.
     faithful, realistic
         State dicts of the two ends of the realism slider; the second is optional.
+    second_pass
+        State dict of the network for averages of neighbours, where the card describes one.
     overwrite
         Replace an existing file.
 
@@ -60,6 +64,7 @@ def save_weights(
     header = card.to_json()
     WeightsCard.from_json(header)  # a file that nobody can open must not replace one
     tensors = _prefixed(FAITHFUL, faithful) | _prefixed(REALISTIC, realistic or {})
+    tensors |= _prefixed(SECOND_PASS, second_pass or {})
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing([path], overwrite=overwrite) as (temporary,):
         temporary.write_bytes(save(tensors, metadata={CARD_KEY: header}))
@@ -81,16 +86,38 @@ def load_network(info: WeightsInfo, realism: float = 0.0) -> Network:
         Tensors are missing, have the wrong shape, or are not finite; or `realism` is asked
         of a file without a realistic end.
     """
-    try:
-        tensors = load_file(info.path)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{info.path}: cannot be read ({error}); copy it again") from error
+    tensors = _tensors(info)
     state = _end(tensors, FAITHFUL)
     if realism:
         state = _blend(info, state, _end(tensors, REALISTIC), realism)
-    _check_shapes(info, state)
+    return _filled(info, info.card.config, state)
+
+
+def load_second_pass(info: WeightsInfo) -> Network | None:
+    """Build the network for averages of neighbours, as `load_network`; None without one.
+
+    Raises
+    ------
+    WeightsError
+        As for `load_network`.
+    """
+    if info.card.second_pass is None:
+        return None
+    return _filled(info, info.card.second_pass, _end(_tensors(info), SECOND_PASS))
+
+
+def _tensors(info: WeightsInfo) -> dict[str, Tensor]:
+    try:
+        return dict(load_file(info.path))
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{info.path}: cannot be read ({error}); copy it again") from error
+
+
+def _filled(info: WeightsInfo, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Network:
+    """Build a network of the card's architecture, after a look at what is to fill it."""
+    _check_shapes(info, config, state)
     _check_values(info, state)
-    network = build(info.card.architecture, info.card.config)
+    network = build(info.card.architecture, config)
     network.load_state_dict(state)
     return network.eval().requires_grad_(False)
 
@@ -121,21 +148,23 @@ def _blend(
     return {key: torch.lerp(value, end[key], share) for key, value in start.items()}
 
 
-def _check_shapes(info: WeightsInfo, state: Mapping[str, Tensor]) -> None:
+def _check_shapes(
+    info: WeightsInfo, config: Mapping[str, Any], state: Mapping[str, Tensor]
+) -> None:
     """Compare names and shapes with those of the card's network, of which nothing is allocated.
 
     A card of a few bytes may ask for a network of any size; only one that the file fills is built.
     """
     sizes = [size for value in state.values() for size in value.shape]
     most = max(_COMMON_SIZE, len(state), *sizes)
-    if (asked := max(_numbers([info.card.config, info.card.channels]))) > most:
+    if (asked := max(_numbers([dict(config), info.card.channels]))) > most:
         raise WeightsError(
             f"{info.path}: its card asks for a network with a size of {asked}, of which it holds "
             f"{max(sizes, default=0)} at most. The file is damaged or its card is not its own."
         )
     try:
         with torch.device("meta"):
-            network = build(info.card.architecture, info.card.config)
+            network = build(info.card.architecture, config)
     except (TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{info.path}: {error}") from error
     wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_denoise.io.errors import FileError, heard_here
+from napari_denoise.io.errors import FileError, ReadWarning, heard_here, listening, say
 
 LAZY_BYTES = 2**29
 """Data larger than this is memory-mapped or read frame by frame on demand."""
@@ -99,6 +99,7 @@ def join(files: Sequence[Path], load: Callable[[Path], Frame]) -> dict[str, Any]
     FileError
         The frames differ in size or data type; in lazy data, when the frame is read.
     """
+    load = _saying_once(load)
     first = load(files[0])
     size = len(files) * sum(image.nbytes for image in first.values())
     if size > lazy_bytes():
@@ -111,6 +112,23 @@ def join(files: Sequence[Path], load: Callable[[Path], Frame]) -> dict[str, Any]
         for role, stack in joined.items():
             stack[number] = _checked(frame, role, first[role], file, files[0])
     return joined
+
+
+def _saying_once(load: Callable[[Path], Frame]) -> Callable[[Path], Frame]:
+    """Say of one frame what is true of many."""
+    said: set[str] = set()
+
+    def quietly(file: Path) -> Frame:
+        with listening() as heard:
+            frame = load(file)
+        for text in heard:
+            kind = text.replace(str(file), "")
+            if kind not in said:
+                said.add(kind)
+                say(text, ReadWarning, stacklevel=5)
+        return frame
+
+    return quietly
 
 
 def _lazy(files: Sequence[Path], load: Callable[[Path], Frame], role: str, like: Any) -> Any:

@@ -122,6 +122,7 @@ def card_text(info: WeightsInfo) -> str:
         ("", escape(card.description)),
         ("Realism", "faithful and realistic, and all between" if info.realistic else ""),
         ("For", f"{card.domain}, {card.channels} channel{'s' * (card.channels != 1)}"),
+        ("Neighbours", "denoised by a second pass of their own" if card.second_pass else ""),
         ("Trained on", escape(data)),
         ("Figures", figures),
         ("File", f"{escape(info.path.name)}, sha256 {info.sha256[:12]}"),

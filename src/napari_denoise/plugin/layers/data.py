@@ -135,8 +135,6 @@ def _channels(
     for i in range(count):
         channel = meta.channel_names[i] if i < len(meta.channel_names) else f"channel {i}"
         display = _display(meta, i)
-        if i < len(meta.channel_colors) and meta.channel_colors[i] != "#000000":
-            display["colormap"] = meta.channel_colors[i]
         metadata = {**common["metadata"], FILE: {**common["metadata"][FILE], "channel": i}}
         if isinstance(several, list) and len(several) == count:
             metadata[PROVENANCE] = several[i]
@@ -155,6 +153,11 @@ def _display(meta: ImageMeta, channel: int) -> dict[str, Any]:
     shown: dict[str, Any] = {"gamma": meta.gamma}
     if channel < len(meta.contrast_limits):
         shown["contrast_limits"] = meta.contrast_limits[channel]
+    if channel < len(meta.channel_colors) and "S" not in meta.axes:
+        color = meta.channel_colors[channel]
+        # One channel of white light is gray, as napari shows it anyway.
+        if color != "#000000" and ("C" in meta.axes or color != "#ffffff"):
+            shown["colormap"] = color
     return shown
 
 
@@ -189,6 +192,8 @@ def _meta(layer: LayerData) -> ImageMeta:
     scale = tuple(float(s) for s in attrs.get("scale", ())) + blank
     units = tuple(_unit(u) for u in attrs.get("units") or ()) + ((None,) if blank else ())
     limits = attrs.get("contrast_limits")
+    alone = len(file.get("channel_colors", ())) == 1 and not rgb
+    colors = (_color(attrs.get("colormap")),) if alone else ()
     return ImageMeta(
         axes,
         name=str(attrs.get("name", "")),
@@ -196,6 +201,7 @@ def _meta(layer: LayerData) -> ImageMeta:
         scale=scale if len(scale) == len(axes) else (),
         units=units if len(units) == len(axes) else (),
         contrast_limits=((float(limits[0]), float(limits[1])),) if limits is not None else (),
+        channel_colors=colors,
         gamma=float(attrs.get("gamma", 1.0)),
         extra=extra,
     )

@@ -14,6 +14,7 @@ from napari_denoise.io.read import read
 from napari_denoise.measure.channels import measured
 from napari_denoise.settings.denoise import DenoiseSettings
 from napari_denoise.settings.recipe import TrainSettings
+from napari_denoise.training.data.fused import FusedPairs, load_fused
 from napari_denoise.training.data.mapped import MappedFrame, common_width, map_frame
 from napari_denoise.training.data.pairs import (
     Pairs,
@@ -56,6 +57,10 @@ def open_pairs(
         views = load_views(folder)
         _check_sizes(folder, [view.noisy[0] for view in views], settings.patch)
         return RenderPairs(views, settings), None
+    if settings.config.get("features"):
+        frames = load_fused(folder)
+        _check_sizes(folder, frames, settings.patch)
+        return FusedPairs(frames, settings), None
     images = load_images(folder, settings.channels)
     _check_sizes(folder, images, settings.patch)
     training, kept = _hold_out(folder, images, settings)

@@ -79,5 +79,6 @@ def tuned_card(
         figures=figures,
         recipe={**done, "finetune": dict(what)},
         parent=base.sha256,
+        second_pass=None,  # it was made for what the base leaves
         libraries={name: version(name) for name in LIBRARIES},
     )

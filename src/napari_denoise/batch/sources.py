@@ -23,6 +23,7 @@ from napari_denoise.io.inputs import (
     siblings,
     suffix_of,
 )
+from napari_denoise.io.zarr_folders import is_store
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,8 @@ def find_all(
     """
     given = [Path(entry).expanduser() for entry in inputs]
     known = {path.resolve() for path in results}
-    named = [entry for entry in given if entry.is_file()]
-    groups = [[entry] for entry in given if not entry.is_file()]
+    named = [entry for entry in given if entry.is_file() or is_store(entry)]
+    groups = [[entry] for entry in given if entry not in named]
     if sequence:  # all of it is one stack
         named, groups = [], [given]
     sources, left, missing = list[ImageInput](), list[Path](), list[FileError]()
@@ -128,7 +129,7 @@ def _is_result(source: ImageInput, known: Collection[Path]) -> bool:
 def _unfold(given: PathLike, recursive: bool) -> list[Path]:
     """Resolve wildcards in folder names and subfolders; those in file names `expand` resolves."""
     path = Path(given).expanduser()
-    if path.is_dir():
+    if path.is_dir() and not is_store(path):
         return _in_folder(path, recursive)
     if path.exists() or not re.search(r"[*?\[]", str(path.parent)):
         return [path]
@@ -146,7 +147,7 @@ def _in_folder(folder: Path, recursive: bool) -> list[Path]:
         return [folder]
     folders = [folder]
     for place, below, _ in os.walk(folder):
-        below[:] = natsorted(name for name in below if not name.startswith("."))
+        below[:] = natsorted(name for name in below if _is_entered(Path(place) / name))
         folders += [Path(place) / name for name in below]
     found = [place for place in folders if any(map(_is_image, place.iterdir()))]
     if not found:
@@ -169,4 +170,10 @@ def _mention_subfolders(folder: Path) -> None:
 
 
 def _is_image(path: Path) -> bool:
-    return not path.name.startswith(".") and bool(suffix_of(path)) and path.is_file()
+    there = path.is_file() or is_store(path)
+    return not path.name.startswith(".") and bool(suffix_of(path)) and there
+
+
+def _is_entered(path: Path) -> bool:
+    """Whether a subfolder is looked into: an image in a folder is one input."""
+    return not path.name.startswith(".") and not is_store(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_denoise.batch.events import Done, Failed
 from napari_denoise.batch.maps import used_text
 from napari_denoise.batch.plan import BatchTask
-from napari_denoise.batch.work import Done, Failed
 from napari_denoise.image.long_work import finished
 from napari_denoise.inference.passes import PassesJob, preparing_passes
 from napari_denoise.inference.steps import Step
@@ -67,7 +67,7 @@ def denoise_layers(
     axes: str | None = None,
     overwrite: bool = False,
     progress: Callable[[BatchTask, Step], object] | None = None,
-) -> Iterator[Done | Failed]:
+) -> Generator[Done | Failed, None, None]:
     """Denoise the chosen layers of files, one file after the other.
 
     Parameters

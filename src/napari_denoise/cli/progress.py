@@ -22,6 +22,7 @@ from napari_denoise.settings.text import printable
 
 if TYPE_CHECKING:
     from napari_denoise.batch import BatchTask
+    from napari_denoise.batch import Progress as BatchProgress
     from napari_denoise.inference.steps import Step
 
 
@@ -82,6 +83,17 @@ class FileProgress:
         if self._all is not None:
             self._bars.update(self._all, completed=self._done + step.fraction)
 
+    def batch(self, event: BatchProgress) -> None:
+        """Show one tile more of a batch, and what is left of all of it."""
+        if event.step is not None:
+            self.step(event.task, event.step)
+        if self._all is not None:
+            left = event.seconds_left
+            count = f"file {self._done}/{self._files}"
+            if left is not None:
+                count += f"  {duration(left)} left"
+            self._bars.update(self._all, completed=event.overall * self._files, count=count)
+
     def line(self, text: str) -> None:
         """Print a line of results to stdout, above the bars where both share a terminal."""
         if results().isatty() and not self._bars.disable:
@@ -101,6 +113,14 @@ class FileProgress:
         if self._current is not None:
             self._bars.remove_task(self._current)
         self._current = None
+
+
+def duration(seconds: float) -> str:
+    """Say a time in the two largest units that it has."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def training_bars() -> Progress:

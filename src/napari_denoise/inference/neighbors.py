@@ -6,6 +6,7 @@ from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from weakref import proxy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,11 +89,13 @@ class Neighbors:
         self.second: Engine | None = None
         """Denoises the averages, with the frame by itself beside; None leaves it to the job's."""
         network = engine.halo, engine.multiple
-        self._first = FirstPasses(job.size, *network, self._compute, self.most)
+        # What is kept for this must not keep it: a stack goes when its job does.
+        me = proxy(self)
+        self._first = FirstPasses(job.size, *network, lambda *cell: me._compute(*cell), self.most)
         self._pairs: dict[tuple[int, int], Pair | None] = {}
         # A preview and a run may ask at the same time.
-        self._open = lru_cache(_OPEN_FRAMES)(self._opened)
-        self._thumbnail = lru_cache(_THUMBNAILS)(self._looked_at)
+        self._open = lru_cache(_OPEN_FRAMES)(lambda number: me._opened(number))
+        self._thumbnail = lru_cache(_THUMBNAILS)(lambda number: me._looked_at(number))
         self._side = CELL
         self._middle = _middle(job.size, _MIDDLE)
 
@@ -100,6 +103,21 @@ class Neighbors:
     def most(self) -> int:
         """Frames that a pixel can be made of."""
         return min(2 * self.radius + 1, self._job.layout.size(self.letter))
+
+    @property
+    def pairs(self) -> dict[tuple[int, int], Pair | None]:
+        """Shifts and brightness between frames, as far as they were measured."""
+        return dict(self._pairs)
+
+    def take(self, pairs: Mapping[tuple[int, int], Pair | None]) -> None:
+        """Take what was measured elsewhere of the same stack."""
+        self._pairs.update(pairs)
+
+    def relating(self) -> Iterator[None]:
+        """Measure all pairs of frames, yielding often; windows of large frames share them."""
+        for number in range(len(self._job.frames)):
+            for other in self._around(number):
+                yield from self._relating(number, other)
 
     def agreeing(self) -> Generator[None, None, float]:
         """Measure how much neighbours weigh on average, 0 to 1, in the middle of some frames."""
@@ -274,7 +292,7 @@ class Neighbors:
         """(C, Y, X) of a frame in the data's units, without outliers."""
         whole = slice(0, self._job.size[0]), slice(0, self._job.size[1])
         part = self._open(number).part(Tile(whole, whole, whole))
-        return part.window.astype(np.float32, copy=False)
+        return np.asarray(part.window, np.float32)
 
     def _opened(self, number: int) -> WholeFrame | LargeFrame:
         job = self._job

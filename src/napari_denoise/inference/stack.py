@@ -64,6 +64,15 @@ class MeanSize:
         self._sum += float(np.abs(values).sum(dtype=np.float64))
         self._count += values.size
 
+    def count(self, total: float, number: int) -> None:
+        """Take in what was counted elsewhere."""
+        self._sum, self._count = self._sum + total, self._count + number
+
+    @property
+    def counted(self) -> tuple[float, int]:
+        """Sum and number of the values so far."""
+        return self._sum, self._count
+
     def __bool__(self) -> bool:
         """Whether there is anything."""
         return self._count > 0
@@ -76,6 +85,16 @@ class MeanSize:
     def is_below(self, level: float) -> bool:
         """Whether there is anything, and its mean is lower."""
         return bool(self) and self.value < level
+
+
+class Tally(NamedTuple):
+    """What a job counts while it denoises, to be told in the end."""
+
+    levels: tuple[float, int]
+    frames_used: tuple[float, int]
+    nonfinite: dict[tuple[int, int, int], int]
+    without_values: set[int]
+    overflowed: set[tuple[int, int, int]]
 
 
 class _Done(NamedTuple):
@@ -186,6 +205,11 @@ class StackJob:
         """Give memory back that only makes further frames faster; the job stays as it is."""
         if self.neighbors is not None:
             self.neighbors.let_go()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know before any frame is done."""
+        return self._notes
 
     @property
     def frames(self) -> tuple[Index, ...]:
@@ -337,6 +361,20 @@ class StackJob:
         samples = self.layout.size("S") if self.engine.channels == 1 else 1
         size = most * self.engine.bytes_per_pixel * samples
         return Cost(self._tile, size, recompute_factor(tiles, self.size))
+
+    def tally(self) -> Tally:
+        """Return what was counted of the frames done so far, for another process to `add`."""
+        levels, used = self._levels.counted, self._frames_used.counted
+        bad = dict(self._nonfinite), set(self._without_values), set(self._overflowed)
+        return Tally(levels, used, *bad)
+
+    def add(self, tally: Tally) -> None:
+        """Count what another process did of this stack."""
+        self._levels.count(*tally.levels)
+        self._frames_used.count(*tally.frames_used)
+        self._nonfinite |= tally.nonfinite
+        self._without_values |= tally.without_values
+        self._overflowed |= tally.overflowed
 
     def provenance(self) -> dict[str, Any]:
         """Return all that is needed to repeat this, as JSON values."""

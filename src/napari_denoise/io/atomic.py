@@ -160,6 +160,22 @@ def remove_abandoned(targets: Sequence[Path]) -> None:
                 remove(Path(entry.path))
 
 
+def sweep(folder: Path) -> None:
+    """Remove what killed processes of this machine left in a folder, whatever it was to become."""
+    found = (_TEMPORARY.fullmatch(entry.name) for entry in os.scandir(folder))
+    remove_abandoned([folder / one["name"] for one in found if one])
+
+
+@contextmanager
+def temporary_folder(target: Path) -> Iterator[Path]:
+    """Make a hidden folder beside a target for what it is made of; it goes with the block."""
+    path = temporary(target, folder=True)
+    try:
+        yield path
+    finally:
+        remove(path)
+
+
 def remove(path: Path) -> None:
     """Delete a file, or a folder with all that is in it; nothing where there is none."""
     if path.is_dir() and not path.is_symlink():

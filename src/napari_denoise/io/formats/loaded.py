@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,24 @@ from napari_denoise.io.errors import FileError, ReadWarning, heard_here, listeni
 
 LAZY_BYTES = 2**29
 """Data larger than this is read on demand, frame by frame where it is compressed."""
+_LAZY_FROM: ContextVar[int | None] = ContextVar("lazy_from", default=None)
+
+
+def lazy_bytes() -> int:
+    """Return the size from which data is read on demand here."""
+    wanted = _LAZY_FROM.get()
+    return LAZY_BYTES if wanted is None else wanted
+
+
+@contextmanager
+def lazily(above: int) -> Iterator[None]:
+    """Read on demand what is larger than so many bytes, in this block. Do not yield in it."""
+    token = _LAZY_FROM.set(above)
+    try:
+        yield
+    finally:
+        _LAZY_FROM.reset(token)
+
 
 Frame = Mapping[str, NDArray[Any]]
 """The "color" of one frame and, for renders, its "albedo" and "normal"."""
@@ -80,7 +100,7 @@ def join(files: Sequence[Path], load: Callable[[Path], Frame]) -> dict[str, Any]
     load = _saying_once(load)
     first = load(files[0])
     size = len(files) * sum(image.nbytes for image in first.values())
-    if size > LAZY_BYTES:
+    if size > lazy_bytes():
         return {role: _lazy(files, load, role, first[role]) for role in first}
     joined = {
         role: np.empty((len(files), *image.shape), image.dtype) for role, image in first.items()

@@ -45,7 +45,7 @@ def read_npy(path: Path) -> Loaded:
     remedy = "save it again with numpy.save(path, array)"
     with guarded(path, whole(path, "NPY file of numbers", remedy)):
         stored = _stored(path)
-        array = stored if stored.nbytes > loaded.LAZY_BYTES else np.asarray(stored)
+        array = stored if stored.nbytes > loaded.lazy_bytes() else np.asarray(stored)
     try:
         axes = guess_axes(array.shape, rgb=looks_like_color(array.shape))
     except ValueError as error:

@@ -81,7 +81,7 @@ def through_libtiff(path: Path, series: Any) -> Any:
                 raise FileError(path, rule, "save it as RGB, without compression") from error
         return np.ascontiguousarray(rgba[..., :3])
 
-    if math.prod(shape) <= loaded.LAZY_BYTES:
+    if math.prod(shape) <= loaded.lazy_bytes():
         return np.stack([one(place) for place in places]).reshape(shape)
     import dask
     import dask.array as da

@@ -187,7 +187,7 @@ def _fields(
 def _array(path: Path, tif: Any, series: Any, colour: Colour, log: Log) -> Any:
     if colour.by_libtiff:
         return through_libtiff(path, series)
-    if series.nbytes <= loaded.LAZY_BYTES:
+    if series.nbytes <= loaded.lazy_bytes():
         return _native(series.asarray())
     if series.dataoffset is not None:
         stored = series.dtype.newbyteorder(tif.byteorder)

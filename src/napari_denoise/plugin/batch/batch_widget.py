@@ -282,7 +282,7 @@ class BatchWidget(DockedWidget):
         self.update_state()
 
     def _cancel(self) -> None:
-        if self.run is not None:
+        if self.run is not None and self.busy:
             self.run.cancel()
             self.status.say("warning", "Cancelled: Start goes on with what is left.")
         elif self._planning is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from magicgui import widgets as mg
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_denoise.plugin.batch.running import Own
 from napari_denoise.plugin.kit.parts import add_row, button, column, form_layout
@@ -36,6 +36,9 @@ class OwnSettings(QWidget):  # type: ignore[misc]  # Qt has no types
         )
         self.apply = button("Apply to selected rows", "Use these settings and plan again.")
         rows = column(self)
+        heading = QLabel("Selected rows")
+        heading.setStyleSheet("QLabel { font-weight: bold; }")
+        rows.addWidget(heading)
         form = form_layout()
         for label, part in (
             ("Weights", self.weights),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -179,9 +178,5 @@ class PlanTable(QTableView):  # type: ignore[misc]  # Qt has no types
 
     def at(self, index: QModelIndex) -> Line:
         """Return the row that was clicked."""
-        return self.lines.lines[self._sorted.mapToSource(index).row()]
-
-
-def count(lines: Iterable[Line], kind: str) -> int:
-    """Count rows of a kind."""
-    return sum(line.kind == kind for line in lines)
+        place: int = self._sorted.mapToSource(index).row()
+        return self.lines.lines[place]

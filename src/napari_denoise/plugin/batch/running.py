@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -106,7 +106,7 @@ def started(
     """Look at all inputs as they are now, and denoise; asks for no event while paused."""
     plan = yield from _planned(asked, resume, look=False)
     yield plan
-    with closing(run(plan)) as events:  # type: ignore[type-var]
+    with closing(run(plan)) as events:
         while True:
             while control.paused.is_set():
                 time.sleep(_NAP_S)
@@ -117,7 +117,9 @@ def started(
             yield event
 
 
-def _planned(asked: Asked, resume: Resume, look: bool) -> Iterator[PlanRow | Missing]:
+def _planned(
+    asked: Asked, resume: Resume, look: bool
+) -> Generator[PlanRow | Missing, None, BatchPlan]:
     folder = asked.folder.expanduser()
     known = History.of(folder).results
     inside = any(_is_below(folder, Path(entry).expanduser()) for entry in asked.inputs)

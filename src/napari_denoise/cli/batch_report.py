@@ -114,11 +114,11 @@ def _show_table(plan: BatchPlan) -> None:
     for row in plan.rows:
         waits = row.act == "denoise"
         holds = [" x ".join(map(str, row.shape)), row.axes, row.dtype]
-        size = f"{row.bytes / 1e6:,.1f} MB" if row.shape else ""
+        held = f"{row.bytes / 1e6:,.1f} MB" if row.shape else ""
         result = str(_short(row.task.target, plan)) if waits else _ACTS[row.act]
         table.add_row(
             Text(row.task.name),
-            _parts([" ".join(filter(None, holds)), size]),
+            _parts([" ".join(filter(None, holds)), held]),
             _parts([row.weights, f"noise {row.noise}", row.neighbors]) if row.shape else Text(),
             duration(row.seconds) if row.seconds is not None and waits else "",
             _parts([result, f"{row.result_bytes / 1e6:,.1f} MB" if waits else ""]),

@@ -25,6 +25,9 @@ INNER = slice(2, 5)
 """Frames that are judged: those with two neighbours on each side."""
 
 SENSOR = NoiseModel(gain=1.0, offset=100.0, read_noise=2.0)
+NOISY_SENSOR = NoiseModel(gain=1.0, offset=100.0, read_noise=6.0)
+ROW_NOISE = 3.0
+"""Standard deviation of the offsets of rows, anew in every frame."""
 COUNTER = NoiseModel(gain=20.0, offset=100.0, read_noise=3.0)
 """Sees single photons, where there are few."""
 
@@ -93,6 +96,14 @@ def simulated_film(clean: ArrayLike, motion: str, seed: int) -> Film:
     """Film a clean image of any units: seven frames of its middle 192 px, uint16 and float64."""
     rng = np.random.default_rng(seed)
     return record(moved(light(clean), motion, rng), rng)
+
+
+def film_with_rows(clean: ArrayLike, motion: str, seed: int) -> Film:
+    """Film as `simulated_film` does, by a camera that reads out noisily, and each row otherwise."""
+    rng = np.random.default_rng(seed)
+    noisy, mean = record(moved(light(clean), motion, rng), rng, NOISY_SENSOR)
+    rows = np.rint(ROW_NOISE * rng.standard_normal((*noisy.shape[:2], 1)))
+    return np.clip(noisy + rows, 0, 65535).astype(np.uint16), mean
 
 
 def cut(fields: Sequence[ArrayLike], seed: int) -> Film:

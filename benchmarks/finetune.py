@@ -2,7 +2,7 @@
 
 PATH is that of benchmarks.quality. Each case trains on some pairs, choosing the best weights on a
 part that it holds out of them by itself, and is measured on images that it never saw. Takes
---minutes for each of six trainings, with as many threads as there are cores.
+--minutes for each of six trainings and of three films, with as many threads as there are cores.
 """
 
 from __future__ import annotations
@@ -19,17 +19,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import references
+from benchmarks import films, references
 from benchmarks.protocol import display_psnr, match
 from benchmarks.tables import Table, add_options, environment, pick, show, verdict
 from napari_denoise import Denoiser, finetune, read
 from napari_denoise.image.metrics import psnr
-from napari_denoise.training.data.real_pairs import Pair, pair_of
+from napari_denoise.training.data.real_pairs import Pair, pair_of, pair_of_stack
 
 Array = NDArray[Any]
 
 SCENES = ("textured", "dof")
 SPP = (4, 8, 16)
+ADAPT_STEPS = 2_500
+ADAPT_FILMS = (("001_0", "drift"), ("004_1", "deform"), ("009_2", "static"))
+"""Fields of W2S, and how each is filmed."""
 
 
 @dataclass(frozen=True)
@@ -218,11 +221,66 @@ def noise2noise(bench: Bench) -> Iterator[Table]:
     yield Table("finetune-noise2noise", header, tuple(rows), (" ".join(notes), environment()))
 
 
+def _adapted(bench: Bench, name: str, stack: Array, **length: float) -> tuple[Denoiser, Any]:
+    """Let a noisy stack teach itself; return the weights, or the base where none are offered."""
+    target = bench.folder / f"{name}.safetensors"
+    pair = pair_of_stack(name, stack, "TYX")
+    (last,) = deque(finetune(pair, save_as=target, **length), maxlen=1) or (None,)
+    if last is None or last.result is None:
+        raise SystemExit(f"{name}: no step was taken")
+    weights = str(target) if last.result.offered else "microscopy"
+    return Denoiser.load(weights), last
+
+
+def _compared(
+    name: str, tuned: Denoiser, last: Any, noisy: Array, measure: Callable[[Array], float]
+) -> tuple[str, ...]:
+    """Make a row of one case, each frame denoised by itself."""
+    before, after = (d(noisy, "TYX", neighbors=0) for d in (Denoiser.load("microscopy"), tuned))
+    scores = measure(before), measure(after)
+    mean = 100 * (float(after.mean()) / float(noisy.mean()) - 1)
+    gain = f"{scores[1] - scores[0]:+.2f}"
+    return name, *map(_db, scores), gain, str(last.result.gain), f"{mean:+.2f} %", str(last.steps)
+
+
+def adapt(bench: Bench) -> Iterator[Table]:
+    """Noisy stacks and nothing clean: each teaches itself, and says what that gains."""
+    rows = []
+    folder = bench.data / "microscopy/fmd"
+    for name, numbers in (("WideField_BPAE_B", (1, 3, 4)), ("TwoPhoton_MICE", (1, 2, 3, 4))):
+        frames = np.stack([_gray(folder / "raw", f"{name}_{number}") for number in numbers])
+        clean = _gray(folder / "gt", f"{name}_1")
+        half = clean.shape[1] // 2
+        tuned, last = _adapted(bench, name, frames[..., :half], steps=ADAPT_STEPS)
+
+        def right(images: Array, clean: Array = clean[:, half:]) -> float:
+            return float(np.mean([psnr(clean, image, 255) for image in images]))
+
+        rows.append(_compared(f"{name}, right half", tuned, last, frames[..., half:], right))
+    for number, (field, motion) in enumerate(ADAPT_FILMS):
+        clean = _gray(bench.data / "microscopy/w2s/clean_avg400", field)
+        noisy, light = films.film_with_rows(clean, motion, number)
+        tuned, last = _adapted(bench, f"film {field}", noisy, minutes=bench.minutes)
+
+        def inner(images: Array, light: Array = light) -> float:
+            pairs = zip(light[films.INNER], images[films.INNER], strict=True)
+            return float(np.mean([psnr(a, b, float(np.ptp(light))) for a, b in pairs]))
+
+        rows.append(_compared(f"film of {field}, {motion}", tuned, last, noisy, inner))
+    header = (
+        *("PSNR, dB", "base", "**adapted**", "gain", "its own estimate"),
+        *("mean against noisy", "steps"),
+    )
+    notes = (verdict("WideField_BPAE_B", float(rows[0][2]), references.ADAPT_FMD), environment())
+    yield Table("finetune-adapt", header, tuple(rows), notes)
+
+
 SECTIONS: dict[str, Callable[[Bench], Iterator[Table]]] = {
     "fmd": fmd,
     "w2s": w2s,
     "renders": renders,
     "noise2noise": noise2noise,
+    "adapt": adapt,
 }
 
 

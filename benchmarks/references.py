@@ -64,6 +64,8 @@ OIDN_WALL = 0.80
 
 FINETUNE_FMD = 37.0
 """Bar for fine-tuning on two half frames of FMD wide-field."""
+ADAPT_FMD = 37.7
+"""Bar for adapting to noisy left halves of FMD wide-field, mean of the right halves."""
 FINETUNE_FFDNET = 35.40
 """Anscombe + FFDNet on the first wide-field frame of FMD, told what a correlated estimate gives."""
 FINETUNE_BM3D = 36.79

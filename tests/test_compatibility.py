@@ -26,6 +26,7 @@ from typer.testing import CliRunner, Result
 import napari_denoise
 from napari_denoise import Denoiser, DenoiseSettings, NoiseModel, read
 from napari_denoise.cli import app
+from napari_denoise.io.errors import listening
 
 FIXTURES = Path(__file__).parent / "fixtures"
 VERSIONS = sorted(path for path in FIXTURES.iterdir() if path.is_dir())
@@ -33,7 +34,11 @@ CLOSE = 1e-4
 """Results may differ between processors by this share of their range."""
 PATIENCE_MS = 60_000
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    # One of the stacks lacks a frame, which versions after 0.1 say: the first test expects it.
+    pytest.mark.filterwarnings("ignore:.*frame 9 is missing:UserWarning"),
+]
 
 
 @pytest.fixture(params=VERSIONS, ids=lambda path: path.name)
@@ -120,7 +125,9 @@ def as_now(then: Any, source: NDArray[Any]) -> NDArray[Any]:
 
 def test_images_open_with_the_same_pixels_axes_and_metadata(expected: dict[str, Any]) -> None:
     for then in expected["images"]:
-        array, meta = read(then["file"])
+        with listening() as said:
+            array, meta = read(then["file"])
+        assert len(said) == bool(meta.extra.get("gaps")), said
         now: dict[str, Any] = {name: getattr(meta, name) for name in then["meta"]}
         now["features"] = sorted(meta.features)
         assert json.loads(json.dumps(now)) == then["meta"], then["file"]

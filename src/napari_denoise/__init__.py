@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from napari_denoise.io.write import write
     from napari_denoise.settings.denoise import DenoiseSettings
     from napari_denoise.settings.noise import NoiseModel
-    from napari_denoise.training.data.real_pairs import Pair, open_pair, pair_of
+    from napari_denoise.training.data.real_pairs import (
+        Pair,
+        open_pair,
+        open_stack,
+        pair_of,
+        pair_of_stack,
+    )
     from napari_denoise.training.data.regions import Region, Regions
     from napari_denoise.training.finetune.fine_tuning import finetune
 
@@ -34,7 +40,9 @@ _HOMES = {
     "Regions": "napari_denoise.training.data.regions",
     "finetune": "napari_denoise.training.finetune.fine_tuning",
     "open_pair": "napari_denoise.training.data.real_pairs",
+    "open_stack": "napari_denoise.training.data.real_pairs",
     "pair_of": "napari_denoise.training.data.real_pairs",
+    "pair_of_stack": "napari_denoise.training.data.real_pairs",
     "read": "napari_denoise.io.read",
     "write": "napari_denoise.io.write",
 }
@@ -50,7 +58,9 @@ __all__ = [
     "Regions",
     "finetune",
     "open_pair",
+    "open_stack",
     "pair_of",
+    "pair_of_stack",
     "read",
     "write",
 ]

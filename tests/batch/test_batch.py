@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import weakref
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ from napari_denoise.batch import (
     plan,
     with_maps,
 )
-from napari_denoise.batch.stream import DenoisedArray
+from napari_denoise.batch.stream import DenoisedArray, Parts
 from napari_denoise.inference.denoiser import Denoiser
 from napari_denoise.inference.steps import Step
 from napari_denoise.io.errors import FileError, FileExists
+from napari_denoise.io.formats import loaded
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.read import read
 from napari_denoise.io.write import write
@@ -209,7 +211,7 @@ def test_the_streamed_array_equals_the_denoised_one(gray: Denoiser, axes: str) -
     noisy = photons(*(sizes[a] for a in axes))
     job = gray.prepare(noisy, axes, tile=16)
     whole = gray(noisy, axes, tile=16)
-    streamed = DenoisedArray(job)
+    streamed = DenoisedArray(job, Parts(job))
     order = sorted(range(len(axes)), key=lambda i: (axes[i] in "YX", axes[i] == "X"))
     permuted, expected = streamed.transpose(order), whole.transpose(order)
     assert permuted.shape == expected.shape
@@ -220,7 +222,7 @@ def test_the_streamed_array_equals_the_denoised_one(gray: Denoiser, axes: str) -
 def test_progress_counts_all_frames_from_start_to_end(gray: Denoiser) -> None:
     job = gray.prepare(photons(3, 20, 40), "TYX", tile=16)
     steps: list[Step] = []
-    streamed = DenoisedArray(job, steps.append)
+    streamed = DenoisedArray(job, Parts(job, steps.append))
     for number in range(3):
         streamed[number]
     fractions = [step.fraction for step in steps]
@@ -241,7 +243,8 @@ def test_a_frame_that_cannot_be_read_is_told_from_a_failed_write(gray: Denoiser)
             return photons(20, 30)
 
     noisy = Fading()
-    streamed = DenoisedArray(gray.prepare(noisy, "YX"), source=Path("cells.tif"))
+    job = gray.prepare(noisy, "YX")
+    streamed = DenoisedArray(job, Parts(job, source=Path("cells.tif")))
     noisy.gone = True
     with pytest.raises(FileError, match=r"cells.tif: frame 0 cannot be read \(device not ready"):
         streamed[()]
@@ -320,26 +323,26 @@ def test_linear_exr_goes_through_the_logarithm(tmp_path: Path, colour: Denoiser)
     assert provenance["channels"][0]["mapping"]["kind"] == "log"
 
 
-def test_a_stack_is_let_go_of_before_the_next_is_read(
+def test_a_stack_is_let_go_of_before_the_next_but_one_is_prepared(
     tmp_path: Path, gray: Denoiser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = []
-    prepare = Denoiser.prepare
+    preparing = Denoiser.preparing
 
     def watched(*given: Any, **more: Any) -> Any:
-        assert not any(job() for job in jobs)
-        job = prepare(*given, **more)
+        assert not any(job() for job in jobs[:-1])  # the last one may still be written
+        job = yield from preparing(*given, **more)
         assert job.neighbors is not None
         jobs.append(weakref.ref(job.neighbors))
         return job
 
-    monkeypatch.setattr(Denoiser, "prepare", watched)
-    for name in "ab":
+    monkeypatch.setattr(Denoiser, "preparing", watched)
+    for name in "abc":
         save(tmp_path / f"raw/{name}.ome.tif", photons(3, 24, 40), "TYX")
     tasks = plan([tmp_path / "raw"], tmp_path / "out")
     done = list(denoise_all(tasks, gray, DenoiseSettings(neighbors=1)))
-    assert [type(one) for one in done] == [Done, Done]
-    assert len(jobs) == 2
+    assert [type(one) for one in done] == [Done, Done, Done]
+    assert len(jobs) == 3
 
 
 def test_a_broken_file_does_not_stop_the_others(tmp_path: Path, gray: Denoiser) -> None:
@@ -360,6 +363,31 @@ def test_a_broken_file_does_not_stop_the_others(tmp_path: Path, gray: Denoiser) 
     ]
 
 
+def test_an_input_cut_off_while_it_is_denoised_fails_by_itself(
+    tmp_path: Path, gray: Denoiser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loaded, "LAZY_BYTES", 0)
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", photons(4, 160, 240))
+
+    def cut(task: BatchTask, step: Step) -> None:
+        if task.name == "a.npy":
+            with task.source.files[0].open("rb+") as file:
+                file.truncate(100_000)
+
+    tasks = plan([tmp_path / "a.npy", tmp_path / "b.npy"], tmp_path / "out")
+    settings = DenoiseSettings(neighbors=0)
+    failed, done = denoise_all(tasks, gray, settings, progress=cut)
+    assert isinstance(failed, Failed) and isinstance(done, Done)
+    assert isinstance(failed.error, FileError) and not failed.unusable
+    # What was read ahead is whole; then its change is what tells.
+    assert re.search(r"a\.npy: it (has 100,000 bytes|changed while)", str(failed.error))
+    assert [file.name for file in (tmp_path / "out").iterdir() if file.suffix != ".json"] == [
+        "b.npy"
+    ]
+    assert done.warnings == ()
+
+
 def test_what_is_there_is_refused_before_the_noise_is_measured(
     tmp_path: Path, gray: Denoiser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -367,7 +395,7 @@ def test_what_is_there_is_refused_before_the_noise_is_measured(
     np.save(source, photons(3, 24, 40))
     write(tmp_path / "clean.png", photons(3, 24, 40), ImageMeta("TYX"))
     (task,) = plan([source], tmp_path / "clean.png")
-    monkeypatch.setattr(Denoiser, "prepare", None)  # calling it would fail
+    monkeypatch.setattr(Denoiser, "preparing", None)  # calling it would fail
     with pytest.raises(FileExists, match=r"clean_0000.png: it exists already, as do 2 others"):
         denoise_file(task, gray, DenoiseSettings())
     (float_task,) = plan([source], tmp_path / "clean.exr")

@@ -19,8 +19,11 @@ from typer.testing import CliRunner
 from _networks import write_tiny_weights
 from napari_denoise.cli import app
 from napari_denoise.io.errors import NotWritten
+from napari_denoise.io.meta import ImageMeta
+from napari_denoise.io.write import write
 from napari_denoise.training.data.pairs import RealPairs
-from napari_denoise.training.finetune import material
+from napari_denoise.training.finetune import held_out, material
+from napari_denoise.training.finetune.gain import Gain
 from napari_denoise.training.loop.checkpoints import load_checkpoint
 from napari_denoise.weights.catalogue import BUNDLED, find_weights, list_weights, user_folder
 
@@ -104,6 +107,21 @@ def test_one_clean_image_for_all_and_a_pair_held_out(data, tmp_path):
     whole = tune(data, *options, "--overwrite", "--hold-out", "*b")
     assert whole.exit_code == 2  # they are one scene: nothing is left
     assert "every frame is held out" in whole.stderr
+
+
+@pytest.mark.parametrize("low", [0.1, -0.1], ids=["better", "not surely better"])
+def test_a_stack_alone_becomes_weights_where_they_surely_gain(data, tmp_path, monkeypatch, low):
+    monkeypatch.setattr(held_out, "gain_of", lambda *_: Gain(0.5, low, 0.9))
+    stack = np.stack([np.asarray(Image.open(data / f"shot{n}.png")) for n in "abab"])
+    stack = stack + np.random.default_rng(1).integers(0, 20, stack.shape, np.uint8)
+    write(tmp_path / "film.ome.tif", stack, ImageMeta(axes="TYX"))
+    target = tmp_path / "w.safetensors"
+    done = tune(data, "--stack", tmp_path / "film.ome.tif", "--steps", 1, "-o", target)
+    assert done.exit_code == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert target.is_file() is (low > 0)
+    assert ("weights: not saved" in said) is (low < 0)
+    assert f"+0.50 dB (90 % interval {low:+.2f} to +0.90)" in said
 
 
 def test_a_dry_run_says_how_long_it_takes_and_writes_nothing(data, tmp_path):

@@ -145,11 +145,11 @@ def test_any_order_of_axes_gives_the_same_pixels(render_weights, scene) -> None:
     assert np.allclose(got, expected.transpose(3, 0, 2, 1), atol=1e-5)
 
 
-def test_alpha_passes_through_beside_features(render_weights, scene) -> None:
+def test_alpha_that_is_kept_passes_through_beside_features(render_weights, scene) -> None:
     colour, features = scene
     alpha = np.random.default_rng(2).random((2, 61, 83, 1), np.float32)
     result = Denoiser.load(str(render_weights), device="cpu")(
-        np.concatenate([colour, alpha], axis=-1), axes="TYXS", features=features
+        np.concatenate([colour, alpha], axis=-1), axes="TYXS", features=features, alpha="keep"
     )
     assert np.array_equal(result[..., 3:], alpha)
 

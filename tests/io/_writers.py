@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from multiprocessing.connection import Connection
@@ -13,6 +14,7 @@ import numpy as np
 
 from napari_denoise.io.errors import FileExists
 from napari_denoise.io.meta import ImageMeta
+from napari_denoise.io.stores import PreparedStore, prepare_store
 from napari_denoise.io.write import write
 
 
@@ -29,6 +31,35 @@ def stuck(path: Path, test: Connection) -> None:
     meta = np.empty((0, 0, 0), "uint16")
     data = zeros.map_blocks(slow, name="slow", dtype="uint16", meta=meta)
     write(path, data, ImageMeta("TYX"), overwrite=True)
+
+
+def store_stuck(path: Path, test: Connection) -> None:
+    """Write half of the regions of a store, and get no further."""
+    meta = ImageMeta("TYX", extra={"ome_zarr_version": "0.4"})
+    store = prepare_store(path, (6, 30, 30), "uint16", meta, overwrite=True)
+    for region in [*store.regions][:3]:
+        store.write(region, np.full((1, 30, 30), 7))
+    test.send("writing")
+    time.sleep(60)
+
+
+def store_swapped(path: Path, test: Connection) -> None:
+    """Die between putting the old store aside and giving the new one its name."""
+    rename = os.rename
+
+    def last(*names: Any) -> None:
+        rename(*names)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    os.rename = last
+    write(path, np.full((2, 30, 30), 7, "uint16"), ImageMeta("TYX"), overwrite=True)
+
+
+def store_part(store: PreparedStore, test: Connection, first: int) -> None:
+    """Write every second region of a store that another process prepared."""
+    for region in [*store.regions][first::2]:
+        store.write(region, np.full((1, 30, 30), region[0].start + 1))
+    test.send("done")
 
 
 def cut_off(path: Path, test: Connection) -> None:

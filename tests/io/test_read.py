@@ -15,6 +15,7 @@ from PIL import Image
 
 from napari_denoise.io.errors import FileError, ReadWarning
 from napari_denoise.io.formats import loaded
+from napari_denoise.io.formats.on_disk import OnDisk
 from napari_denoise.io.read import read
 
 STACK = (np.arange(6 * 16 * 24).reshape(6, 16, 24) * 7).astype("uint16")
@@ -88,16 +89,19 @@ def test_every_layout_of_a_tiff_reads_the_same(
     assert array.dtype == "uint16" and array.dtype.isnative
     np.testing.assert_array_equal(np.asarray(array), STACK)
     if limit == 100:
-        assert isinstance(array, np.memmap) or array.chunks[0] == (1,) * 6
+        assert isinstance(array, OnDisk) or array.chunks[0] == (1,) * 6
 
 
-def test_a_large_plain_tiff_is_mapped_read_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("byteorder", "<>")
+def test_a_large_plain_tiff_stays_on_the_disk(
+    tmp_path: Path, byteorder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loaded, "LAZY_BYTES", 100)
-    tifffile.imwrite(tmp_path / "a.tif", STACK)
+    tifffile.imwrite(tmp_path / "a.tif", STACK, byteorder=byteorder)
     array, _ = read(tmp_path / "a.tif")
-    assert isinstance(array, np.memmap) and not array.flags.writeable
+    assert isinstance(array, OnDisk) and array.dtype == STACK.dtype
+    array[0][:] = 0  # what is read is one's own
+    np.testing.assert_array_equal(array[0], STACK[0])
 
 
 def test_jpeg_in_tiff_keeps_colour_samples_last(tmp_path: Path) -> None:
@@ -239,12 +243,12 @@ def test_a_jpeg_is_upright(tmp_path: Path) -> None:
     assert read(png(tmp_path / "g.jpeg", image.convert("L")))[0].shape == (16, 24)
 
 
-def test_npy_is_mapped_when_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_npy_stays_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.save(tmp_path / "a.npy", STACK)
-    assert not isinstance(read(tmp_path / "a.npy")[0], np.memmap)
+    assert isinstance(read(tmp_path / "a.npy")[0], np.ndarray)
     monkeypatch.setattr(loaded, "LAZY_BYTES", 100)
     array, meta = read(tmp_path / "a.npy")
-    assert isinstance(array, np.memmap) and meta.axes == "TYX"
+    assert isinstance(array, OnDisk) and meta.axes == "TYX"
 
 
 def test_a_large_sequence_is_read_frame_by_frame(

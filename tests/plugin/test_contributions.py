@@ -14,10 +14,12 @@ from napari_denoise.io.errors import FileError
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.read import read
 from napari_denoise.io.write import write
+from napari_denoise.plugin import contributions
 from napari_denoise.plugin.contributions import (
     get_reader,
     load,
     open_stack,
+    open_store,
     read_layers,
     save,
     save_denoised,
@@ -25,6 +27,7 @@ from napari_denoise.plugin.contributions import (
     with_suffix,
     write_layers,
 )
+from napari_denoise.plugin.layers import data as layer_data
 from napari_denoise.plugin.layers.data import from_layers, to_layers
 from napari_denoise.plugin.layers.source import axes_of
 
@@ -100,6 +103,15 @@ def test_every_image_of_a_file_opens(tmp_path: Path) -> None:
     layers = read_layers(str(tmp_path / "a.ome.tif"))
     assert [attrs["name"] for _, attrs, _ in layers] == ["a", "a [1]"]
     assert layers[1][0].shape == (8, 40)
+
+
+def test_positions_are_layers_with_their_names(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as tif:
+        for name in ("A1", "B2"):
+            tif.write(CELLS, metadata={"axes": "TCYX", "Name": name})
+    names = [attrs["name"] for _, attrs, _ in read_layers(str(tmp_path / "a.ome.tif"))]
+    assert [str(name).count("A1") > 0 for name in names] == [True, True, False, False]
+    assert len(set(names)) == 4
 
 
 def test_layers_of_channels_go_back_into_one_file(tmp_path: Path, cells: Path) -> None:
@@ -291,6 +303,42 @@ def test_one_frame_brings_its_sequence_when_the_user_agrees(
     assert "one of 3 numbered frames" in questions[0]
 
 
+@pytest.mark.parametrize("answer", ["right", "All of them", None])
+def test_of_several_images_in_an_exr_the_user_chooses(
+    make_napari_viewer_proxy: Any,
+    tmp_path: Path,
+    qtbot: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str | None,
+) -> None:
+    from qtpy.QtWidgets import QFileDialog, QInputDialog
+
+    pixels = {"": 1.0, "right.": 2.0}
+    channels = {
+        f"{v}{c}": np.full((32, 40), x, "float32") for v, x in pixels.items() for c in "RGB"
+    }
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "multiView": ["left", "right"]}
+    OpenEXR.File(header, channels).write(str(tmp_path / "stereo.exr"))
+    viewer = make_napari_viewer_proxy()
+    shown = errors_shown(monkeypatch)
+    offered: list[str] = []
+
+    def choose(_parent: Any, _title: str, _text: str, items: list[str], *_: Any) -> Any:
+        offered.extend(items)
+        return answer or "", answer is not None
+
+    monkeypatch.setattr(QInputDialog, "getItem", choose)
+    files = [str(tmp_path / "stereo.exr")]
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: (files, ""))
+    open_stack(viewer)
+    assert offered == ["left", "right", "All of them"]
+    wanted = {"right": ["right"], "All of them": ["left", "right"], None: []}[answer]
+    qtbot.waitUntil(lambda: len(viewer.layers) == len(wanted), timeout=20_000)
+    assert [layer.name for layer in viewer.layers] == [f"stereo {name}" for name in wanted]
+    assert [layer.data.max() for layer in viewer.layers] == [1 + (n == "right") for n in wanted]
+    assert not shown
+
+
 def test_a_bad_file_is_a_notification_not_a_traceback(
     make_napari_viewer_proxy: Any, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -373,3 +421,80 @@ def test_what_cannot_be_replaced_is_said_and_not_asked(
     assert asked == [f"{target}: it exists already.\n\nReplace what is there?"]
     assert len(shown) == 1 and "a file of another program" in shown[0]
     assert target.read_bytes() == b"old"
+
+
+@pytest.fixture
+def cells_store(tmp_path: Path) -> Path:
+    meta = ImageMeta(
+        "TCYX", scale=(2.5, 1.0, 0.25, 0.125), channel_names=("DAPI", "GFP"), name="cells"
+    )
+    return write(tmp_path / "cells.ome.zarr", CELLS, meta)[0]
+
+
+def test_no_folder_is_claimed_and_only_ome_zarr_with_images_is_read(
+    tmp_path: Path, cells_store: Path
+) -> None:
+    from npe2 import PluginManager, PluginManifest
+
+    manager = PluginManager()
+    manager.register(PluginManifest.from_distribution("napari-denoise"))
+    # napari would ask which reader to take for every folder: readers of folders have no pattern.
+    assert not list(manager.iter_compatible_readers(str(cells_store)))
+    assert not list(manager.iter_compatible_readers(str(tmp_path)))
+    assert get_reader(str(cells_store)) is read_layers
+    plain = cells_store.rename(tmp_path / "plain.zarr")
+    assert get_reader(str(plain)) is None
+    empty = tmp_path / "empty.ome.zarr"
+    empty.mkdir()
+    assert get_reader(str(empty)) is None and get_reader(str(tmp_path)) is None
+    assert get_reader([str(plain), str(plain)]) is None
+
+
+def test_a_store_opens_and_is_saved_as_one(tmp_path: Path, cells_store: Path) -> None:
+    layers = read_layers([str(cells_store)])
+    assert [attrs["name"] for _, attrs, _ in layers] == ["cells DAPI", "cells GFP"]
+    np.testing.assert_array_equal(layers[1][0], CELLS[:, 1])
+    write_layers(str(tmp_path / "clean.ome.zarr"), as_napari(layers))
+    back, meta = read(tmp_path / "clean.ome.zarr")
+    np.testing.assert_array_equal(back, CELLS)
+    assert meta.scale == (2.5, 1.0, 0.25, 0.125) and meta.channel_names == ("DAPI", "GFP")
+
+
+def test_large_planes_bring_their_levels(
+    cells_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_denoise.io import stores
+
+    monkeypatch.setattr(stores, "CHUNK", 16)
+    monkeypatch.setattr(layer_data, "PYRAMID_PIXELS", 100)
+    write(cells_store, CELLS, ImageMeta("TCYX"), overwrite=True)
+    for levels, attrs, _ in read_layers(str(cells_store)):
+        assert attrs["multiscale"]
+        assert [level.shape for level in levels] == [(3, 32, 40), (3, 16, 20), (3, 8, 10)]
+
+
+def test_of_many_images_the_first_ones_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tifffile.TiffWriter(tmp_path / "p.ome.tif", ome=True) as tif:
+        for _ in range(3):
+            tif.write(CELLS[0, 0], metadata={"axes": "YX"})
+    monkeypatch.setattr(contributions, "MOST_IMAGES", 2)
+    with pytest.warns(UserWarning, match="it holds 3 images; the first 2 were opened"):
+        assert len(read_layers(str(tmp_path / "p.ome.tif"))) == 2
+
+
+def test_a_store_of_any_name_is_opened_by_a_command(
+    make_napari_viewer_proxy: Any, qtbot: Any, cells_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from qtpy.QtWidgets import QFileDialog
+
+    viewer = make_napari_viewer_proxy()
+    plain = cells_store.rename(cells_store.with_name("plain.zarr"))
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(plain))
+    open_store(viewer)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2)
+    assert [layer.name for layer in viewer.layers] == ["plain DAPI", "plain GFP"]
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: ([f"{plain}/zarr.json"], ""))
+    open_stack(viewer)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4)

@@ -12,9 +12,11 @@ from napari.components import LayerList
 from napari.layers import Image, Labels
 
 from napari_denoise.image.axes import Layout
+from napari_denoise.image.pyramid import halved
 from napari_denoise.plugin.denoise.compare import residual, residual_limits
 from napari_denoise.plugin.denoise.preview import FIRST_PIXELS, cut, plan
 from napari_denoise.plugin.kit import text
+from napari_denoise.plugin.layers import apply
 from napari_denoise.plugin.layers.apply import offset_translate, rebuild_levels, shrink, twin
 from napari_denoise.plugin.layers.history import History, UndoEntry
 from napari_denoise.plugin.layers.source import (
@@ -163,6 +165,17 @@ def test_a_pyramid_halved_along_depth_takes_matching_planes():
     old = (finest, np.zeros((2, 4, 4), np.uint8))
     *_, levels = rebuild_levels(finest, old, "ZYX")
     assert [int(plane.max()) for plane in levels[1]] == [0, 2]
+
+
+def test_a_pyramid_of_halves_is_rebuilt_in_parts_level_by_level(monkeypatch):
+    monkeypatch.setattr(apply, "_PART", (1, 4, 4))
+    finest = np.random.default_rng(0).integers(0, 255, (2, 18, 13)).astype(np.uint8)
+    old = [np.zeros(shape, np.uint8) for shape in ((2, 18, 13), (2, 9, 7), (2, 5, 4))]
+    *steps, levels = rebuild_levels(finest, tuple(old), "ZYX")
+    assert len(steps) == 2 * 3 * 2 + 2 * 2 * 1  # a place to stop after each part
+    for plane, half, quarter in zip(*levels, strict=True):
+        np.testing.assert_array_equal(half, halved(plane))
+        np.testing.assert_array_equal(quarter, halved(halved(plane)))
 
 
 def test_provenance_comes_and_goes_without_touching_the_rest():

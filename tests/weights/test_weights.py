@@ -13,10 +13,12 @@ from napari_denoise.weights.card import WeightsCard
 from napari_denoise.weights.catalogue import (
     CARD_KEY,
     WeightsError,
+    export_weights,
     find_weights,
     free_name,
     import_weights,
     list_weights,
+    user_path,
 )
 from napari_denoise.weights.files import load_network, save_weights
 
@@ -174,3 +176,15 @@ def test_of_a_card_that_its_file_does_not_fill_nothing_is_allocated(folder, monk
     assert devices <= {"meta"}
     load_network(info)
     assert devices == {"meta", "cpu"}
+
+
+@pytest.mark.parametrize("name", ["aux", "NUL", "con.v2", "Com1"])
+def test_weights_are_not_saved_under_names_that_windows_keeps_for_devices(folder, tmp_path, name):
+    with pytest.raises(WeightsError, match="Windows keeps it for a device"):
+        user_path(name)
+    with pytest.raises(WeightsError, match=f"{name!r}: Windows"):
+        save_weights(tmp_path / f"{name}.safetensors", None, {})
+    with pytest.raises(WeightsError, match="Windows"):
+        export_weights("microscopy", tmp_path / f"{name}.safetensors")
+    assert not list(tmp_path.glob("*.safetensors"))
+    assert user_path(free_name(name)).stem == f"weights {name}"

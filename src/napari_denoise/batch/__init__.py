@@ -1,18 +1,61 @@
-"""Files in, denoised files out: plan what goes where, then do one after the other."""
+"""Files in, denoised files out: plan what goes where, look at it, run it, resume it."""
 
 from __future__ import annotations
 
-from napari_denoise.batch.plan import BatchTask, check_outputs, find_inputs, plan, with_maps
-from napari_denoise.batch.work import Done, Failed, denoise_all, denoise_file
+from napari_denoise.batch.distributed import Processes
+from napari_denoise.batch.events import (
+    Connected,
+    Done,
+    Ended,
+    Event,
+    Failed,
+    Progress,
+    Skipped,
+    Started,
+    Waiting,
+)
+from napari_denoise.batch.history import Resume
+from napari_denoise.batch.layers import LayerChoice, denoise_layers
+from napari_denoise.batch.plan import (
+    BatchTask,
+    check_outputs,
+    plan,
+    plan_folder,
+    with_maps,
+    with_version,
+)
+from napari_denoise.batch.runner import run
+from napari_denoise.batch.sources import find_inputs
+from napari_denoise.batch.survey import BatchPlan, PlanRow, survey
+from napari_denoise.batch.watch import watch
+from napari_denoise.batch.work import denoise_all, denoise_file
 
 __all__ = [
+    "BatchPlan",
     "BatchTask",
+    "Connected",
     "Done",
+    "Ended",
+    "Event",
     "Failed",
+    "LayerChoice",
+    "PlanRow",
+    "Processes",
+    "Progress",
+    "Resume",
+    "Skipped",
+    "Started",
+    "Waiting",
     "check_outputs",
     "denoise_all",
     "denoise_file",
+    "denoise_layers",
     "find_inputs",
     "plan",
+    "plan_folder",
+    "run",
+    "survey",
+    "watch",
     "with_maps",
+    "with_version",
 ]

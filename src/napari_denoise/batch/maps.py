@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_denoise.image.axes import Layout
+from napari_denoise.io.atomic import temporary_folder
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.write import write
 
@@ -45,20 +45,20 @@ class FramesUsed:
         place = (*(index[n] for n in self._before), *where)
         self.maps[place] = 1 if frames is None else frames
 
+    def write(self, path: Path, *, overwrite: bool) -> None:
+        """Write all of them, once they are whole."""
+        write(path, self.maps, ImageMeta(self.axes), overwrite=overwrite)
+
 
 @contextmanager
-def frames_used_map(
-    path: Path | None, job: StackJob, *, overwrite: bool
-) -> Iterator[FramesUsed | None]:
-    """Collect a map while a result is computed, and write it after; None gives none."""
+def frames_used_map(path: Path | None, job: StackJob) -> Iterator[FramesUsed | None]:
+    """Keep a map on the disk while a result is computed; None gives none."""
     if path is None:
         yield None
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".frames_used_") as folder:
-        used = FramesUsed(job.layout, Path(folder))
-        yield used
-        write(path, used.maps, ImageMeta(used.axes), overwrite=overwrite)
+    with temporary_folder(path) as folder:
+        yield FramesUsed(job.layout, folder)
 
 
 def used_text(job: StackJob) -> str:

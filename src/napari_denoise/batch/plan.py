@@ -1,30 +1,31 @@
-"""Which inputs there are, and where the result of each goes."""
+"""Where the result of each input goes."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from glob import glob
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from string import Formatter
 
-from natsort import natsorted
-
+from napari_denoise.batch.sources import Found, find_all, find_inputs
 from napari_denoise.io.atomic import check_absent
 from napari_denoise.io.errors import FileError
+from napari_denoise.io.formats.ome_zarr import VERSIONS
+from napari_denoise.io.images import images_among
 from napari_denoise.io.inputs import (
     TIFF_SUFFIXES,
     ImageInput,
     PathLike,
-    as_sequence,
     expand,
-    find_sequences,
     is_single_plane,
-    siblings,
     suffix_of,
 )
+from napari_denoise.io.names import fitting
 from napari_denoise.io.write import FRAME_FORMATS, WRITABLE, frame_paths, frame_pattern
+from napari_denoise.io.zarr_folders import STORE_SUFFIXES, is_store
+from napari_denoise.settings.denoise import DenoiseSettings
 
 _MAPS = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".npy")
 """Formats of floating point that hold a whole stack."""
@@ -42,16 +43,24 @@ class BatchTask:
         A file, or a pattern such as ``clean/frame_####.exr``.
     frames_used
         Where a map goes of how many frames each pixel is made of; None for none.
+    ome_zarr_version
+        Of an OME-Zarr store that is written; None for that of the input, else 0.5.
+    settings, axes
+        Its own, in place of those of the batch.
     """
 
     source: ImageInput
     target: Path
     frames_used: Path | None = None
+    ome_zarr_version: str | None = None
+    settings: DenoiseSettings | None = None
+    axes: str | None = None
 
     @property
     def name(self) -> str:
         """The input in a word, for progress and messages."""
-        return self.source.pattern.name
+        label = self.source.label
+        return self.source.pattern.name + (f" [{label}]" if label else "")
 
     @property
     def outputs(self) -> list[Path]:
@@ -65,40 +74,13 @@ class BatchTask:
     @property
     def taken(self) -> list[Path]:
         """Files in the way; for a file of many frames every frame of the target's name."""
-        there = [file for file in self.outputs if file.exists()]
+        there = [file for file in self.outputs if os.path.exists(file)]
         file = self.source.files[0]
         if self.source.is_stack or suffix_of(self.target).lower() not in FRAME_FORMATS:
             return there
         if suffix_of(file).lower() in TIFF_SUFFIXES and not is_single_plane(file):
             return there + _frames(frame_pattern(self.target))
         return there + _frames(self.target)
-
-
-def find_inputs(inputs: Iterable[PathLike], sequence: bool | None = None) -> list[ImageInput]:
-    """Find the inputs that files, folders and wildcards stand for.
-
-    Parameters
-    ----------
-    inputs
-        Wildcards may also stand in folder names, and ``**`` reaches into subfolders.
-    sequence
-        None: single-plane files with equal stem and running number are one stack.
-        True: all files are one stack, each folder or wildcard one, and a single file brings
-        its numbered neighbours. False: every file by itself.
-
-    Raises
-    ------
-    FileError
-        Nothing is there.
-    """
-    entries = [entry for given in inputs for entry in _unfold(given)]
-    if sequence is None:
-        return find_sequences(entries)
-    if not sequence:
-        return [ImageInput((file,)) for file in expand(entries)]
-    if not all(entry.is_file() for entry in entries):
-        return [as_sequence(expand(entry)) for entry in entries]
-    return [siblings(entries[0]) if len(entries) == 1 else as_sequence(entries)]
 
 
 def plan(
@@ -108,6 +90,8 @@ def plan(
     sequence: bool | None = None,
     suffix: str = "",
     file_format: str | None = None,
+    series: int | None = None,
+    position: str | None = None,
 ) -> list[BatchTask]:
     """Decide what is read and what is written; touches nothing.
 
@@ -123,11 +107,14 @@ def plan(
         Goes between name and ending, in a folder.
     file_format
         Another ending for results in a folder, such as ``"ome.tif"``.
+    series, position
+        Which image of each file, by number or by name; by default all of them, each a result of
+        its own.
 
     Raises
     ------
     FileError
-        An input is missing, or the format of `output` is not written.
+        An input is missing, or has no such image, or the format of `output` is not written.
     ValueError
         Inputs and output do not fit each other, or two results would get one name.
     """
@@ -135,15 +122,102 @@ def plan(
         raise ValueError("the output is empty: name a file, or a folder such as 'clean'")
     if Path(suffix).name != suffix:
         raise ValueError(f"suffix {suffix!r} names a folder: use plain text such as _denoised")
-    sources, place = find_inputs(inputs, sequence), Path(output).expanduser()
+    sources = images_among(find_inputs(inputs, sequence), series, position)
+    place = Path(output).expanduser()
     if _names_a_file(place, str(output)):
         tasks = [_single(sources, place, suffix, file_format)]
     else:
-        ending = _ending(file_format)
-        root = Path(os.path.commonpath([s.files[0].absolute().parent for s in sources]))
-        tasks = [_in_folder(source, place, root, suffix, ending) for source in sources]
-    _check_names(tasks)
+        tasks = in_folder(sources, place, name=_escaped("{stem}", suffix), file_format=file_format)
+    clashes = collisions(tasks)
+    if clashes:
+        raise ValueError(next(iter(clashes.values())))
     return tasks
+
+
+def plan_folder(
+    inputs: Iterable[PathLike],
+    folder: PathLike,
+    *,
+    sequence: bool | None = None,
+    recursive: bool = False,
+    name: str = "{stem}",
+    file_format: str | None = None,
+    results: Collection[Path] = (),
+) -> tuple[list[BatchTask], Found]:
+    """Decide what is read and what is written by a batch; touches nothing.
+
+    Every image of a file is an input. What a run wrote is none, unless it is named itself.
+
+    Parameters
+    ----------
+    inputs, sequence, recursive, results
+        As for `find_all`.
+    folder, name, file_format
+        As for `in_folder`.
+
+    Returns
+    -------
+    The tasks, and what was found: `collisions` tells which of them want one place.
+    """
+    place = Path(folder).expanduser()
+    if place.exists() and not place.is_dir():
+        raise FileError(place, "it is a file", "name a folder for the results")
+    found = find_all(inputs, sequence, recursive=recursive, results=results)
+    return in_folder(found.sources, place, name=name, file_format=file_format), found
+
+
+def in_folder(
+    sources: Sequence[ImageInput],
+    folder: Path,
+    *,
+    name: str = "{stem}",
+    file_format: str | None = None,
+) -> list[BatchTask]:
+    """Say where the results of inputs go in a folder.
+
+    Parameters
+    ----------
+    sources
+        The inputs.
+    folder
+        For the results. They keep the subfolders of their inputs, below the folder that all inputs
+        have in common, and the format; what is read but not written becomes PNG (JPEG) or one
+        OME-TIFF (numbered TIFF frames).
+    name
+        Of a result, without number and ending: ``{stem}`` is the name of the input, ``{parent}``
+        that of its folder, ``{image}`` that of an image of a file of several. A slash makes a
+        subfolder. Where ``{parent}`` or a slash stands in it, it alone says the subfolder.
+    file_format
+        Another ending, such as ``"ome.tif"``.
+
+    Raises
+    ------
+    ValueError
+        The name or the format cannot be used.
+    """
+    _check_template(name)
+    if not sources:
+        return []
+    ending = _ending(file_format)
+    root = Path(os.path.commonpath([s.files[0].absolute().parent for s in sources]))
+    return [_placed(source, folder, root, name, ending) for source in sources]
+
+
+def collisions(tasks: Sequence[BatchTask]) -> dict[BatchTask, str]:
+    """Find tasks whose result would be written over that of another, and say why."""
+    taken: dict[Path, BatchTask] = {}
+    clashes: dict[BatchTask, str] = {}
+    for task in tasks:
+        for file in task.outputs or [task.target]:
+            other = taken.setdefault(file, task)
+            if other is not task:
+                text = (
+                    f"{file}: {other.name!r} and {task.name!r} would both be written there; "
+                    "denoise them into different folders, or tell their names apart"
+                )
+                clashes.setdefault(other, text)
+                clashes.setdefault(task, text)
+    return clashes
 
 
 def check_outputs(tasks: Iterable[BatchTask], *, overwrite: bool) -> None:
@@ -211,9 +285,23 @@ def with_maps(tasks: Sequence[BatchTask], place: Path | None) -> list[BatchTask]
     return [replace(task, frames_used=place) for task in tasks]
 
 
+def with_version(tasks: Sequence[BatchTask], version: str | None) -> list[BatchTask]:
+    """Say which version of OME-Zarr is written; None for that of the input, else 0.5.
+
+    Raises
+    ------
+    ValueError
+        It is not written.
+    """
+    if version is not None and version not in VERSIONS:
+        raise ValueError(f"--ome-zarr-version {version}: expected one of {', '.join(VERSIONS)}")
+    return [replace(task, ome_zarr_version=version) for task in tasks]
+
+
 def _map_name(task: BatchTask) -> str:
     stem = task.target.name.removesuffix(suffix_of(task.target)).rstrip("#").rstrip("._-")
-    return f"{stem}_frames_used.ome.tif"
+    ending = "_frames_used.ome.tif"
+    return fitting(stem, len(ending)) + ending
 
 
 def _frames(pattern: Path) -> list[Path]:
@@ -223,23 +311,12 @@ def _frames(pattern: Path) -> list[Path]:
         return []
 
 
-def _unfold(given: PathLike) -> list[Path]:
-    """Resolve wildcards in folder names; those in file names are left to `expand`."""
-    path = Path(given).expanduser()
-    if path.exists() or not re.search(r"[*?\[]", str(path.parent)):
-        return [path]
-    found = [Path(name) for name in glob(str(path), recursive=True)]
-    files = [file for file in found if file.is_file() and suffix_of(file)]
-    if not files:
-        raise FileError(path, "no image matches", "check the folders and the wildcard")
-    ordered: list[Path] = natsorted(files, key=str)
-    return ordered
-
-
 def _names_a_file(place: Path, text: str) -> bool:
+    suffix = suffix_of(place).lower()
+    if suffix in STORE_SUFFIXES and (is_store(place) or not place.is_dir()):
+        return True
     if place.is_dir() or text.endswith(("/", os.sep)):
         return False
-    suffix = suffix_of(place).lower()
     if suffix in WRITABLE or suffix in TIFF_SUFFIXES:
         return True
     if re.fullmatch(r"\.(?!v?\d+$)\w{2,5}", place.suffix):  # "results.v2" is a folder
@@ -255,16 +332,21 @@ def _single(
     sources: list[ImageInput], place: Path, suffix: str, file_format: str | None
 ) -> BatchTask:
     if len(sources) > 1:
-        names = " and ".join(repr(source.pattern.name) for source in sources[:2])
+        names = " and ".join(repr(BatchTask(source, place).name) for source in sources[:2])
         raise ValueError(
             f"{place}: it names one file but there are {len(sources)} inputs, for example "
             f"{names}; name a folder (-o {place.parent / 'denoised'})"
+            + (" or one image of the file (--position, --series)" if _of_one_file(sources) else "")
         )
     if suffix or file_format:
         raise ValueError(
             f"{place}: a suffix or format is for results in a folder; put it into the name"
         )
     return BatchTask(sources[0], place)
+
+
+def _of_one_file(sources: list[ImageInput]) -> bool:
+    return len({source.files for source in sources}) == 1
 
 
 def _ending(file_format: str | None) -> str | None:
@@ -277,26 +359,45 @@ def _ending(file_format: str | None) -> str | None:
     return ending
 
 
-def _in_folder(
-    source: ImageInput, folder: Path, root: Path, suffix: str, wanted: str | None
+_FIELDS = ("stem", "parent", "image")
+
+
+def _check_template(name: str) -> None:
+    try:
+        parts = list(Formatter().parse(name))
+    except ValueError as error:
+        raise ValueError(f"name {name!r}: {error}") from error
+    fields = [field for _, field, _, _ in parts if field is not None]
+    if unknown := sorted(set(fields) - {*_FIELDS}):
+        raise ValueError(
+            f"name {name!r} holds {{{unknown[0]}}}: expected {{stem}}, {{parent}} or {{image}}"
+        )
+    if "stem" not in fields and "image" not in fields:
+        raise ValueError(f"name {name!r} is the same for all inputs: it needs {{stem}}")
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or name.endswith("/"):
+        raise ValueError(f"name {name!r}: expected a name, or one in a subfolder of the output")
+
+
+def _placed(
+    source: ImageInput, folder: Path, root: Path, name: str, wanted: str | None
 ) -> BatchTask:
-    below = source.files[0].absolute().parent.relative_to(root)
+    parent = source.files[0].absolute().parent
     own = suffix_of(source.pattern)
-    ending = wanted or (".png" if own.lower() in (".jpg", ".jpeg") else own)
+    given = own or (STORE_SUFFIXES[0] if is_store(source.pattern) else "")
+    ending = wanted or (".png" if own.lower() in (".jpg", ".jpeg") else given)
+    if ending.lower() not in WRITABLE:
+        ending = ".ome.tif"
     stem = source.pattern.name.removesuffix(own)
-    if source.is_stack and ending.lower() not in FRAME_FORMATS:
+    if source.is_stack and (ending.lower() not in FRAME_FORMATS or len(source.axes) > 1):
         stem, ending = source.name, wanted or ".ome.tif"
     head, number = re.fullmatch(r"(.*?)([_.\- ]*#*)", stem, re.DOTALL).groups()  # type: ignore[union-attr]
-    return BatchTask(source, folder / below / f"{head}{suffix}{number}{ending}")
+    if source.label and "{image}" not in name:
+        head = f"{head}_{source.label}"
+    below = Path() if "/" in name or "{parent}" in name else parent.relative_to(root)
+    made = name.format(stem=head, parent=parent.name, image=source.label or head)
+    return BatchTask(source, folder / below / f"{made}{number}{ending}")
 
 
-def _check_names(tasks: list[BatchTask]) -> None:
-    taken: dict[Path, BatchTask] = {}
-    for task in tasks:
-        for file in task.outputs:
-            other = taken.setdefault(file, task)
-            if other is not task:
-                raise ValueError(
-                    f"{file}: {other.name!r} and {task.name!r} would both be written there; "
-                    "denoise them into different folders"
-                )
+def _escaped(name: str, suffix: str) -> str:
+    return name + suffix.replace("{", "{{").replace("}", "}}")

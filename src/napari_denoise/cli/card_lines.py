@@ -56,7 +56,8 @@ def print_card(info: WeightsInfo) -> None:
 def _recipe(recipe: Mapping[str, Any]) -> list[str]:
     """One line for the steps, one per section, one for all single values."""
     shown = {k: v for k, v in recipe.items() if k not in _ELSEWHERE}
-    lines = [f"{recipe['steps_done']:,} steps"] if recipe.get("steps_done") else []
+    done = recipe.get("steps_done")
+    lines = [f"{done:,} steps"] if isinstance(done, int) and done else []
     for name, section in shown.items():
         if isinstance(section, Mapping) and section:
             between = " to " if name == "noise" else ", "

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_denoise.cli import weights_command
+from napari_denoise.cli.batch_command import batch
 from napari_denoise.cli.demo_command import demo
 from napari_denoise.cli.denoise_command import denoise
 from napari_denoise.cli.finetune_command import finetune
@@ -26,6 +27,7 @@ app = typer.Typer(
     "`napari-denoise denoise cells.ome.tif -o clean.ome.tif`",
 )
 app.command("denoise")(denoise)
+app.command("batch")(batch)
 app.command("info")(info)
 app.add_typer(weights_command.app, name="weights")
 app.command("metrics")(metrics)

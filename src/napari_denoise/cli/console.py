@@ -19,6 +19,7 @@ from rich.text import Text
 
 from napari_denoise.cli.plain import plain
 from napari_denoise.io.errors import FileExists, NotWritten
+from napari_denoise.settings.text import printable, printable_json
 
 FAILED, UNUSABLE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 """Exit codes: work failed; bad usage or input, nothing was done; Ctrl+C; SIGTERM."""
@@ -27,6 +28,18 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Device = Annotated[
     str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1 or mps.", metavar="NAME")
+]
+Series = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Only image N of files with several (positions, scenes), from 0; all by default.",
+    ),
+]
+Position = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Only the image of that name or number, as info shows them."),
 ]
 
 
@@ -60,7 +73,7 @@ def _results_apart() -> Iterator[None]:
 
 def tell(text: object) -> None:
     """Print a line of results."""
-    typer.echo(text, file=results())
+    typer.echo(printable(str(text)), file=results())
 
 
 def out() -> Console:
@@ -75,7 +88,7 @@ def err() -> Console:
 
 def say(label: str, style: str, message: str, console: Console | None = None) -> None:
     """Print one line, whatever its length, to stderr."""
-    line = Text.assemble((f"{label}: ", style), message)
+    line = Text.assemble((f"{label}: ", style), printable(message))
     (console or err()).print(line, soft_wrap=True)
 
 
@@ -154,19 +167,24 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def cell(value: object) -> Text:
+    """Make a value that may come from a file fit for a table: no markup, no control characters."""
+    return Text(printable(str(value)))
+
+
 def facts(title: str, rows: dict[str, Any]) -> None:
     """Print names and values side by side; None leaves a row out."""
     table = Table(
-        title=title, title_justify="left", title_style="bold", show_header=False, box=None
+        title=cell(title), title_justify="left", title_style="bold", show_header=False, box=None
     )
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows.items():
         if value is not None:
-            table.add_row(name, Text(str(value)))
+            table.add_row(name, cell(value))
     out().print(table)
 
 
 def print_json(value: Any) -> None:
     """Print JSON to stdout, plain and unwrapped."""
-    tell(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    tell(printable_json(json.dumps(value, indent=2, ensure_ascii=False, default=str)))

@@ -86,6 +86,15 @@ def finetune(
             rich_help_panel=_PAIRS,
         ),
     ] = None,
+    stack: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stack",
+            help="A noisy stack and nothing clean: its frames teach each other. What moves is "
+            "aligned, what comes and goes left out.",
+            rich_help_panel=_PAIRS,
+        ),
+    ] = None,
     axes: Annotated[
         str | None,
         typer.Option(
@@ -183,6 +192,8 @@ def finetune(
 
     `napari-denoise finetune --noisy shot.tif --clean average.tif --minutes 5 -o mine`
 
+    `napari-denoise finetune --stack cells.ome.tif --minutes 5 -o mine` needs no clean image.
+
     A part of every image is held out, or what --regions or --hold-out say; the figures are of
     that part. Ctrl+C loses nothing: --resume goes on, and the best weights so far are kept.
     """
@@ -227,7 +238,7 @@ def finetune(
             )
         if not dry_run:
             check_target(target, overwrite=overwrite)
-        given = _open(noisy, clean, second, pairs, repeats, axes)
+        given = _open(noisy, clean, second, pairs, repeats, stack, axes)
         drawn = _regions(regions, hold_out, given)
         anew = overwrite or dry_run  # nothing is deleted before the first step
         parts = FineTuning.preparing(given, settings, folder, drawn, resume=resume, overwrite=anew)
@@ -242,8 +253,10 @@ def finetune(
             tell(_shown(tuning.planning()).describe())
             return
         result = _train(tuning)
-        info = tuning.save(target, result, overwrite=overwrite)
-        _finish(tuning, result, info.path, as_json)
+        path = None
+        if result.offered:
+            path = tuning.save(target, result, overwrite=overwrite).path
+        _finish(tuning, result, path, as_json)
 
 
 def _open(
@@ -252,6 +265,7 @@ def _open(
     second: list[str] | None,
     folders: list[Path] | None,
     repeats: list[str] | None,
+    stacks: list[str] | None,
     axes: str | None,
 ) -> list[Pair]:
     """Read all pairs that are named.
@@ -265,8 +279,9 @@ def _open(
         distinct,
         open_folder,
         open_pair,
-        open_repeats,
+        open_stack,
     )
+    from napari_denoise.training.data.repeats import open_frames
 
     if clean and second:
         raise ValueError("--clean and --second: give one of them; the losses differ")
@@ -284,9 +299,13 @@ def _open(
     ]
     for folder in folders or []:
         found += open_folder(folder, axes=axes)
-    found += [open_repeats(stack, axes=axes) for stack in repeats or []]
+    found += [open_frames(stack, axes=axes) for stack in repeats or []]
+    found += [open_stack(stack, axes=axes) for stack in stacks or []]
     if not found:
-        raise ValueError("no pairs: give --noisy with --clean or --second, --pairs or --repeats")
+        raise ValueError(
+            "no pairs: give --noisy with --clean or --second, --pairs or --repeats; or a noisy "
+            "stack alone, with --stack"
+        )
     return distinct(found)
 
 
@@ -408,7 +427,7 @@ def _line(figures: Any) -> str:
     return "PSNR " + ", ".join(f"{n.removeprefix('psnr_')} {figures[n]:.2f}" for n in names) + " dB"
 
 
-def _finish(tuning: FineTuning, result: FineTuneResult, path: Path, as_json: bool) -> None:
+def _finish(tuning: FineTuning, result: FineTuneResult, path: Path | None, as_json: bool) -> None:
     from napari_denoise.training.finetune.curve_picture import draw_curve
 
     log, picture = tuning.folder / "log.csv", tuning.folder / "curve.png"
@@ -424,7 +443,7 @@ def _finish(tuning: FineTuning, result: FineTuneResult, path: Path, as_json: boo
     _print_table(result)
     tell(result.verdict)
     kept = f" ({result.kept})" if result.kept else ""
-    tell(f"weights: {path}{kept}")
+    tell(f"weights: {path}{kept}" if path else "weights: not saved, go on with the base")
     tell(f"curve: {' and '.join(map(str, curve))}")
 
 

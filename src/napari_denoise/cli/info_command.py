@@ -6,11 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_denoise.cli.console import Debug, Json, facts, print_json, reporting, warn
+from napari_denoise.cli.console import (
+    Debug,
+    Json,
+    Position,
+    Series,
+    facts,
+    print_json,
+    reporting,
+    warn,
+)
 
 if TYPE_CHECKING:
     from napari_denoise.inference.described import Described
     from napari_denoise.io.inputs import ImageInput
+    from napari_denoise.io.meta import ImageMeta
 
 
 _NOTHING = "not measured: only NaN or infinity"
@@ -24,6 +34,8 @@ def info(
     axes: Annotated[
         str | None, typer.Option(help="A letter per dimension, of T Z C Y X S (RGB).")
     ] = None,
+    series: Series = None,
+    position: Position = None,
     save_noise: Annotated[
         str | None,
         typer.Option(
@@ -36,13 +48,14 @@ def info(
 ) -> None:
     """Show shape, axes, scale and noise of a file, and the weights it would get.
 
-    A folder or wildcard with several inputs shows each. JSON is always a list of objects that
-    all have the same keys; what is unknown is null.
+    A folder or wildcard with several inputs, and a file with several images, show each. JSON is
+    always a list of objects that all have the same keys; what is unknown is null.
     """
     with reporting(debug):
         from napari_denoise.batch import find_inputs
+        from napari_denoise.io.images import images_among
 
-        sources = find_inputs([file])
+        sources = images_among(find_inputs([file]), series, position)
         if save_noise is not None and len(sources) > 1:
             raise ValueError(
                 f"--save-noise {save_noise}: {file} stands for {len(sources)} inputs; name one"
@@ -54,7 +67,8 @@ def info(
             print_json(values)
             return
         for entry in values:
-            facts(entry["name"], _readable(entry))
+            image = f" [{entry['image']}]" if entry["image"] else ""
+            facts(entry["name"] + image, _readable(entry))
 
 
 def describe(source: ImageInput, axes: str | None = None) -> dict[str, Any]:
@@ -70,7 +84,7 @@ def describe(source: ImageInput, axes: str | None = None) -> dict[str, Any]:
     from napari_denoise.io.read import read
 
     with listening() as messages:
-        array, meta = read(source.files, axes=axes, sequence=source.is_stack)
+        array, meta = read(source.files, axes=axes, sequence=source.is_stack, series=source.series)
     stack = described(array, meta=meta)
     weights = stack.weights()
     noise = _noise(stack, weights)
@@ -81,6 +95,8 @@ def describe(source: ImageInput, axes: str | None = None) -> dict[str, Any]:
         "name": source.pattern.name,
         "path": str(source.pattern),
         "files": len(source.files),
+        "image": source.label or None,
+        "series": source.series,
         "shape": list(array.shape),
         "axes": meta.axes,
         "dtype": str(array.dtype),
@@ -89,11 +105,28 @@ def describe(source: ImageInput, axes: str | None = None) -> dict[str, Any]:
         "scale": {a: [s, u] for a, s, u in zip(meta.axes, meta.scale, meta.units, strict=True)},
         "channels": list(meta.channel_names),
         "layers": sorted(meta.features),
+        "render": _render(meta, array.shape),
         "sequence": _sequence(source),
         "linear_light": is_linear_colour(array, meta),
         "noise": noise,
         "weights": weights,
         "denoised": meta.extra.get("napari_denoise"),
+    }
+
+
+def _render(meta: ImageMeta, shape: tuple[int, ...]) -> dict[str, Any] | None:
+    """Return what an OpenEXR holds beside the image that was read."""
+    held = meta.extra.get("exr")
+    if held is None:
+        return None
+    return {
+        "image": held["label"],
+        "layers": held["layers"],
+        "like_the_image": held["alike"],
+        "passes": held["passes"],
+        "alpha": "S" in meta.axes and shape[-1] == 4,
+        "data_window": held["window"],
+        "display_window": held["display"],
     }
 
 
@@ -172,11 +205,29 @@ def _readable(entry: dict[str, Any]) -> dict[str, Any]:
         "scale": _scale(entry["scale"]),
         "channels": ", ".join(entry["channels"]) or None,
         "layers": ", ".join(entry["layers"]) or None,
+        "render": _render_text(entry["render"]),
         "sequence": _sequence_text(entry),
         "noise": "\n".join(noise),
         "weights": _weights_text(entry["weights"]) if measured else "none: it has no values",
         "denoised": _denoised_text(entry["denoised"]),
     }
+
+
+def _render_text(render: dict[str, Any] | None) -> str | None:
+    if render is None:
+        return None
+    lines = [f"image {render['image']!r}" + (" with alpha" if render["alpha"] else "")]
+    named = [name for name in render["layers"] if name and name != render["image"]]
+    if named:
+        lines.append(f"beside it: {', '.join(named)}")
+    if render["like_the_image"]:
+        lines.append(f"of its kind (--every-view): {', '.join(render['like_the_image'])}")
+    if render["passes"]:
+        lines.append(f"light passes (--passes): {', '.join(render['passes'])}")
+    if render["data_window"] != render["display_window"]:
+        own, shown = ("{} {} to {} {}".format(*render[f"{w}_window"]) for w in ("data", "display"))
+        lines.append(f"data window {own} of {shown}")
+    return "\n".join(lines)
 
 
 def _scale(scale: dict[str, list[Any]]) -> str | None:
@@ -190,7 +241,9 @@ def _sequence_text(entry: dict[str, Any]) -> str | None:
         return None
     text = f"{stack['pattern']}: {stack['frames']} frames, {stack['first']} to {stack['last']}"
     if stack["missing"]:
-        text += f", missing {', '.join(str(n) for n in stack['missing'][:8])}"
+        from napari_denoise.io.ranges import ranges_text
+
+        text += f", missing {ranges_text(stack['missing'])}"
     if entry["files"] == 1:
         text += "\nthis file is one of them; name the pattern, the folder or --sequence for all"
     return text

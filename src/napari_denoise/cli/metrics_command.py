@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_denoise.cli.console import Debug, Json, out, print_json, reporting, warn
+from napari_denoise.cli.console import Debug, Json, cell, out, print_json, reporting, warn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -211,7 +211,7 @@ def _print(result: dict[str, Any]) -> None:
         table.add_column(names[name], justify="right")
     if len(result["frames"]) > 1:
         for row in result["frames"]:
-            table.add_row(row["frame"], *(_figure(name, row[name]) for name in shown))
+            table.add_row(cell(row["frame"]), *(_figure(name, row[name]) for name in shown))
         table.add_section()
     table.add_row("mean", *(_figure(n, result["mean"][n]) for n in shown), style="bold")
     out().print(table)

@@ -16,12 +16,13 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.text import Text
 
-from napari_denoise.cli.console import err, results, tell
+from napari_denoise.cli.console import cell, err, results, tell
+from napari_denoise.settings.text import printable
 
 if TYPE_CHECKING:
     from napari_denoise.batch import BatchTask
+    from napari_denoise.batch import Progress as BatchProgress
     from napari_denoise.inference.steps import Step
 
 
@@ -40,7 +41,7 @@ class FileProgress:
         self.console: Console = err()
         hidden = quiet or not self.console.is_terminal
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             TaskProgressColumn(),
             TextColumn("{task.fields[count]}", style="cyan"),
@@ -77,15 +78,26 @@ class FileProgress:
         if self._current is None or self._name != task.name:
             self._drop()
             self._name = task.name
-            self._current = self._bars.add_task(task.name, total=1.0, count=count)
+            self._current = self._bars.add_task(printable(task.name), total=1.0, count=count)
         self._bars.update(self._current, completed=step.fraction, count=count)
         if self._all is not None:
             self._bars.update(self._all, completed=self._done + step.fraction)
 
+    def batch(self, event: BatchProgress) -> None:
+        """Show one tile more of a batch, and what is left of all of it."""
+        if event.step is not None:
+            self.step(event.task, event.step)
+        if self._all is not None:
+            left = event.seconds_left
+            count = f"file {self._done}/{self._files}"
+            if left is not None:
+                count += f"  {duration(left)} left"
+            self._bars.update(self._all, completed=event.overall * self._files, count=count)
+
     def line(self, text: str) -> None:
         """Print a line of results to stdout, above the bars where both share a terminal."""
         if results().isatty() and not self._bars.disable:
-            self.console.print(Text(text), soft_wrap=True)
+            self.console.print(cell(text), soft_wrap=True)
         else:
             tell(text)
 
@@ -101,6 +113,14 @@ class FileProgress:
         if self._current is not None:
             self._bars.remove_task(self._current)
         self._current = None
+
+
+def duration(seconds: float) -> str:
+    """Say a time in the two largest units that it has."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def training_bars() -> Progress:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_denoise.cli.card_lines import print_card
-from napari_denoise.cli.console import Debug, Json, err, out, print_json, reporting, tell
+from napari_denoise.cli.console import Debug, Json, cell, err, out, print_json, reporting, tell
 
 if TYPE_CHECKING:
     from napari_denoise.weights.catalogue import WeightsInfo
@@ -173,13 +173,13 @@ def _print_table(found: list[WeightsInfo]) -> None:
     for info in found:
         low, high = info.card.noise_range
         table.add_row(
-            info.name,
+            cell(info.name),
             info.card.domain,
             str(info.card.channels),
             f"{low:g} - {high:g}",
             f"{info.path.stat().st_size / 1e6:.1f} MB",
             "bundled" if info.bundled else "yours",
-            info.card.title,
+            cell(info.card.title),
         )
     out().print(table)
 

@@ -10,17 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_denoise.engines.base import Engine
 from napari_denoise.engines.device import FINEST_SIGMA, choose_device, choose_precision
 from napari_denoise.engines.torch import load_engine, load_second_engine
 from napari_denoise.image.axes import Index
 from napari_denoise.image.long_work import finished
 from napari_denoise.inference.albedo import measure_albedo
+from napari_denoise.inference.alpha import AlphaAsLight, measure_alpha
 from napari_denoise.inference.checked import checked_channels
 from napari_denoise.inference.described import Described, described
 from napari_denoise.inference.guides import Features
 from napari_denoise.inference.neighbors import neighbors_of
 from napari_denoise.inference.noise_files import load_noise
-from napari_denoise.inference.stack import StackJob, albedo_job
+from napari_denoise.inference.passes import preparing_passes
+from napari_denoise.inference.stack import StackJob, albedo_job, alpha_job
 from napari_denoise.inference.steps import Step
 from napari_denoise.inference.warned import warn_of
 from napari_denoise.io.meta import ImageMeta
@@ -154,9 +157,66 @@ class Denoiser:
             job.settings = _merge(resolved, {"precision": finer})
         faithful = load_engine(info, 0.0, self.device, finer)
         job.neighbors, job.why_alone = yield from neighbors_of(job, faithful)
+        if stack.has_light_alpha and job.settings.alpha == "auto":
+            job.alpha = yield from self._alpha(job, faithful)
         if job.neighbors is not None and not resolved.realism:
             job.neighbors.second = load_second_engine(info, self.device, finer)
         return job
+
+    def _alpha(
+        self, job: StackJob, faithful: Engine
+    ) -> Generator[Measuring, None, StackJob | None]:
+        alpha = AlphaAsLight(job.array, job.layout)
+        channels = yield from measure_alpha(alpha, job.info.card)
+        return alpha_job(alpha, channels, faithful, job.info, job.settings)
+
+    def with_passes(
+        self,
+        array: Any,
+        meta: ImageMeta,
+        settings: DenoiseSettings | None = None,
+        *,
+        progress: Callable[[Step], object] | None = None,
+        **fields: Any,
+    ) -> tuple[NDArray[Any], ImageMeta]:
+        """Denoise a render and its light passes so that they add up to it.
+
+        Parts such as diffuse, specular and emission are simpler than the beauty, which becomes
+        their sum. Light groups show all that the beauty does, with more noise: they are fitted to
+        the denoised beauty.
+
+        Parameters
+        ----------
+        array, meta
+            As ``read(path, passes=True)`` gave them.
+        settings, progress, **fields
+            As for a call.
+
+        Returns
+        -------
+        The beauty, and `meta` with the denoised passes as its layers: what `write` takes.
+
+        Raises
+        ------
+        ValueError
+            There are no passes, or they do not fit the beauty.
+        """
+        _check_fields(fields)
+        job = finished(preparing_passes(self, array, meta, settings, **fields))
+        output = np.empty(array.shape, job.dtype)
+        layers = {name: np.empty((*array.shape[:-1], 3), np.float32) for name in job.names}
+        try:
+            for step in job.steps():
+                if progress is not None:
+                    progress(step)
+                if step.index is not None:
+                    output[step.index] = step.result
+                    for name, part in step.layers.items():
+                        layers[name][step.index] = part
+        finally:
+            job.let_go()
+        warn_of(job.warnings)
+        return output, replace(meta, layers=layers)
 
     def _albedo(
         self, guides: Features, info: WeightsInfo, settings: DenoiseSettings

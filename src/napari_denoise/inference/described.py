@@ -44,6 +44,11 @@ class Described:
     linear: bool = False
     bits: int | None = None
 
+    @property
+    def has_light_alpha(self) -> bool:
+        """Whether its colour is light with an alpha beside it, sampled by the same rays."""
+        return self.linear and self.layout.size("S") == 4
+
     def weights(self, mapping: str = "auto") -> str:
         """Name the bundled weights that fit it.
 

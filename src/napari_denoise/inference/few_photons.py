@@ -27,14 +27,15 @@ from napari_denoise.measure.mappings import AnscombeMapping, inverse_mean
 if TYPE_CHECKING:
     from napari_denoise.inference.stack import StackJob
 
-FEW = 200.0
-"""Photons at the middle of the range; with more the mean is kept as it is, within 0.5 %."""
+FEW, FEW_BESIDE_NONE = 10.0, 200.0
+"""Photons at the middle of the range, and the same where the image fades to areas without any; with
+more the mean is kept as it is, within 0.5 %."""
 _SIDE, _WINDOWS = 128, 16
-_OFF = 0.003
+_OFF, _OFF_BESIDE_NONE = 0.005, 0.003
 """Relative change of the mean that is left alone."""
 _ROUNDS = 16
-_MOST = 16.0
-"""Largest share: structure beside empty areas comes out too dark."""
+_MOST, _MOST_BESIDE_NONE = 1.0, 16.0
+"""Largest share."""
 
 
 def with_error_share(
@@ -55,7 +56,12 @@ def has_few_photons(channel: Channel) -> bool:
     mapping = channel.mapping
     if not isinstance(mapping, AnscombeMapping) or channel.scale.sigma == 0:
         return False
-    return mapping.brightest / 2 < FEW
+    return mapping.brightest / 2 < (FEW_BESIDE_NONE if _fades(channel) else FEW)
+
+
+def _fades(channel: Channel) -> bool:
+    """Whether the image fades to areas that are constant."""
+    return channel.ground in channel.fill
 
 
 def _share(job: StackJob, number: int, channel: Channel) -> Generator[None, None, float]:
@@ -101,9 +107,10 @@ def _balanced(
             for mean, variance in estimates
         )
 
-    if noisy <= 0 or abs(light(1.0) - noisy) <= _OFF * noisy:
+    off, most = (_OFF_BESIDE_NONE, _MOST_BESIDE_NONE) if _fades(channel) else (_OFF, _MOST)
+    if noisy <= 0 or abs(light(1.0) - noisy) <= off * noisy:
         return 1.0
-    low, high = 0.0, _MOST
+    low, high = 0.0, most
     for _ in range(_ROUNDS):
         middle = (low + high) / 2
         low, high = (low, middle) if light(middle) > noisy else (middle, high)

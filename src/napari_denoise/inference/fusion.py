@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,7 +135,7 @@ def needed(
     for other, pair in pairs:
         yield other, blocks.around(MARGIN)
         if pair.shift != (0, 0):
-            yield other, _moved(blocks.around(MARGIN), pair.shift)
+            yield other, moved(blocks.around(MARGIN), pair.shift)
 
 
 def fuse(
@@ -159,58 +159,85 @@ def fuse(
         Takes a first pass to another brightness.
     """
     blocks = Blocks.over(_grown(window, _REACH))
-    here = first.window(number, blocks.around(SUPPORT))
-    own = Compared(here.mean, here.variance)
-    inner = slice(SUPPORT, -SUPPORT)
-    mean, variance = here.mean[:, inner, inner], here.variance[inner, inner]
-    guides = here.guides[:, inner, inner]
     keep = within(window, blocks.around(0))
-    noisy = here.noisy[:, inner, inner][:, *keep]
+    here = first.window(number, blocks.around(0))
+    noisy = here.noisy[:, *keep]
     total = noisy.astype(np.float32, copy=True)
     weights = np.ones(noisy.shape[1:], np.float32)
     squares = np.ones_like(weights)
-    for other, pair in pairs:
-        there = _aligned(first, other, pair, blocks, own, brightened)
-        apart = np.square(there.mean - mean).mean(axis=0)
-        weight = weigh(apart, there.variance + variance)
-        if len(guides):
-            weight *= same_surface(there.guides - guides)
+    for _, there in aligned(first, number, blocks, pairs, brightened):
+        apart, expected = compared(here, there)
+        weight = weigh(apart, expected)
+        if len(here.guides):
+            weight *= same_surface(there.guides - here.guides)
         weight = weight[keep] * there.usable[keep]
         total += weight * there.noisy[:, *keep]
         weights += weight
         squares += np.square(weight)
     left = np.asarray(np.sqrt(squares) / weights, np.float32)
-    alone = np.concatenate([noisy, mean[:, *keep]])
+    alone = np.concatenate([noisy, here.mean[:, *keep]])
     return Fused(total / weights, left, weights, alone)
 
 
+def compared(one: FirstPass, two: FirstPass) -> tuple[Float32Array, Float32Array]:
+    """Return the squared difference of two first passes, and what their errors explain of it."""
+    return np.square(two.mean - one.mean).mean(axis=0), two.variance + one.variance
+
+
+class Windows(Protocol):
+    """First passes by frame and window."""
+
+    def window(self, number: int, window: Window) -> FirstPass:
+        """Return a window, which may reach beyond the frame."""
+
+
+def aligned(
+    first: Windows,
+    number: int,
+    blocks: Blocks,
+    pairs: Sequence[tuple[int, Pair]],
+    brightened: Brightened,
+    caution: float = 1.0,
+) -> Iterator[tuple[int, FirstPass]]:
+    """Yield each neighbour of a frame as it would be seen where some blocks of the frame are.
+
+    Parameters as for `fuse`, and `caution`: times that the expected difference has to be exceeded
+    as usual before a block moves by itself.
+    """
+    here = first.window(number, blocks.around(SUPPORT))
+    own = Compared(here.mean, here.variance * np.float32(caution))
+    for other, pair in pairs:
+        yield other, _aligned(first, other, pair, blocks, own, brightened, np.float32(caution))
+
+
 def _aligned(
-    first: FirstPasses,
+    first: Windows,
     other: int,
     pair: Pair,
     blocks: Blocks,
     own: Compared,
     brightened: Brightened,
+    caution: np.float32,
 ) -> FirstPass:
     """Return another frame as it would be seen where the blocks are."""
     around = blocks.around(MARGIN)
     still = brightened(first.window(other, around), pair)
-    moved = None
+    shifted = None
     if pair.shift != (0, 0):
-        moved = brightened(first.window(other, _moved(around, pair.shift)), pair)
+        shifted = brightened(first.window(other, moved(around, pair.shift)), pair)
     offsets, base = block_displacements(
         blocks,
         own,
-        Compared(still.mean, still.variance),
-        None if moved is None else Compared(moved.mean, moved.variance),
+        Compared(still.mean, still.variance * caution),
+        None if shifted is None else Compared(shifted.mean, shifted.variance * caution),
     )
-    if moved is None:
+    if shifted is None:
         return _displaced(still, offsets)
     if base.all():
-        return _displaced(moved, offsets)
+        return _displaced(shifted, offsets)
     if not base.any():
         return _displaced(still, offsets)
-    one, two, chosen = _displaced(moved, offsets), _displaced(still, offsets), _by_pixel(base)
+    one, two, chosen = _displaced(shifted, offsets), _displaced(still, offsets), _by_pixel(base)
     pairs = [(getattr(one, field.name), getattr(two, field.name)) for field in fields(one)]
     return FirstPass(*(np.where(chosen, a, b) for a, b in pairs))
 
@@ -237,7 +264,8 @@ def _grown(window: Window, margin: int) -> Window:
     return rows, columns
 
 
-def _moved(window: Window, shift: tuple[int, int]) -> Window:
+def moved(window: Window, shift: tuple[int, int]) -> Window:
+    """Return a window elsewhere."""
     rows, columns = (
         slice(part.start + far, part.stop + far) for part, far in zip(window, shift, strict=True)
     )

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from weakref import proxy
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_denoise.engines.device import is_out_of_memory, release_memory
 from napari_denoise.image.frames import evenly
 from napari_denoise.image.tiles import Tile, Window, plan_tiles
 from napari_denoise.image.values import Float32Array
+from napari_denoise.inference.agreement import LEARNT, MEASURED, Other, Recorded, others
 from napari_denoise.inference.albedo import guide_steps
 from napari_denoise.inference.first_pass import CELL, FirstPass, FirstPasses, stitched
 from napari_denoise.inference.frame_source import LargeFrame, WholeFrame, open_frame
-from napari_denoise.inference.fusion import Brightened, Fused, Pair, fuse, needed, smoothed
+from napari_denoise.inference.fusion import Brightened, Fused, Pair, fuse, moved, needed, smoothed
 from napari_denoise.inference.pairs import (
     Thumbnail,
     are_independent,
     brightness_between,
     shift_between,
+    shift_left,
 )
 from napari_denoise.measure.channels import Channel
 from napari_denoise.measure.mappings import LogMapping
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 
 _MIDDLE = 192
 """Side of the window in the middle of a frame that tells whether noise is shared."""
+_EXACT = 384
+"""The same where a shift is found to the pixel."""
 _LOOKED_AT = 2048
 """The same where frames are compared as wholes and are too large to be held."""
 _SAMPLED = 3
@@ -61,19 +67,35 @@ class Neighbors:
         The axis that neighbours lie along: T or Z.
     radius
         Frames on each side.
+    among
+        The numbers of the frames that may be neighbours; all if None.
+    exactly
+        Whether shifts of whole frames are found to the pixel, in denoised frames. Where blocks move
+        by themselves they need not be.
     """
 
-    def __init__(self, job: StackJob, engine: Engine, letter: str, radius: int) -> None:
-        self._job, self._engine = job, engine
+    def __init__(
+        self,
+        job: StackJob,
+        engine: Engine,
+        letter: str,
+        radius: int,
+        among: Collection[int] | None = None,
+        *,
+        exactly: bool = False,
+    ) -> None:
+        self._job, self._engine, self._among, self._exactly = job, engine, among, exactly
         self.letter, self.radius = letter, radius
         self.second: Engine | None = None
         """Denoises the averages, with the frame by itself beside; None leaves it to the job's."""
         network = engine.halo, engine.multiple
-        self._first = FirstPasses(job.size, *network, self._compute, self.most)
+        # What is kept for this must not keep it: a stack goes when its job does.
+        me = proxy(self)
+        self._first = FirstPasses(job.size, *network, lambda *cell: me._compute(*cell), self.most)
         self._pairs: dict[tuple[int, int], Pair | None] = {}
         # A preview and a run may ask at the same time.
-        self._open = lru_cache(_OPEN_FRAMES)(self._opened)
-        self._thumbnail = lru_cache(_THUMBNAILS)(self._looked_at)
+        self._open = lru_cache(_OPEN_FRAMES)(lambda number: me._opened(number))
+        self._thumbnail = lru_cache(_THUMBNAILS)(lambda number: me._looked_at(number))
         self._side = CELL
         self._middle = _middle(job.size, _MIDDLE)
 
@@ -81,6 +103,21 @@ class Neighbors:
     def most(self) -> int:
         """Frames that a pixel can be made of."""
         return min(2 * self.radius + 1, self._job.layout.size(self.letter))
+
+    @property
+    def pairs(self) -> dict[tuple[int, int], Pair | None]:
+        """Shifts and brightness between frames, as far as they were measured."""
+        return dict(self._pairs)
+
+    def take(self, pairs: Mapping[tuple[int, int], Pair | None]) -> None:
+        """Take what was measured elsewhere of the same stack."""
+        self._pairs.update(pairs)
+
+    def relating(self) -> Iterator[None]:
+        """Measure all pairs of frames, yielding often; windows of large frames share them."""
+        for number in range(len(self._job.frames)):
+            for other in self._around(number):
+                yield from self._relating(number, other)
 
     def agreeing(self) -> Generator[None, None, float]:
         """Measure how much neighbours weigh on average, 0 to 1, in the middle of some frames."""
@@ -126,6 +163,41 @@ class Neighbors:
         guides = self._first.window(number, window).guides
         return replace(fused, values=self._mapped(number, fused.values, guides))
 
+    def own(self, number: int, window: Window) -> Float32Array:
+        """Return (C, Y, X) of a frame as its neighbours are compared with it, after `steps`.
+
+        In the network's units, noisy.
+        """
+        return self._first.window(number, window).noisy
+
+    def most_others(self, number: int) -> int:
+        """Count the neighbours that a frame could have, at least 1."""
+        return max(1, len(self._around(number)))
+
+    def others(self, number: int, window: Window) -> Iterator[Other]:
+        """Yield each neighbour as it would be seen in a window of a frame, after `steps`.
+
+        In the network's units.
+        """
+        bright = self._brightened(number)
+        yield from others(self._first, number, window, self._members(number), bright, LEARNT)
+
+    def others_as_recorded(
+        self, number: int, window: Window, where: Mapping[int, NDArray[np.bool_]]
+    ) -> Iterator[Other]:
+        """Do as `others`, in the data's units.
+
+        Parameters
+        ----------
+        number, window
+            The frame, and which of its rows and columns.
+        where
+            (Y, X) of each frame: which of its pixels may be looked at.
+        """
+        recorded = Recorded(self._first, self._values, where)
+        bright = recorded.brightened(self._channel(number), self._brightened(number))
+        yield from others(recorded, number, window, self._members(number), bright, MEASURED)
+
     def guides(self, number: int, window: Window) -> Float32Array | None:
         """Return the planes beside a window of a frame, after `steps`; None without any."""
         if not self._members(number):
@@ -142,7 +214,8 @@ class Neighbors:
     def _around(self, number: int) -> list[int]:
         offsets = [n for far in range(1, self.radius + 1) for n in (-far, far)]
         around = [self._job.layout.along(number, self.letter, offset) for offset in offsets]
-        return [other for other in around if other is not None]
+        among = self._among
+        return [n for n in around if n is not None and (among is None or n in among)]
 
     def _members(self, number: int) -> list[tuple[int, Pair]]:
         pairs = [(other, self._seen_from(number, other)) for other in self._around(number)]
@@ -172,6 +245,8 @@ class Neighbors:
 
     def _pair(self, number: int, one: Thumbnail, other: int, two: Thumbnail) -> Pair | None:
         shift = shift_between(one, two)
+        if self._exactly:
+            shift = self._exact(number, other, shift)
         channel = self._channel(number)
         brightness = brightness_between(one, two, shift, channel.network_of)
         sigma = channel.scale.sigma * channel.scale.factor
@@ -179,6 +254,17 @@ class Neighbors:
         if brightness is None or not are_independent(*middles, sigma):
             return None
         return Pair(shift, brightness)
+
+    def _exact(self, number: int, other: int, shift: tuple[int, int]) -> tuple[int, int]:
+        """Bring a shift to the pixel by the first passes in the middle."""
+        middle = _middle(self._job.size, _EXACT)
+        one = self._first.window(number, middle).mean.mean(axis=0)
+        two = self._first.window(other, moved(middle, shift)).mean.mean(axis=0)
+        noise = self._channel(number).noise
+        lines = noise.correlation_y, noise.correlation_x
+        together = [1 + 2 * float(np.square(line).sum()) for line in lines]
+        left = shift_left(one, two, together[0] * together[1])
+        return shift[0] + left[0], shift[1] + left[1]
 
     def _middle_of(self, number: int) -> FirstPass:
         part = self._first.window(number, self._middle)
@@ -201,6 +287,12 @@ class Neighbors:
         channel = self._channel(number)
         mapped = channel.to_network(values[None]).to_float32()[0]
         return Thumbnail.of(channel.above_black(values), mapped)
+
+    def _values(self, number: int) -> Float32Array:
+        """(C, Y, X) of a frame in the data's units, without outliers."""
+        whole = slice(0, self._job.size[0]), slice(0, self._job.size[1])
+        part = self._open(number).part(Tile(whole, whole, whole))
+        return np.asarray(part.window, np.float32)
 
     def _opened(self, number: int) -> WholeFrame | LargeFrame:
         job = self._job

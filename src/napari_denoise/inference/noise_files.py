@@ -12,11 +12,13 @@ import napari_denoise
 from napari_denoise.inference.described import Described, described
 from napari_denoise.io.atomic import replacing
 from napari_denoise.io.errors import FileError, FileExists
+from napari_denoise.io.guarded import guarded
 from napari_denoise.io.inputs import expand
 from napari_denoise.io.read import read
 from napari_denoise.measure.channels import measured, measured_noise
 from napari_denoise.settings.denoise import DenoiseSettings
 from napari_denoise.settings.noise import NoiseModel
+from napari_denoise.settings.text import shown
 from napari_denoise.weights.catalogue import find_weights
 
 _MARK, _VERSION = "napari_denoise_noise", 1
@@ -117,16 +119,14 @@ def _loaded(path: str, _stamps: tuple[int, ...]) -> tuple[NoiseModel, ...]:
 
 def _parsed(path: Path) -> tuple[NoiseModel, ...]:
     remedy = "write it with: napari-denoise info IMAGE --save-noise " + path.name
-    try:
+    with guarded(path, lambda said: FileError(path, f"it cannot be read as JSON ({said})", remedy)):
         content: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FileError(path, f"it cannot be read as JSON ({error})", remedy) from error
     if not isinstance(content, dict) or _MARK not in content:
         raise FileError(path, "it is JSON, but holds no noise models", remedy)
     if content[_MARK] != _VERSION:
         raise FileError(
             path,
-            f"it holds noise models of version {content[_MARK]!r}, expected {_VERSION}",
+            f"it holds noise models of version {shown(content[_MARK])}, expected {_VERSION}",
             "update napari-denoise",
             value=content[_MARK],
         )

@@ -24,6 +24,10 @@ _CHANCE = 8.0
 """Over the root of the pixels: differences of mean squares, in parts, that mean nothing."""
 _LIGHT = 8
 """Binning of the frames whose brightness is compared, where they are large enough."""
+_LEFT = 4
+"""Pixels by which a shift that was found in binned frames may be off."""
+_FARTHER_OFF = 0.03
+"""By what part they differ more there than at a better shift; white noise alone reaches 0.02."""
 _ROUNDS = 8
 _AGREEING = 0.8
 """Share of the pixels that is taken to show the same in both frames."""
@@ -108,6 +112,38 @@ def finer_shift(
     down = start[0] + y - 2 + _vertex(cost[:, x], y, chance)
     right = start[1] + x - 2 + _vertex(cost[y], x, chance)
     return round(float(down) * size), round(float(right) * size)
+
+
+def shift_left(
+    frame: Float32Array, other: Float32Array, correlated: float = 1.0
+) -> tuple[int, int]:
+    """Find by how many whole pixels two windows of first passes are still apart, a few at most.
+
+    Parameters
+    ----------
+    frame, other
+        (Y, X); the second taken from where `shift_between` found the first.
+    correlated
+        Pixels whose noise is as good as that of one; the more, the better a shift fits by chance.
+    """
+    reach = range(-_LEFT, _LEFT + 1)
+    cost = {
+        (dy, dx): _difference_beside_lines(*overlapping(frame, other, (dy, dx)))
+        for dy in reach
+        for dx in reach
+    }
+    best = min(cost, key=lambda shift: cost[shift])
+    return best if cost[0, 0] > (1 + _FARTHER_OFF * correlated) * cost[best] else (0, 0)
+
+
+def _difference_beside_lines(frame: Float32Array, other: Float32Array) -> float:
+    """Mean squared difference without that of rows and columns.
+
+    Noise of whole rows is much alike from row to row: with it, any shift across them may be best.
+    """
+    apart = frame - other
+    apart = apart - apart.mean(axis=0) - apart.mean(axis=1, keepdims=True) + apart.mean()
+    return float(np.square(apart, dtype=np.float64).mean())
 
 
 def _vertex(cost: NDArray[np.float64], place: int, chance: float) -> float:

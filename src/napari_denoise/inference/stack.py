@@ -18,6 +18,7 @@ from napari_denoise.image.planes import frame_order
 from napari_denoise.image.tiles import Tile, Window, plan_tiles, recompute_factor, shape_of, within
 from napari_denoise.image.values import Float32Array, restore_dtype
 from napari_denoise.inference.albedo import guide_steps
+from napari_denoise.inference.alpha import AlphaAsLight, alpha_steps
 from napari_denoise.inference.frame_source import LargeFrame, WholeFrame, open_frame
 from napari_denoise.inference.guides import Features
 from napari_denoise.inference.neighbors import Neighbors
@@ -63,6 +64,15 @@ class MeanSize:
         self._sum += float(np.abs(values).sum(dtype=np.float64))
         self._count += values.size
 
+    def count(self, total: float, number: int) -> None:
+        """Take in what was counted elsewhere."""
+        self._sum, self._count = self._sum + total, self._count + number
+
+    @property
+    def counted(self) -> tuple[float, int]:
+        """Sum and number of the values so far."""
+        return self._sum, self._count
+
     def __bool__(self) -> bool:
         """Whether there is anything."""
         return self._count > 0
@@ -75,6 +85,16 @@ class MeanSize:
     def is_below(self, level: float) -> bool:
         """Whether there is anything, and its mean is lower."""
         return bool(self) and self.value < level
+
+
+class Tally(NamedTuple):
+    """What a job counts while it denoises, to be told in the end."""
+
+    levels: tuple[float, int]
+    frames_used: tuple[float, int]
+    nonfinite: dict[tuple[int, int, int], int]
+    without_values: set[int]
+    overflowed: set[tuple[int, int, int]]
 
 
 class _Done(NamedTuple):
@@ -138,6 +158,8 @@ class StackJob:
     ) -> None:
         self.features, self._notes, self.albedo = features, notes, albedo
         self.neighbors = neighbors
+        self.alpha: StackJob | None = None
+        """From `alpha_job`: how the alpha of a render is denoised; None leaves it as it is."""
         self.why_alone = ""
         """Why frames are denoised by themselves although neighbours were asked for."""
         self.array, self.layout, self.settings = array, layout, settings
@@ -168,18 +190,26 @@ class StackJob:
         albedo = self.albedo and self.albedo.adjusted(strength=1.0, tile=tile)
         fixed = self.channels, self.engine, self.info, self.features, self._notes, albedo
         made = StackJob(self.array, self.layout, settings, *fixed, self.neighbors)
+        made.alpha = self.alpha and self.alpha.adjusted(strength=strength, tile=tile)
         made.why_alone = self.why_alone
         return made
 
     def alone(self) -> StackJob:
         """Return the same job with every frame by itself: half of the work, for a first look."""
         fixed = self.channels, self.engine, self.info, self.features, self._notes, self.albedo
-        return StackJob(self.array, self.layout, self.settings, *fixed)
+        made = StackJob(self.array, self.layout, self.settings, *fixed)
+        made.alpha = self.alpha
+        return made
 
     def let_go(self) -> None:
         """Give memory back that only makes further frames faster; the job stays as it is."""
         if self.neighbors is not None:
             self.neighbors.let_go()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know before any frame is done."""
+        return self._notes
 
     @property
     def frames(self) -> tuple[Index, ...]:
@@ -332,6 +362,20 @@ class StackJob:
         size = most * self.engine.bytes_per_pixel * samples
         return Cost(self._tile, size, recompute_factor(tiles, self.size))
 
+    def tally(self) -> Tally:
+        """Return what was counted of the frames done so far, for another process to `add`."""
+        levels, used = self._levels.counted, self._frames_used.counted
+        bad = dict(self._nonfinite), set(self._without_values), set(self._overflowed)
+        return Tally(levels, used, *bad)
+
+    def add(self, tally: Tally) -> None:
+        """Count what another process did of this stack."""
+        self._levels.count(*tally.levels)
+        self._frames_used.count(*tally.frames_used)
+        self._nonfinite |= tally.nonfinite
+        self._without_values |= tally.without_values
+        self._overflowed |= tally.overflowed
+
     def provenance(self) -> dict[str, Any]:
         """Return all that is needed to repeat this, as JSON values."""
         note = {"note": REALISM_NOTE} if self.settings.realism else {}
@@ -342,6 +386,7 @@ class StackJob:
             "channels": [channel.to_json() for channel in self.channels],
             "features": sorted(self.features.arrays) if self.features else [],
             **({"albedo": [c.to_json() for c in self.albedo.channels]} if self.albedo else {}),
+            **({"alpha": [c.to_json() for c in self.alpha.channels]} if self.alpha else {}),
             **self.neighbors_note(),
             "tile": self._tile,
             "device": self.engine.device,
@@ -434,7 +479,7 @@ class StackJob:
         before = sum(len(albedo._plan(_hull(group))) for group in groups) if albedo else 0
         if fusing:
             before = fusing.missing(number, _hull(plan))
-        work = FrameWork(begun, len(plan), before)
+        work = FrameWork(begun, len(plan), before + len(plan) * (self.alpha is not None))
         for group in groups:
             read, guides = _hull(group), None
             if fusing:
@@ -451,6 +496,10 @@ class StackJob:
                 done = self._denoise(number, frame, channel, tile, near, counted)
                 colors = done.pixels
                 alpha = frame.alpha(tile.write)
+                if self.alpha is not None:
+                    for covered in alpha_steps(self.alpha, number, tile.write):
+                        alpha = alpha if covered.result is None else covered.result
+                        yield work.prepared()
                 planes = colors
                 if alpha is not None:
                     planes = np.concatenate([colors, alpha.astype(self.dtype, copy=False)])
@@ -575,6 +624,32 @@ def albedo_job(
         return None
     albedo, settings = features.arrays["albedo"], DenoiseSettings(tile=tile)
     return StackJob(albedo, features.layout, settings, channels, engine, info)
+
+
+def alpha_job(
+    alpha: AlphaAsLight,
+    channels: tuple[Channel, ...],
+    engine: Engine,
+    info: WeightsInfo,
+    settings: DenoiseSettings,
+) -> StackJob | None:
+    """Fix how the alpha of a render is denoised: as light, each frame by itself.
+
+    Parameters
+    ----------
+    alpha
+        Of the stack.
+    channels
+        From `measure_alpha`; empty ones give None.
+    engine, info
+        The faithful end: alpha has no texture to make up.
+    settings
+        Of the colour.
+    """
+    if not channels:
+        return None
+    kept = DenoiseSettings(strength=settings.strength, tile=settings.tile, dtype=settings.dtype)
+    return StackJob(alpha, alpha.layout, kept, channels, engine, info)
 
 
 def _is_finite(estimate: Estimate) -> bool:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
 from napari_denoise.io.errors import FileError, FileExists, NotWritten
+from napari_denoise.io.names import LONGEST, fitting, length
 
 _HOST = re.sub(r"\W", "", platform.node())[:24] or "host"
-_TEMPORARY = re.compile(rf"\.(?P<name>.+)\.{_HOST}-(?P<process>\d+)-\d+\.tmp", re.DOTALL)
+_ADDED = 48
+"""Bytes that a temporary name has more, at most."""
+_TEMPORARY = re.compile(
+    rf"\.(?P<name>.+)\.{_HOST}-(?P<process>\d+)-\d+\.(?P<kind>tmp|old)", re.DOTALL
+)
 
 
 @contextmanager
@@ -48,32 +54,41 @@ def replacing(
     """
     wanted = [*targets, sidecar] if sidecar else list(targets)
     check_targets(wanted, overwrite=overwrite)
-    temporary: list[Path] = []
+    made: list[Path] = []
     try:
-        _remove_abandoned(wanted)
-        for target in wanted:
-            temporary.append(_temporary(target))
-        yield temporary
-        for path in temporary:
-            _flush(path)
-        with _one_at_a_time({target.parent for target in wanted}):
-            _put(list(zip(temporary, wanted, strict=True)), overwrite, sidecar)
+        with not_written(targets[0]):
+            remove_abandoned(wanted)
+            for target in wanted:
+                made.append(temporary(target))
+            yield made
+            for path in made:
+                flush(path)
+            with one_at_a_time({target.parent for target in wanted}):
+                _put(list(zip(made, wanted, strict=True)), overwrite, sidecar)
+    finally:
+        for path in made:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def not_written(target: Path) -> Iterator[None]:
+    """Let errors of the system say which target could not be written."""
+    try:
+        yield
     except FileError:
         raise
     except OSError as error:
         raise NotWritten(
-            targets[0],
+            target,
             f"it could not be written ({error})",
             "free some space or choose another folder; what was there before is unchanged",
         ) from error
-    finally:
-        for path in temporary:
-            path.unlink(missing_ok=True)
 
 
 def check_targets(targets: Sequence[Path], *, overwrite: bool) -> None:
     """Refuse targets that cannot or must not be written, before any work is done."""
     for target in targets:
+        check_length(target)
         if not target.parent.is_dir():
             raise FileError(target, f"the folder {target.parent} does not exist", "create it first")
         if target.is_dir():
@@ -86,6 +101,19 @@ def check_targets(targets: Sequence[Path], *, overwrite: bool) -> None:
         check_absent(targets)
 
 
+def check_length(target: Path) -> None:
+    """Refuse a name that file systems do not take.
+
+    Raises
+    ------
+    FileError
+        It is too long.
+    """
+    if (bytes_long := length(target.name)) > LONGEST:
+        rule = f"its name is {bytes_long} bytes long, file systems take {LONGEST}"
+        raise FileError(target, rule, "choose a shorter one", value=bytes_long)
+
+
 def check_absent(targets: Iterable[Path]) -> None:
     """Refuse to go on where a target exists; the first one is named.
 
@@ -94,33 +122,66 @@ def check_absent(targets: Iterable[Path]) -> None:
     FileExists
         One exists.
     """
-    existing = [target for target in targets if target.exists()]
+    existing = [target for target in targets if os.path.exists(target)]  # too long: is not there
     if existing:
         others = len(existing) - 1
         more = ", as does 1 other" if others == 1 else f", as do {others} others"
         raise FileExists.of(existing[0], more if others else "")
 
 
-def _temporary(target: Path) -> Path:
-    """Make an empty file that no other writer of the same target uses."""
+def temporary(target: Path, *, folder: bool = False, kind: str = "tmp") -> Path:
+    """Make an empty file or folder that no other writer of the same target uses."""
     for number in count():
-        path = target.with_name(f".{target.name}.{_HOST}-{os.getpid()}-{number}.tmp")
+        name = fitting(target.name, _ADDED)
+        path = target.with_name(f".{name}.{_HOST}-{os.getpid()}-{number}.{kind}")
         try:
-            path.touch(exist_ok=False)
+            path.mkdir() if folder else path.touch(exist_ok=False)
         except FileExistsError:
             continue
         return path
     raise AssertionError("numbers do not end")
 
 
-def _remove_abandoned(targets: Sequence[Path]) -> None:
-    """Remove what killed processes of this machine left of the same targets."""
-    names = {target.name for target in targets}
+def remove_abandoned(targets: Sequence[Path]) -> None:
+    """Remove what killed processes of this machine left of the same targets.
+
+    A folder that was about to be replaced, and whose successor never got its name, gets it back.
+    """
+    places = {(target.parent, fitting(target.name, _ADDED)): target for target in targets}
     for folder in {target.parent for target in targets}:
         for entry in os.scandir(folder):
             found = _TEMPORARY.fullmatch(entry.name)
-            if found and found["name"] in names and not _is_alive(int(found["process"])):
-                Path(entry.path).unlink(missing_ok=True)
+            target = places.get((folder, found["name"])) if found else None
+            if found is None or target is None or _is_alive(int(found["process"])):
+                continue
+            if found["kind"] == "old" and not target.exists():
+                os.rename(entry.path, target)
+            else:
+                remove(Path(entry.path))
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes of this machine left in a folder, whatever it was to become."""
+    found = (_TEMPORARY.fullmatch(entry.name) for entry in os.scandir(folder))
+    remove_abandoned([folder / one["name"] for one in found if one])
+
+
+@contextmanager
+def temporary_folder(target: Path) -> Iterator[Path]:
+    """Make a hidden folder beside a target for what it is made of; it goes with the block."""
+    path = temporary(target, folder=True)
+    try:
+        yield path
+    finally:
+        remove(path)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, or a folder with all that is in it; nothing where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _is_alive(process: int) -> bool:
@@ -139,7 +200,7 @@ def _put(pairs: list[tuple[Path, Path]], overwrite: bool, sidecar: Path | None) 
             elif overwrite:
                 os.replace(path, target)
             else:
-                _put_new(path, target)
+                put_new(path, target)
                 placed.append(target)
     except BaseException:
         for target in placed:
@@ -154,7 +215,7 @@ def _leave_none(sidecar: Path, overwrite: bool) -> None:
         check_absent([sidecar])
 
 
-def _put_new(path: Path, target: Path) -> None:
+def put_new(path: Path, target: Path) -> None:
     """Give a file its name unless that is taken, in one step."""
     try:
         if os.name == "nt":
@@ -179,13 +240,14 @@ def _take_name(path: Path, target: Path) -> None:
         raise
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Have what was written of a file on the disk itself."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
 @contextmanager
-def _one_at_a_time(folders: set[Path]) -> Iterator[None]:
+def one_at_a_time(folders: set[Path]) -> Iterator[None]:
     """Keep other writers from renaming in these folders; flush the folders at the end."""
     if os.name == "nt":  # Windows cannot open a folder as a file
         yield

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
 
+from napari_denoise.settings.text import printable
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -42,7 +44,7 @@ class FileError(ValueError):
         value: Any = None,
         replaceable: bool = False,
     ) -> None:
-        super().__init__(f"{os.fspath(path)}: {rule}; {remedy}")
+        super().__init__(printable(f"{os.fspath(path)}: {rule}; {remedy}"))
         self.path, self.rule, self.remedy = os.fspath(path), rule, remedy
         self.value, self.replaceable = value, replaceable
 
@@ -97,7 +99,7 @@ def say(text: str, category: type[UserWarning], stacklevel: int = 1) -> None:
     stacklevel
         As for `warnings.warn`, counted from the caller.
     """
-    listener = _LISTENER.get()
+    listener, text = _LISTENER.get(), printable(text)
     if listener is not None and listener.open:
         listener.heard.append(text)
     else:

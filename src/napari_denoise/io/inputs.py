@@ -1,29 +1,39 @@
-"""Which files belong together: folders, wildcards and numbered frames.
+"""Which files belong together: folders, wildcards, sets and numbered frames.
 
-The rule: single-plane files in one folder with an equal stem, an equal suffix and a
-running number just before the suffix are ONE stack; anything else is one input per file.
+The rule: single-plane files in one folder with equal names but for numbers that count time, planes
+or channels are ONE stack. Positions and wells are an input each, and so is every other file.
 """
 
 from __future__ import annotations
 
+import os
 import re
-import struct
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tifffile
 from natsort import natsorted
 
 from napari_denoise.io.errors import FileError
+from napari_denoise.io.grouping import Stack, grouped
+from napari_denoise.io.guarded import Log, guarded
+from napari_denoise.io.numbering import WELL, Counter, counters, missing_numbers
+from napari_denoise.io.sets.parts import entrances, files_of_description, is_part
+from napari_denoise.io.tiff_bounds import check_planes
+from napari_denoise.io.zarr_folders import MARKS, STORE_SUFFIXES, holds_images, is_store
 
 FRAME_SUFFIXES = (".png", ".jpg", ".jpeg", ".exr")
 TIFF_SUFFIXES = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".ome.btf", ".btf", ".tf8")
-SUFFIXES = (*TIFF_SUFFIXES, *FRAME_SUFFIXES, ".npy")
+TIFF_DIALECTS = (".lsm", ".stk", ".companion.ome")
+"""TIFF by other names, and files that describe it: read, never written."""
+SUFFIXES = (*TIFF_SUFFIXES, *TIFF_DIALECTS, *FRAME_SUFFIXES, ".npy", *STORE_SUFFIXES)
 """What `read` opens; longer suffixes first."""
+_ANYTHING = re.compile("")
 
 PathLike = str | Path
+_WHOLE = "Full resolution"
+_JOINTS = "_-. "
 
 
 @dataclass(frozen=True)
@@ -36,10 +46,20 @@ class ImageInput:
         In the order of their numbers.
     numbers
         Of the frames; empty for a file that stands alone.
+    series
+        Which image of its file it is; None where the file holds one, or was not asked.
+    label
+        The image's name as a part of file names, alike for no other image of the file.
+    axes, shape
+        What the files of a stack count, of T, Z and C, and how far; the last runs fastest.
     """
 
     files: tuple[Path, ...]
     numbers: tuple[int, ...] = ()
+    series: int | None = None
+    label: str = ""
+    axes: str = "T"
+    shape: tuple[int, ...] = ()
 
     @property
     def is_stack(self) -> bool:
@@ -52,24 +72,53 @@ class ImageInput:
         first = self.files[0]
         if not self.is_stack:
             return first
-        prefix, _, suffix = split_number(first)
-        width = min(len(_digits(file)) for file in self.files)
-        return first.with_name(f"{prefix}{'#' * width}{suffix}")
+        name = first.name
+        for counter in reversed(self._running):
+            width = counter.stop - counter.start
+            name = f"{name[: counter.start]}{'#' * width}{name[counter.stop :]}"
+        return first.with_name(name)
 
     @property
     def name(self) -> str:
-        """A short name to show, without number and suffix."""
-        prefix, number, suffix = split_number(self.files[0])
+        """A short name to show, without running numbers and suffix."""
+        first = self.files[0]
+        stem = first.name.removesuffix(suffix_of(first))
         if not self.is_stack:
-            return self.files[0].name.removesuffix(suffix)
-        return prefix.rstrip("_-. ") or self.files[0].parent.name or str(number)
+            return f"{stem}_{self.label}" if self.label else stem
+        for counter in reversed(self._running):
+            parts = stem[: counter.begin].rstrip(_JOINTS), stem[counter.stop :].lstrip(_JOINTS)
+            stem = "_".join(filter(None, parts))
+        return stem.strip(_JOINTS) or first.parent.name or str(split_number(first)[1])
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Names of channels that stand in the names of files; empty for mere numbers."""
+        if self.axes[-1:] != "C":
+            return ()
+        count = self.shape[-1] if self.shape else len(self.files)
+        found = [_counters_of(file) for file in self.files[:count]]
+        names = [next((c.label for c in each if c.kind == "C"), "") for each in found]
+        return tuple(names) if all(names) else ()
+
+    @property
+    def _running(self) -> list[Counter]:
+        """What varies in the names of the files, found in the first one."""
+        first, last = _counters_of(self.files[0]), _counters_of(self.files[-1])
+
+        def one(counter: Counter) -> Counter:  # of wells that are channels the number alone
+            return replace(counter, start=counter.start + (counter.kind == WELL))
+
+        if len(first) == len(last):
+            pairs = zip(first, last, strict=True)
+            varying = [one(before) for before, after in pairs if before.value != after.value]
+            if varying:
+                return varying
+        return [counter for counter in first[-1:] if isinstance(counter.value, int)]
 
     @property
     def gaps(self) -> tuple[int, ...]:
         """Numbers that are missing between the first and the last."""
-        if not self.numbers:
-            return ()
-        return tuple(sorted(set(range(self.numbers[0], self.numbers[-1])) - {*self.numbers}))
+        return missing_numbers(self.numbers) if self.axes != "C" else ()
 
 
 def suffix_of(path: Path) -> str:
@@ -79,10 +128,23 @@ def suffix_of(path: Path) -> str:
     return path.name[len(path.name) - len(known) :] if known else ""
 
 
+def kind_of(path: Path) -> str:
+    """Suffix in lower case that tells who reads a file; of a store, whatever it is called, too."""
+    return STORE_SUFFIXES[0] if is_store(path) else suffix_of(path).lower()
+
+
+def is_image(path: Path) -> bool:
+    """Whether `read` knows what a folder lists: a file by its ending, a store by what it says."""
+    suffix = suffix_of(path).lower()
+    if suffix in STORE_SUFFIXES and path.is_dir():
+        return holds_images(path)
+    return bool(suffix) and path.is_file()
+
+
 def split_number(path: Path) -> tuple[str, int | None, str]:
     """Split ``frame_0012.exr`` into ("frame_", 12, ".exr")."""
     suffix = suffix_of(path)
-    digits = _digits(path)
+    digits = _digits(path)  # with the sign of frames before the first
     prefix = path.name[: len(path.name) - len(suffix) - len(digits)]
     return prefix, int(digits) if digits else None, suffix
 
@@ -105,10 +167,17 @@ def expand(path: PathLike | Iterable[PathLike]) -> list[Path]:
         if not files:
             raise FileError("[]", "the list of files is empty", "name at least one file")
         return files
+    _check_reach(path)
     path = Path(path).expanduser()
-    if path.is_file():
+    if path.name in MARKS and is_store(path.parent):  # what a dialog for files can choose
+        path = path.parent
+    if is_store(path):
         return [path]
-    if path.is_dir():
+    if os.path.isfile(path):  # a name that is too long is not there
+        return files_of_description(path) or [path]
+    if os.path.isdir(path):
+        if (path / _WHOLE).is_dir():  # NDTiff beside its smaller copies
+            path = path / _WHOLE
         return _known(path, path.iterdir(), "the folder holds no image")
     if re.search(r"[*?\[#]", path.name):
         return _known(path, _matching(path), "no image matches")
@@ -132,47 +201,52 @@ def find_sequences(paths: PathLike | Iterable[PathLike]) -> list[ImageInput]:
     FileError
         Nothing is there.
     """
-    groups: dict[tuple[Path, str, str], list[Path]] = defaultdict(list)
-    for file in expand(paths):
-        prefix, number, suffix = split_number(file)
-        key = (file.parent, prefix, suffix.lower())
-        groups[(file, "", "") if number is None else key].append(file)
-    return [sequence for files in groups.values() for sequence in _divide(files)]
+    alone, rest = entrances(expand(paths))
+    stacks = grouped(rest, suffix_of, _plane_of)
+    found = [*(ImageInput((file,)) for file in alone), *map(_input, stacks)]
+    return natsorted(found, key=lambda entry: str(entry.files[0])) if alone else found
 
 
 def as_sequence(files: Iterable[Path]) -> ImageInput:
     """Make one stack of the files in the order of their numbers, else in the one given."""
     files = tuple(files)
-    split = [split_number(file) for file in files]
-    numbers = tuple(number for _, number, _ in split if number is not None)
-    running = len({(prefix, suffix.lower()) for prefix, _, suffix in split}) == 1
-    if not running or len(set(numbers)) != len(files):
-        return ImageInput(files)
-    order = sorted(range(len(files)), key=numbers.__getitem__)
-    return ImageInput(tuple(files[i] for i in order), tuple(numbers[i] for i in order))
+    stacks = list(grouped(files, suffix_of, lambda _: True, dense=False))
+    return _input(stacks[0]) if len(stacks) == 1 else ImageInput(files)
 
 
 def siblings(path: Path) -> ImageInput:
     """Find the stack that a numbered file belongs to; the file alone if it has none."""
-    prefix, number, suffix = split_number(path)
-    if number is None:
+    if not _counters_of(path) or is_part(path):
         return ImageInput((path,))
-    names = (p for p in path.parent.iterdir() if split_number(p)[0] == prefix)
-    group = [p for p in names if split_number(p)[2].lower() == suffix.lower()]
-    found = find_sequences([p for p in group if split_number(p)[1] is not None])
-    return next(s for s in found if path in s.files)
+    suffix = suffix_of(path).lower()
+    near = [p for p in path.parent.iterdir() if suffix_of(p).lower() == suffix]
+    length = len(_counters_of(path))
+    alike = [p for p in near if len(_counters_of(p)) == length and not p.name.startswith(".")]
+    ordered: list[Path] = natsorted(alike, key=lambda file: file.name)
+    found = (_input(stack) for stack in grouped(ordered, suffix_of, _plane_of))
+    return next((s for s in found if path in s.files), ImageInput((path,)))
 
 
 def is_single_plane(path: Path) -> bool:
     """Whether a file holds one image of Y and X (and colour samples), nothing more."""
+    return _plane_of(path) is not None
+
+
+def _plane_of(path: Path) -> Hashable:
+    """Tell what a file of one plane holds, as far as its header says; None for others."""
     suffix = suffix_of(path).lower()
     if suffix not in TIFF_SUFFIXES:
-        return suffix in FRAME_SUFFIXES
+        return suffix if suffix in FRAME_SUFFIXES else None
     try:
-        with tifffile.TiffFile(path, _multifile=False) as tif:
-            return _has_one_page(tif) and set(tif.series[0].axes) <= set("YXS")
-    except (tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError, struct.error):
-        return True  # unreadable: whoever reads it says so, with its name
+        with (
+            guarded(path, lambda said: FileError(path, said, ""), Log(_ANYTHING)),
+            tifffile.TiffFile(path, _multifile=False) as tif,
+        ):
+            check_planes(path, tif.ome_metadata, [tif.pages.first.size])
+            single = _has_one_page(tif) and set(tif.series[0].axes) <= set("YXS")
+            return (tif.series[0].shape, str(tif.series[0].dtype)) if single else None
+    except (FileError, MemoryError):
+        return suffix  # unreadable: whoever reads it says so, with its name
 
 
 def _has_one_page(tif: tifffile.TiffFile) -> bool:
@@ -183,19 +257,20 @@ def _has_one_page(tif: tifffile.TiffFile) -> bool:
     return False
 
 
-def _divide(files: list[Path]) -> list[ImageInput]:
-    """Files with equal stem and a number: the single-plane ones together, if they can."""
-    planes = [f for f in files if is_single_plane(f)] if len(files) > 1 else files
-    stack = as_sequence(planes)
-    if len(planes) < 2 or not stack.numbers:
-        return [ImageInput((file,)) for file in files]
-    rest = [ImageInput((file,)) for file in files if file not in planes]
-    return [stack, *rest]
+def _input(stack: Stack) -> ImageInput:
+    return ImageInput(
+        stack.files, stack.numbers, axes=stack.axes or "T", shape=stack.shape if stack.axes else ()
+    )
+
+
+def _counters_of(file: Path) -> tuple[Counter, ...]:
+    return counters(file.name[: len(file.name) - len(suffix_of(file))])
 
 
 def _digits(path: Path) -> str:
     stem = path.name[: len(path.name) - len(suffix_of(path))]
-    found = re.search(r"[0-9]+$", stem)
+    # A dash after a separator is a sign (shot_-001), after a letter or number none (shot-001).
+    found = re.search(r"(?:(?<=[_. ])-)?[0-9]+$", stem)
     return found.group() if found else ""
 
 
@@ -204,16 +279,27 @@ def _matching(path: Path) -> Iterable[Path]:
     found = path.parent.glob(pattern) if path.parent.is_dir() else ()
     if "#" not in path.name:
         return found
-    exact = "[0-9]+".join(re.escape(part) for part in re.split(r"#+", path.name))
+    exact = r"(?:(?<![a-zA-Z0-9])-)?[0-9]+".join(
+        re.escape(part) for part in re.split(r"#+", path.name)
+    )
     return (file for file in found if re.fullmatch(exact, file.name))
 
 
 def _known(path: Path, found: Iterable[Path], problem: str) -> list[Path]:
-    files = [f for f in found if not f.name.startswith(".") and suffix_of(f) and f.is_file()]
+    files = [f for f in found if not f.name.startswith(".") and is_image(f)]
     if not files:
         raise FileError(path, problem, f"expected files that end in {', '.join(SUFFIXES)}")
     ordered: list[Path] = natsorted(files, key=lambda file: file.name)
     return ordered
+
+
+def _check_reach(path: PathLike) -> None:
+    """Refuse what lies elsewhere, or is packed."""
+    text = str(path)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
+        raise FileError(text, "it is not on this machine", "copy it to a disk first", value=text)
+    if text.lower().endswith((".zarr.zip", ".ozx")) and Path(text).is_file():
+        raise FileError(text, "it is a zipped store", "unpack it first")
 
 
 def _hint(path: Path) -> str:

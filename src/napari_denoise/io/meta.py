@@ -36,6 +36,11 @@ class ImageMeta:
         "albedo" and "normal" of a render, arrays with the same axes as the colour.
     extra
         What else the format holds and a writer of that format passes through.
+    layers
+        Further layers of the same file by their names, arrays of the colour's axes: light passes
+        that were read with it, or results to be written with it.
+    levels
+        The same image at lower resolutions, finest first, where the file has them: for display.
     """
 
     axes: str
@@ -49,3 +54,5 @@ class ImageMeta:
     gamma: float = 1.0
     features: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
+    layers: Mapping[str, Any] = field(default_factory=dict)
+    levels: tuple[Any, ...] = field(default=(), compare=False, repr=False)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import re
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,23 @@ from numpy.typing import NDArray
 from napari_denoise.image.axes import Layout
 from napari_denoise.image.frames import iterate, planes_last
 from napari_denoise.io import sidecar
-from napari_denoise.io.atomic import check_absent, replacing
+from napari_denoise.io.atomic import check_absent, check_length, replacing
 from napari_denoise.io.errors import FileError, FileExists, WriteWarning, say
 from napari_denoise.io.formats import FILE_WRITERS
-from napari_denoise.io.formats.exr_writer import HALF_MAX, encode_exr, encode_through
+from napari_denoise.io.formats.colour import straight
+from napari_denoise.io.formats.exr_windows import Box
+from napari_denoise.io.formats.exr_writer import HALF_MAX, Replaced, encode_exr, encode_through
 from napari_denoise.io.formats.loaded import check_dtype
+from napari_denoise.io.formats.look import LOOK, look_chunks, shades
 from napari_denoise.io.formats.raster import encode_png
 from napari_denoise.io.inputs import TIFF_SUFFIXES, expand, split_number, suffix_of
 from napari_denoise.io.meta import ImageMeta
+from napari_denoise.io.stores import check_store, filled, prepare_store
+from napari_denoise.io.zarr_folders import STORE_SUFFIXES
 
 FRAME_FORMATS = (".exr", ".png")
 """Formats that hold one frame per file."""
-WRITABLE = (".ome.tif", ".ome.tiff", ".tif", ".tiff", *FRAME_FORMATS, ".npy")
+WRITABLE = (".ome.tif", ".ome.tiff", ".tif", ".tiff", *FRAME_FORMATS, ".npy", *STORE_SUFFIXES)
 _AXIS = {"T": "time points", "Z": "planes", "C": "channels"}
 
 
@@ -36,8 +40,8 @@ def write(path: str | Path, array: Any, meta: ImageMeta, *, overwrite: bool = Fa
     Parameters
     ----------
     path
-        The suffix chooses the format: ``.ome.tif`` and ``.tif`` OME-TIFF, ``.exr``,
-        ``.png``, ``.npy``. EXR and PNG hold one frame per file: the ``####`` of
+        The suffix chooses the format: ``.ome.tif`` and ``.tif`` OME-TIFF, ``.ome.zarr``
+        OME-Zarr, ``.exr``, ``.png``, ``.npy``. EXR and PNG hold one frame per file: the ``####`` of
         ``clean_####.exr`` become the frame numbers (those of the source where there are
         any, else from 0), and are added to a name without them.
     array
@@ -65,6 +69,8 @@ def write(path: str | Path, array: Any, meta: ImageMeta, *, overwrite: bool = Fa
     suffix = suffix_of(path).lower()
     if suffix in FRAME_FORMATS:
         return _write_frames(path, array, meta, overwrite)
+    if suffix in STORE_SUFFIXES:
+        return _write_store(path, array, meta, overwrite)
     return _write_whole(path, array, meta, overwrite, FILE_WRITERS[suffix])
 
 
@@ -79,6 +85,7 @@ def check_output(path: str | Path, array: Any, meta: ImageMeta, *, overwrite: bo
         The format cannot hold the data.
     """
     path = Path(path).expanduser()
+    check_length(path)
     meta = _complete(path, array, meta)
     suffix = suffix_of(path).lower()
     targets, pattern = [path], path
@@ -86,6 +93,9 @@ def check_output(path: str | Path, array: Any, meta: ImageMeta, *, overwrite: bo
         ordered, axes = planes_last(array, meta.axes)
         _check_frames(path, ordered, axes)
         targets, pattern = _frames_of(path, ordered.shape[0] if axes[0] not in "YXS" else 1, meta)
+    elif suffix in STORE_SUFFIXES:
+        check_store(path, np.dtype(array.dtype), meta, overwrite=overwrite)
+        return
     elif suffix not in (*TIFF_SUFFIXES, ".npy"):
         raise FileError(
             path,
@@ -96,7 +106,7 @@ def check_output(path: str | Path, array: Any, meta: ImageMeta, *, overwrite: bo
     if not overwrite:
         check_absent(targets)
     _check_leftovers(pattern, targets, overwrite)
-    _check_sidecar(pattern, overwrite)
+    sidecar.check_sidecar(pattern, overwrite=overwrite)
 
 
 def frame_paths(path: Path, count: int, numbers: tuple[int, ...] = ()) -> list[Path]:
@@ -133,21 +143,25 @@ def frame_pattern(path: Path) -> Path:
 def _complete(path: Path, array: Any, meta: ImageMeta) -> ImageMeta:
     """Check the array and its axes; fill scale and units where they are empty."""
     check_dtype(path, np.dtype(array.dtype))
+    return filled(path, meta, tuple(array.shape))
+
+
+def _write_store(path: Path, array: Any, meta: ImageMeta, overwrite: bool) -> list[Path]:
+    store = prepare_store(path, array.shape, array.dtype, meta, overwrite=overwrite)
     try:
-        Layout(meta.axes, tuple(array.shape))
-    except ValueError as error:
-        raise FileError(path, str(error), "it was not written") from error
-    for name in ("scale", "units"):
-        given = getattr(meta, name)
-        if given and len(given) != len(meta.axes):
-            raise FileError(
-                path, f"{name} {given} has {len(given)} entries", f"{meta.axes!r} needs one each"
-            )
-    return replace(
-        meta,
-        scale=meta.scale or (1.0,) * len(meta.axes),
-        units=meta.units or (None,) * len(meta.axes),
-    )
+        for region in store.regions:
+            block = np.empty([side.stop - side.start for side in region], store.dtype)
+            for index in Layout(meta.axes, block.shape).frames:
+                there = [
+                    part + side.start if isinstance(part, int) else side
+                    for part, side in zip(index, region, strict=True)
+                ]
+                block[index] = array[tuple(there)]
+            store.write(region, block)
+        return store.finish(meta)
+    except BaseException:
+        store.discard()
+        raise
 
 
 def _write_whole(
@@ -175,6 +189,8 @@ def _write_frames(path: Path, array: Any, meta: ImageMeta, overwrite: bool) -> l
     held = {"axes"} if meta.axes == ("T" + axes[-2:] if axes[-1] != "S" else "TYXS") else set()
     if count == 1 and meta.axes in ("YX", "YXS"):
         held = {"axes"}
+    if suffix_of(path).lower() == ".png":
+        held |= {LOOK}
     values = sidecar.sidecar_values(meta, tuple(array.shape), held)
     with replacing(targets, overwrite=overwrite, sidecar=place) as temporary:
         encode = encoder(path, meta, count)
@@ -237,25 +253,20 @@ def _check_leftovers(pattern: Path, targets: list[Path], overwrite: bool) -> Non
         )
 
 
-def _check_sidecar(path: Path, overwrite: bool) -> None:
-    """Refuse to replace a JSON file of somebody else, and our own without `overwrite`."""
-    place = sidecar.sidecar_path(path)
-    if not place.exists():
-        return
-    try:
-        ours = sidecar.is_ours(json.loads(place.read_bytes()))
-    except (ValueError, OSError):
-        ours = False
-    if not ours:
-        raise FileExists(
-            place, "a file of another program has the sidecar's name", "choose another name"
-        )
-    if not overwrite:
-        raise FileExists.of(place)
-
-
 def _png_encoder(path: Path, meta: ImageMeta, count: int) -> Callable[[int, Any], bytes]:
-    return lambda number, image: encode_png(image)
+    """Gray, RGB or RGBA that is shown as the source was."""
+    table = shades(meta, meta.axes)
+    chunks = functools.cache(functools.partial(look_chunks, path, meta))
+    associated = (meta.extra.get(LOOK) or {}).get("alpha") == "associated"
+
+    def encode(number: int, image: NDArray[Any]) -> bytes:
+        if table is not None and image.dtype == np.uint8:
+            image = table[image]
+        if associated and image.shape[2:] == (4,):
+            image = straight(image)
+        return encode_png(image, chunks(image.shape[2] if image.ndim == 3 else 1))
+
+    return encode
 
 
 def _exr_encoder(path: Path, meta: ImageMeta, count: int) -> Callable[[int, Any], bytes]:
@@ -266,24 +277,40 @@ def _exr_encoder(path: Path, meta: ImageMeta, count: int) -> Callable[[int, Any]
         text = f"{path}: the source is gone: its other layers and header are not written"
         say(text, WriteWarning, stacklevel=5)
         sources = ()
+    said = set[str]()
 
     def encode(number: int, image: NDArray[Any]) -> bytes:
+        def frame(stack: Any) -> NDArray[Any]:
+            return np.asarray(stack[number] if count > 1 else stack[...])
+
         if sources and origin:
-            names = tuple(origin["channels"])
-            data, clipped = encode_through(image, sources[number], origin["part"], names)
+            replaced = [Replaced(image, _place(origin), _window(origin))]
+            replaced += [
+                Replaced(frame(stack), name, _window(origin, name))
+                for name, stack in meta.layers.items()
+            ]
+            made = encode_through(sources[number], replaced)
         else:
-            several = count > 1
-            features = {
-                role: np.asarray(stack[number] if several else stack)
-                for role, stack in meta.features.items()
-            }
-            data, clipped = encode_exr(image, features)
-        if clipped:
+            made = encode_exr(image, {role: frame(f) for role, f in meta.features.items()})
+        for text in [note for note in made.notes if note not in said]:
+            said.add(text)
+            say(f"{path}: {text}", WriteWarning, stacklevel=4)
+        if made.clipped:
             text = (
-                f"{path}: {clipped} values of frame {number} are beyond half precision "
+                f"{path}: {made.clipped} values of frame {number} are beyond half precision "
                 f"and were clipped to {HALF_MAX:.0f}"
             )
             say(text, WriteWarning, stacklevel=4)
-        return data
+        return made.data
 
     return encode
+
+
+def _place(origin: Mapping[str, Any]) -> tuple[int, tuple[str, ...]]:
+    return origin["part"], tuple(origin["channels"])
+
+
+def _window(origin: Mapping[str, Any], layer: str = "") -> Box | None:
+    """Return the data window of the image, or of a layer that has its own."""
+    window = origin.get("windows", {}).get(layer, origin.get("window"))
+    return None if window is None else tuple(window)

@@ -135,8 +135,7 @@ class Channel:
 
     def network_of(self, light: Float32Array) -> Float32Array:
         """Undo `light_of`: what a denoiser gives for so much light."""
-        values = light * np.float32(-1 if self._inverted else 1) + np.float32(self._black)
-        mapping = self.mapping
+        values, mapping = self.values_of(light), self.mapping
         if isinstance(mapping, AnscombeMapping):
             return _squeezed(mapping.forward_mean(values), self.scale.factor)
         return _squeezed(mapping.forward(values), self.scale.factor)
@@ -144,6 +143,10 @@ class Channel:
     def above_black(self, values: Float32Array) -> Float32Array:
         """Return the light that values in the data's units stand for."""
         return (values - np.float32(self._black)) * np.float32(-1 if self._inverted else 1)
+
+    def values_of(self, light: Float32Array) -> Float32Array:
+        """Undo `above_black`."""
+        return light * np.float32(-1 if self._inverted else 1) + np.float32(self._black)
 
     @property
     def _inverted(self) -> bool:

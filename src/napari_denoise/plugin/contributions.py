@@ -6,6 +6,7 @@ Importing this loads neither PyTorch nor napari nor Qt, so that napari starts fa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,32 +18,46 @@ if TYPE_CHECKING:
     from napari_denoise.plugin.layers.data import LayerData
 
 PathOrPaths = str | Sequence[str]
+Entry = str | list[str] | tuple[str | list[str], str | None]
+MOST_IMAGES = 24
+"""Images of one file that are opened at once; a plate may hold thousands."""
 
 
 # --- reader and writer ----------------------------------------------------------------
 
 
 def get_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerData]] | None:
-    """Offer to read files that this package knows; never a folder.
+    """Offer to read files that this package knows; of folders only ``*.ome.zarr`` with images.
 
     Parameters
     ----------
     path
-        A file, or the frames of one stack.
+        A file, the frames of one stack, or a store.
 
     Returns
     -------
     `read_layers`, or None for other files.
     """
     from napari_denoise.io.inputs import suffix_of
+    from napari_denoise.io.zarr_folders import holds_images
 
-    paths = [path] if isinstance(path, str) else list(path)
-    known = all(suffix_of(Path(p)) and not Path(p).is_dir() for p in paths)
+    paths = [Path(path)] if isinstance(path, str) else [Path(entry) for entry in path]
+    if len(paths) == 1 and paths[0].is_dir():
+        is_ours = paths[0].name.lower().endswith(".ome.zarr") and holds_images(paths[0])
+        return read_layers if is_ours else None
+    known = all(suffix_of(entry) and not entry.is_dir() for entry in paths)
     return read_layers if paths and known else None
 
 
-def read_layers(path: PathOrPaths) -> list[LayerData]:
+def read_layers(path: PathOrPaths, layer: str | None = None) -> list[LayerData]:
     """Read a file, or a list of frames, as layers; every image of a file with several.
+
+    Parameters
+    ----------
+    path
+        A file, or the frames of one stack.
+    layer
+        Of OpenEXR, the layer or view that is the image; None chooses.
 
     Raises
     ------
@@ -53,18 +68,30 @@ def read_layers(path: PathOrPaths) -> list[LayerData]:
     from napari_denoise.io.read import read
     from napari_denoise.plugin.layers.data import to_layers
 
-    several = isinstance(path, (list, tuple))
-    array, meta = read(path, sequence=True if several else None, series=None if several else 0)
+    several = isinstance(path, (list, tuple)) and len(path) != 1
+    path = path if several or isinstance(path, str) else path[0]
+    series = None if several else 0
+    array, meta = read(path, sequence=True if several else None, series=series, layer=layer)
+    if layer is not None:
+        meta = replace(meta, name=f"{meta.name} {layer}")
     layers = to_layers(array, meta)
     images = meta.extra.get("series", {"count": 1})["count"]
-    for number in range(1, images):
+    if images > MOST_IMAGES:
+        text = (
+            f"{path}: it holds {images} images; the first {MOST_IMAGES} were opened: open the "
+            "folder of a field by itself for another one"
+        )
+        say(text, ReadWarning, stacklevel=2)
+    for number in range(1, min(images, MOST_IMAGES)):
         try:
             array, meta = read(path, series=number)
         except ValueError as error:  # a label or map of another kind beside the image
             say(str(error), ReadWarning, stacklevel=2)
             continue
         for data, attrs, kind in to_layers(array, meta):
-            layers.append((data, {**attrs, "name": f"{attrs['name']} [{number}]"}, kind))
+            if attrs["name"] in {taken["name"] for _, taken, _ in layers}:
+                attrs = {**attrs, "name": f"{attrs['name']} [{number}]"}
+            layers.append((data, attrs, kind))
     return layers
 
 
@@ -103,13 +130,27 @@ def open_stack(viewer: napari.viewer.Viewer) -> None:
     """Ask for files and open them: numbered frames together, anything else by itself."""
     from qtpy.QtWidgets import QFileDialog
 
+    from napari_denoise.plugin.layers.choosing import with_layers
+
     names, _ = QFileDialog.getOpenFileNames(
         _window(viewer), "Open noisy stack", str(_folder(viewer)), _open_filter()
     )
     if names:
         inputs = _inputs(viewer, [Path(name) for name in names])
-        if inputs:
-            load(viewer, inputs)
+        chosen = [pair for entry in inputs for pair in with_layers(_window(viewer), entry)]
+        if chosen:
+            load(viewer, chosen)
+
+
+def open_store(viewer: napari.viewer.Viewer) -> None:
+    """Ask for a folder that is an OME-Zarr store, whatever it is called, and open its images."""
+    from qtpy.QtWidgets import QFileDialog
+
+    name = QFileDialog.getExistingDirectory(
+        _window(viewer), "Open noisy OME-Zarr", str(_folder(viewer))
+    )
+    if name:
+        load(viewer, [name])
 
 
 def save_denoised(viewer: napari.viewer.Viewer) -> None:
@@ -125,14 +166,15 @@ def save_denoised(viewer: napari.viewer.Viewer) -> None:
         _window(viewer),
         "Save denoised",
         str(suggest_name(layers[0])),
-        "OME-TIFF (*.ome.tif *.tif);;OpenEXR (*.exr);;PNG (*.png);;NumPy (*.npy)",
+        "OME-TIFF (*.ome.tif *.tif);;OME-Zarr (*.ome.zarr);;OpenEXR (*.exr);;PNG (*.png);;"
+        "NumPy (*.npy)",
         options=QFileDialog.Option.DontConfirmOverwrite,  # asked below, for sequences too
     )
     if name:
         save(viewer, with_suffix(name), layers)
 
 
-def load(viewer: napari.viewer.Viewer, inputs: Sequence[str | list[str]]) -> WorkerTask:
+def load(viewer: napari.viewer.Viewer, inputs: Sequence[Entry]) -> WorkerTask:
     """Read inputs off the GUI thread and add their layers.
 
     Parameters
@@ -140,7 +182,8 @@ def load(viewer: napari.viewer.Viewer, inputs: Sequence[str | list[str]]) -> Wor
     viewer
         Gets the layers.
     inputs
-        A file name each, or the list of the frames of a stack.
+        A file name each, or the list of the frames of a stack; or a pair of that with the name of
+        a layer.
 
     Returns
     -------
@@ -245,12 +288,13 @@ def _kept(task: WorkerTask) -> WorkerTask:
 # --- helpers --------------------------------------------------------------------------
 
 
-def _reading(inputs: Sequence[str | list[str]]) -> Iterator[tuple[list[LayerData], list[str]]]:
+def _reading(inputs: Sequence[Entry]) -> Iterator[tuple[list[LayerData], list[str]]]:
     from napari_denoise.io.errors import listening
 
     for entry in inputs:
+        files, layer = entry if isinstance(entry, tuple) else (entry, None)
         with listening() as messages:
-            layers = read_layers(entry)
+            layers = read_layers(files, layer)
         yield layers, messages
 
 
@@ -335,8 +379,9 @@ def _folder(viewer: napari.viewer.Viewer) -> Path:
 
 def _open_filter() -> str:
     from napari_denoise.io.inputs import SUFFIXES
+    from napari_denoise.io.zarr_folders import MARKS
 
-    patterns = " ".join(f"*{suffix}" for suffix in SUFFIXES)
+    patterns = " ".join([*(f"*{suffix}" for suffix in SUFFIXES), *MARKS])
     return f"Images ({patterns});;All files (*)"
 
 

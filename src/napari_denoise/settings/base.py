@@ -7,11 +7,15 @@ from typing import Any, ClassVar, Self
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from napari_denoise.settings.text import printable, shortened, shown
+
 STRICT = ConfigDict(extra="forbid")
 
 
 _CONTAINERS = ("dataclass_type", "tuple_type")
 """Complaints that hardly anybody can act on, where a plain value was given."""
+_MOST_LINES = 8
+"""Problems that are told of one file or call."""
 
 
 class Settings:
@@ -46,18 +50,25 @@ def describe(error: ValidationError) -> str:
     fields: dict[Any, list[ErrorDetails]] = {}
     for problem in error.errors():
         fields.setdefault((*problem["loc"], None)[0], []).append(problem)
-    return "\n".join(_describe_field(problems) for problems in fields.values())
+    return _lines([_describe_field(problems) for problems in fields.values()])
 
 
 def _describe_paths(error: ValidationError) -> str:
     """Say each problem in one line, naming the field as a recipe does: section.field."""
     lines = []
     for problem in error.errors():
-        path = ".".join(map(str, problem["loc"])) or "settings"
+        path = shortened(".".join(map(str, problem["loc"])) or "settings")
         rule = problem["msg"].removeprefix("Value error, ")
         plain = problem["type"] in ("value_error", "missing", "unexpected_keyword_argument")
-        lines.append(f"{path}: {rule}" if plain else f"{path} = {problem['input']!r}: {rule}")
-    return "\n".join(lines)
+        lines.append(f"{path}: {rule}" if plain else f"{path} = {shown(problem['input'])}: {rule}")
+    return _lines(lines)
+
+
+def _lines(problems: list[str]) -> str:
+    """Join problems, one a line; of a damaged file there may be any number."""
+    more = len(problems) - _MOST_LINES
+    shorter = [shortened(printable(problem), 300) for problem in problems[:_MOST_LINES]]
+    return "\n".join([*shorter, *([f"and {more} more"] if more > 0 else [])])
 
 
 def _describe_field(problems: list[ErrorDetails]) -> str:
@@ -71,7 +82,7 @@ def _describe_field(problems: list[ErrorDetails]) -> str:
     chosen = [problem for problem in plain if len(problem["loc"]) == deepest]
     rules = [chosen[0]["msg"]]
     rules += [problem["msg"].removeprefix("Input should be ") for problem in chosen[1:]]
-    return f"{_name(chosen)} = {chosen[0]['input']!r}: {', or '.join(rules)}"
+    return f"{_name(chosen)} = {shown(chosen[0]['input'])}: {', or '.join(rules)}"
 
 
 def _name(problems: list[ErrorDetails]) -> str:

@@ -59,6 +59,8 @@ class DenoiseSettings(Settings):
     outliers: Literal["auto", "replace", "keep"] = "auto"
     """What the result holds where a pixel is an isolated outlier (hot, dead, cosmic, firefly):
     "auto" replaces it in renders and keeps it elsewhere. Its neighbours are unharmed either way."""
+    alpha: Literal["auto", "keep"] = "auto"
+    """Of a render with alpha: "auto" denoises it with its colour, "keep" leaves it as it is."""
     engine: Literal["torch"] = "torch"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
@@ -73,9 +75,10 @@ class DenoiseSettings(Settings):
         Parameters
         ----------
         provenance
-            What stands with it. Version 0.1 knew no neighbours: each frame was by itself.
+            What stands with it. Version 0.1 knew no neighbours, so that each frame was by itself,
+            and left alpha as it was.
         """
-        return cls.parse({"neighbors": 0, **provenance["settings"]})
+        return cls.parse({"neighbors": 0, "alpha": "keep", **provenance["settings"]})
 
     def result_dtype(self, dtype: DTypeLike) -> np.dtype[Any]:
         """Return the dtype of the result for data of this one."""

@@ -18,6 +18,8 @@ from safetensors import SafetensorError, safe_open
 from napari_denoise.image.axes import Layout
 from napari_denoise.io.atomic import check_absent, replacing
 from napari_denoise.io.errors import FileExists
+from napari_denoise.io.names import is_device
+from napari_denoise.settings.text import shortened
 from napari_denoise.weights.card import WeightsCard
 
 CARD_KEY = "napari_denoise_card"
@@ -81,6 +83,7 @@ def user_path(name: str) -> Path:
             f"name {name[:20] + '…'!r} is {length} bytes long: use at most {_LONGEST}; a letter "
             "beyond ASCII takes 2 to 4"
         )
+    check_portable(name)
     if name.lower().endswith(SUFFIX):
         raise WeightsError(
             f"name {name!r}: a name has no ending, that is a file's; use "
@@ -91,9 +94,25 @@ def user_path(name: str) -> Path:
     return user_folder() / f"{name}{SUFFIX}"
 
 
+def check_portable(stem: str) -> None:
+    """Refuse to save weights under a name that Windows keeps for a device.
+
+    Raises
+    ------
+    WeightsError
+        Such as aux or NUL, with any ending.
+    """
+    if is_device(stem):
+        raise WeightsError(
+            f"name {stem!r}: Windows keeps it for a device, so that nobody could open the weights "
+            f"there; use another, such as {'weights ' + stem!r}"
+        )
+
+
 def free_name(wanted: str) -> str:
     """Make of a title a name that no weights have: "cells fine-tuned 2"."""
     stem = re.sub(r"^[\W_]+|[^\w .()-]", "", wanted).rstrip(" .") or "weights"
+    stem = f"weights {stem}" if is_device(stem) else stem
     number, name = 1, stem
     while any((folder / f"{name}{SUFFIX}").exists() for folder in (BUNDLED, user_folder())):
         number += 1
@@ -145,6 +164,7 @@ def export_weights(name: str, target: Path, *, overwrite: bool = False) -> Path:
     path = target / info.path.name if target.is_dir() else target
     if path.suffix != SUFFIX:
         raise WeightsError(f"{path}: a weights file must end in {SUFFIX}")
+    check_portable(path.stem)
     if path.resolve().parent == BUNDLED.resolve():
         raise WeightsError(f"{path}: bundled weights are never replaced; choose another place")
     _copy(info.path, path, overwrite)
@@ -182,7 +202,8 @@ def rename_weights(name: str, new: str) -> WeightsInfo:
 
 
 def _own(name: str) -> Path:
-    path = user_path(name)  # refuses bundled names
+    # What an earlier version let be called as a device is can be renamed and removed.
+    path = user_folder() / f"{name}{SUFFIX}" if is_device(name) else user_path(name)
     if not path.is_file():
         own = ", ".join(sorted(p.stem for p in user_folder().glob(f"*{SUFFIX}"))) or "none"
         raise WeightsError(f"no weights of your own are called {name!r}; yours: {own}")
@@ -275,9 +296,10 @@ def read_info(path: Path) -> WeightsInfo:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata: dict[str, Any] = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(
-            f"{path}: not a whole safetensors file ({error}); copy or download it again"
+            f"{path}: not a whole safetensors file ({shortened(str(error), 200)}); copy or "
+            "download it again"
         ) from error
     if CARD_KEY not in metadata:
         raise WeightsError(

@@ -22,6 +22,7 @@ from napari_denoise.weights.catalogue import (
     SECOND_PASS,
     WeightsError,
     WeightsInfo,
+    check_portable,
 )
 
 _COMMON_SIZE = 256
@@ -61,6 +62,7 @@ def save_weights(
     NotWritten
         The disk is full or the folder cannot be written; an older file stays whole.
     """
+    check_portable(path.stem)
     header = card.to_json()
     WeightsCard.from_json(header)  # a file that nobody can open must not replace one
     tensors = _prefixed(FAITHFUL, faithful) | _prefixed(REALISTIC, realistic or {})

@@ -15,27 +15,18 @@ from napari_denoise.training.finetune.outcome import FineTuneResult
 
 def doubtful(tuning: TuningBench, what: str) -> None:
     """Add a pair whose target is none."""
-    form = tuning.widget.pairs
     clean, other = clean_image(), noisy(SHAPE)
     if what == "swapped":
         other, clean = clean, other.astype(np.float32)
-    elif what == "field":
+    else:
         rng = np.random.default_rng(5)
         clean = np.kron(rng.uniform(100, 300, (8, 12)), np.ones((8, 8))).astype(np.float32)
-    else:
-        moved = [np.roll(noisy(SHAPE, n), 12 * n, axis=1) for n in range(9)]
-        tuning.viewer.add_image(np.stack(moved), name="film")
-        form.kind.value = "repeats"
-        tuning.add()
-        return
     tuning.viewer.add_image(clean, name="cells truth")
     tuning.viewer.add_image(other, name="cells")
     tuning.add()
 
 
-@pytest.mark.parametrize(
-    ("what", "says"), [("swapped", "swapped?"), ("field", "same scene"), ("film", "moves")]
-)
+@pytest.mark.parametrize(("what", "says"), [("swapped", "swapped?"), ("field", "same scene")])
 def test_training_on_a_doubtful_target_is_asked_about(tuning: TuningBench, what: str, says: str):
     doubtful(tuning, what)
     widget = tuning.widget

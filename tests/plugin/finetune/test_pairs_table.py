@@ -12,6 +12,8 @@ from _tuning import SHAPE, TuningBench, clean_image, rectangle
 
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.write import write
+from napari_denoise.plugin.finetune import kept
+from napari_denoise.plugin.finetune.adapting import adapt_to
 from napari_denoise.plugin.finetune.entries import of_files, of_folder
 from napari_denoise.plugin.layers.source import bare
 from napari_denoise.training.data.regions import read_regions
@@ -212,3 +214,34 @@ def test_how_long_it_takes_is_said_without_beginning(tuning: TuningBench):
     said = tuning.widget.status.text.replace("\xa0", " ")
     assert "7 steps of 2 patches of 16 px" in said and "MiB free" in said
     assert not tuning.widget.busy
+
+
+def test_a_noisy_stack_goes_alone(tuning: TuningBench, tmp_path: Path):
+    tuning.viewer.add_image(noisy((5, *SHAPE)), name="film")
+    pairs = tuning.widget.pairs
+    pairs.kind.value = "stack"
+    assert pairs.other.native.isHidden()
+    tuning.add()
+    (entry,) = pairs.entries
+    assert entry.usable and entry.pair.stack and entry.layer is bare(tuning.viewer.layers["film"])
+    assert "its frames teach each other" in pairs.table.item(0, 0).toolTip()
+    # What is kept to go on from is the same, and its pixels lie there once.
+    asked = tuning.widget._ask()
+    for _ in kept.keep(tmp_path, asked.pairs, asked.settings, asked.regions):
+        pass
+    (again,) = kept.Kept(tmp_path, "", "", asked.settings).pairs()
+    assert again.stack and again.sha256 == entry.pair.sha256
+    assert len(list((tmp_path / "pairs").iterdir())) == 1
+    pairs.take(of_files([str(tmp_path / "absent.tif")], "stack"), "absent")
+    tuning.until(lambda: pairs.status.kind == "error")
+
+
+def test_another_widget_brings_a_stack_to_adapt_to(tuning: TuningBench):
+    tuning.viewer.add_image(noisy(SHAPE), name="other")
+    film = tuning.viewer.add_image(noisy((5, *SHAPE)), name="film")
+    tuning.viewer.layers.selection = {tuning.viewer.layers["other"]}
+    tuning.viewer.window.add_dock_widget(tuning.widget)
+    assert adapt_to(tuning.viewer, film) is tuning.widget
+    tuning.until(lambda: bool(tuning.widget.pairs.entries))
+    (entry,) = tuning.widget.pairs.entries
+    assert entry.pair.stack and entry.layer is bare(film)

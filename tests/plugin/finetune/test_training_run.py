@@ -67,9 +67,8 @@ def test_pairs_become_weights_that_denoise_can_use_and_undo(tuning: TuningBench)
     denoise.run()
     tuning.until(lambda: not denoise.runner.busy)
     assert layer.metadata["napari_denoise"]["weights"] == "mine"
-    denoise.session.undo.step()
-    tuning.until(lambda: not denoise.session.undo.busy)
-    assert layer.data is original
+    denoise.actions.undo.native.click()
+    tuning.until(lambda: layer.data is original)
     denoise.shut_down()
 
 

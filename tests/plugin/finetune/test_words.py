@@ -104,6 +104,7 @@ def test_without_a_pair_it_is_said_how_to_begin(tuning: TuningBench):
         ("clean", "its clean one", ["Open the noisy image", "Open its clean image"]),
         ("second", "second noisy", ["Open the noisy image", "Open the second noisy shot of it"]),
         ("repeats", "repeated frames", ["Open the repeated frames"]),
+        ("stack", "noisy stack", ["Open the noisy stack"]),
     ],
 )
 def test_files_are_asked_for_by_the_kind_of_pair(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_denoise.io.errors import FileError, heard_here
+from napari_denoise.io.errors import FileError, ReadWarning, heard_here, listening, say
 
 LAZY_BYTES = 2**29
-"""Data larger than this is memory-mapped or read frame by frame on demand."""
+"""Data larger than this is read on demand, frame by frame where it is compressed."""
+_LAZY_FROM: ContextVar[int | None] = ContextVar("lazy_from", default=None)
+
+
+def lazy_bytes() -> int:
+    """Return the size from which data is read on demand here."""
+    wanted = _LAZY_FROM.get()
+    return LAZY_BYTES if wanted is None else wanted
+
+
+@contextmanager
+def lazily(above: int) -> Iterator[None]:
+    """Read on demand what is larger than so many bytes, in this block. Do not yield in it."""
+    token = _LAZY_FROM.set(above)
+    try:
+        yield
+    finally:
+        _LAZY_FROM.reset(token)
+
 
 Frame = Mapping[str, NDArray[Any]]
 """The "color" of one frame and, for renders, its "albedo" and "normal"."""
@@ -29,6 +49,10 @@ class Loaded:
     """Further fields of `ImageMeta`."""
     images: int = 1
     """How many images the file holds, of which this is one."""
+    levels: tuple[Any, ...] = ()
+    """The same image at lower resolutions, finest first, where the file has it."""
+    described: Mapping[str, Any] = field(default_factory=dict)
+    """What the file holds of what a sidecar would say."""
 
 
 def check_dtype(path: Path, dtype: np.dtype[Any]) -> None:
@@ -73,9 +97,10 @@ def join(files: Sequence[Path], load: Callable[[Path], Frame]) -> dict[str, Any]
     FileError
         The frames differ in size or data type; in lazy data, when the frame is read.
     """
+    load = _saying_once(load)
     first = load(files[0])
     size = len(files) * sum(image.nbytes for image in first.values())
-    if size > LAZY_BYTES:
+    if size > lazy_bytes():
         return {role: _lazy(files, load, role, first[role]) for role in first}
     joined = {
         role: np.empty((len(files), *image.shape), image.dtype) for role, image in first.items()
@@ -85,6 +110,23 @@ def join(files: Sequence[Path], load: Callable[[Path], Frame]) -> dict[str, Any]
         for role, stack in joined.items():
             stack[number] = _checked(frame, role, first[role], file, files[0])
     return joined
+
+
+def _saying_once(load: Callable[[Path], Frame]) -> Callable[[Path], Frame]:
+    """Say of one frame what is true of many."""
+    said: set[str] = set()
+
+    def quietly(file: Path) -> Frame:
+        with listening() as heard:
+            frame = load(file)
+        for text in heard:
+            kind = text.replace(str(file), "")
+            if kind not in said:
+                said.add(kind)
+                say(text, ReadWarning, stacklevel=5)
+        return frame
+
+    return quietly
 
 
 def _lazy(files: Sequence[Path], load: Callable[[Path], Frame], role: str, like: Any) -> Any:

@@ -1,4 +1,4 @@
-"""NPY: memory-mapped where it is large, written plane by plane or in bands of rows."""
+"""NPY: read on demand where it is large, written plane by plane or in bands of rows."""
 
 from __future__ import annotations
 
@@ -17,38 +17,63 @@ from napari_denoise.image.frames import is_large, iterate, planes_last, windows
 from napari_denoise.io.errors import FileError
 from napari_denoise.io.formats import loaded
 from napari_denoise.io.formats.loaded import Loaded, check_dtype
+from napari_denoise.io.formats.on_disk import OnDisk
+from napari_denoise.io.guarded import guarded, whole
 from napari_denoise.io.meta import ImageMeta
+from napari_denoise.settings.text import shown
 
 BAND = 1024
 """Rows that are held of a plane too large to be held whole."""
 
+_HEADERS = {
+    (1, 0): npy.read_array_header_1_0,
+    (2, 0): npy.read_array_header_2_0,
+    (3, 0): npy.read_array_header_2_0,  # but for names of fields, which no image has
+}
+_LONGEST_HEADER = 10_000
+"""Characters; it is parsed as Python is."""
+
 
 def read_npy(path: Path) -> Loaded:
-    """Read an array; its axes are guessed.
+    """Read an array, on demand where it is large; its axes are guessed.
 
     Raises
     ------
     FileError
         Not a whole NPY file, or no numbers.
     """
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if array.nbytes <= loaded.LAZY_BYTES:
-            array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise FileError(
-            path,
-            f"it is not a whole NPY file of numbers ({error})",
-            "save it again with numpy.save(path, array)",
-        ) from error
-    check_dtype(path, array.dtype)
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
+    remedy = "save it again with numpy.save(path, array)"
+    with guarded(path, whole(path, "NPY file of numbers", remedy)):
+        stored = _stored(path)
+        array = stored if stored.nbytes > loaded.lazy_bytes() else np.asarray(stored)
     try:
         axes = guess_axes(array.shape, rgb=looks_like_color(array.shape))
     except ValueError as error:
         raise FileError(path, str(error), "or save a part of it") from error
     return Loaded(array, axes, {"extra": {"format": "npy"}})
+
+
+def _stored(path: Path) -> OnDisk:
+    """Read the header, and compare what it tells of with the size of the file."""
+    with path.open("rb") as file:
+        version = npy.read_magic(file)
+        header = _HEADERS.get(version)
+        if header is None:
+            raise ValueError(f"its version {version} is not known")
+        shape, columns, dtype = header(file, max_header_size=_LONGEST_HEADER)
+        start = file.tell()
+        size = file.seek(0, 2)
+    if dtype.hasobject:
+        raise ValueError("it holds pickled objects, which are never read")
+    check_dtype(path, dtype)
+    if any(type(n) is not int or n < 0 for n in shape):
+        raise ValueError(f"its shape is {shown(shape)}")
+    array = OnDisk.of(path, dtype, shape, start, "F" if columns else "C")
+    if start + array.nbytes > size:
+        raise ValueError(
+            f"its header tells of {array.nbytes:,} bytes of pixels, {size - start:,} are there"
+        )
+    return array
 
 
 def write_npy(temporary: Path, target: Path, array: Any, meta: ImageMeta) -> set[str]:

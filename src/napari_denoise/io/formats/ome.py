@@ -13,6 +13,12 @@ from napari_denoise.io.meta import SIGNIFICANT_BITS, ImageMeta
 from napari_denoise.io.units import ome_symbol, unit_name
 
 _BITS = re.compile(r"\b(?:SignificantBits|BitsPerPixel|BitDepth)\b\W{1,4}(\d{1,2})\b")
+_PER_INCH, _PER_CENTIMETRE = 2, 3
+_OF_PRINTERS = {"inch": 1.0, "centimeter": 1 / 2.54}
+"""Units of resolution, in inches."""
+_DOTS = (72, 96, 100, 120, 144, 150, 180, 200, 240, 254, 300, 350, 360, 400, 600, 720, 1200, 2400)
+_FINEST = 4800
+"""Dots per inch of the finest printers and scanners: 5.3 um."""
 OME_DTYPES = "int8 int16 int32 uint8 uint16 uint32 float32 float64".split()
 
 
@@ -39,6 +45,17 @@ def ome_fields(xml: str, index: int, axes: str) -> dict[str, Any]:
     if colors and None not in colors and "S" not in axes:
         fields["channel_colors"] = tuple(_hex(int(color)) for color in colors)
     return fields
+
+
+def image_number(xml: str, number: int, name: str) -> int:
+    """Place in OME-XML of an image; images without pixels are no series, and shift the others."""
+    images = _list(tifffile.xml2dict(xml).get("OME", {}).get("Image"))
+    names = [str(image.get("Name", "")) for image in images]
+    if len(names) < 2:
+        return 0
+    alike = [n for n, full in enumerate(names) if name and full == name]
+    alike = alike or [n for n, full in enumerate(names) if name and full.endswith(f"_{name}")]
+    return alike[0] if len(alike) == 1 else number
 
 
 def ome_bits(xml: str, index: int) -> int | None:
@@ -99,9 +116,14 @@ def imagej_fields(tif: tifffile.TiffFile, axes: str) -> dict[str, Any]:
     unit = unit_name(header.get("unit"))
     unit = None if unit == "pixel" else unit
     page = tif.pages.first
+    across, down = (_pixel_size(page, f"{a}Resolution") for a in "XY")
+    if unit == "micrometer" and _resolution_unit(page) == _PER_CENTIMETRE:
+        across, down = (size and size * 1e4 for size in (across, down))  # as ImageJ takes it
+    elif unit in _OF_PRINTERS and is_printing(across, _OF_PRINTERS[unit]):
+        across = down = None
     sizes: dict[str, tuple[Any, str | None]] = {
-        "X": (_pixel_size(page, "XResolution"), unit),
-        "Y": (_pixel_size(page, "YResolution"), unit_name(header.get("yunit")) or unit),
+        "X": (across, unit),
+        "Y": (down, unit_name(header.get("yunit")) or unit),
         "Z": (header.get("spacing"), unit_name(header.get("zunit")) or unit),
         "T": (header.get("finterval"), unit_name(header.get("tunit")) or "second"),
     }
@@ -116,19 +138,36 @@ def imagej_fields(tif: tifffile.TiffFile, axes: str) -> dict[str, Any]:
 
 
 def resolution_fields(tif: tifffile.TiffFile, axes: str) -> dict[str, Any]:
-    """Pixel size of a plain TIFF; only in centimetres, as inches come from printing."""
+    """Pixel size of a plain TIFF, unless it is the resolution of a printer, screen or scanner."""
     page = tif.pages.first
-    tag = page.tags.get("ResolutionUnit")
-    if tag is None or int(tag.value) != 3:
-        return {}
+    unit = {_PER_INCH: "inch", _PER_CENTIMETRE: "centimeter"}.get(_resolution_unit(page) or 0)
     sizes = {a: _pixel_size(page, f"{a}Resolution") for a in "XY"}
-    if not all(sizes.values()):
+    if unit is None or not all(sizes.values()) or is_printing(sizes["X"], _OF_PRINTERS[unit]):
         return {}
-    scale = tuple(1e4 * (sizes.get(a) or 1e-4) for a in axes)
+    micrometres = _OF_PRINTERS[unit] * 25400
     return {
-        "scale": scale,
+        "scale": tuple((sizes.get(a) or 1 / micrometres) * micrometres for a in axes),
         "units": tuple("micrometer" if a in "XY" else None for a in axes),
     }
+
+
+def is_printing(size: float | None, inches: float) -> bool:
+    """Whether a pixel size is that of a printer, screen or scanner, not of what was imaged.
+
+    Parameters
+    ----------
+    size
+        Of a pixel.
+    inches
+        Of its unit. Where it is the inch itself, no pixel of print size is believed; other
+        units only say it by the round numbers of dots per inch.
+    """
+    if not size or size <= 0:
+        return False
+    dots = 1 / (size * inches)
+    if inches == 1:
+        return dots <= _FINEST
+    return any(abs(dots / usual - 1) < 1e-3 for usual in _DOTS)
 
 
 def _imagej_display(header: Mapping[str, Any], axes: str, tif: tifffile.TiffFile) -> dict[str, Any]:
@@ -156,6 +195,11 @@ def _pixel_size(page: Any, tag: str) -> float | None:
         return None
     pixels, units = found.value
     return float(units / pixels)
+
+
+def _resolution_unit(page: Any) -> int | None:
+    tag = page.tags.get("ResolutionUnit")
+    return None if tag is None else int(tag.value)
 
 
 def _size(pixels: Mapping[str, Any], key: str, default: str) -> tuple[float, str | None] | None:

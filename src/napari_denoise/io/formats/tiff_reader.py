@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import struct
-import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,42 +16,45 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_denoise.image.frames import is_large
-from napari_denoise.io.errors import FileError
+from napari_denoise.io.errors import FileError, ReadWarning, say
 from napari_denoise.io.formats import loaded
-from napari_denoise.io.formats.loaded import Loaded, check_dtype
-from napari_denoise.io.formats.ome import (
-    imagej_fields,
-    ome_bits,
-    ome_fields,
-    resolution_fields,
-    tiff_bits,
+from napari_denoise.io.formats.loaded import Loaded
+from napari_denoise.io.formats.look import LOOK
+from napari_denoise.io.formats.on_disk import OnDisk
+from napari_denoise.io.formats.samples import Colour
+from napari_denoise.io.formats.tiff_colour import (
+    colour_of,
+    seen,
+    shown_extra,
+    shown_fields,
+    through_libtiff,
 )
-from napari_denoise.io.meta import SIGNIFICANT_BITS
+from napari_denoise.io.formats.tiff_dialects import axes_of, fields_of, images_in
+from napari_denoise.io.formats.tiff_images import TiffImage
+from napari_denoise.io.guarded import Log, guarded
+from napari_denoise.io.sets.ome import open_tiff
+from napari_denoise.io.tiff_bounds import check_pixels, check_planes, sizes_of_pages
 
 _CHUNK = 1024
 """Least side of the parts in which large tiled frames are read."""
 
 # tifffile returns what is left of a damaged file and only logs these.
+_UNFINISHED = re.compile(  # what an acquisition that was stopped lacks is found page by page
+    r"OME series (is missing \d|contains index out of range)|ImageJ series metadata invalid"
+    r"|MMStack (is missing \d|series is missing)|failed to read (index map|comments|display)"
+)
 _DAMAGE = re.compile(
     r"invalid (page|value) offset|invalid offset to|no pages|corrupted|missing"
     r"|failed to (read|reshape)|incompletely written|out of range|does not match"
-)
-_BROKEN = (
-    tifffile.TiffFileError,
-    ValueError,
-    RuntimeError,
-    IndexError,
-    KeyError,
-    TypeError,
-    struct.error,
+    r"|circular reference"
 )
 
 
 def read_tiff(path: Path, series: int = 0) -> Loaded:
     """Read one image of a TIFF, of a pyramid its full resolution.
 
-    Small data comes as an array. Larger data is memory-mapped where it lies in one piece
-    and in native byte order, else a dask array with one chunk per frame, or per some tiles
+    Small data comes as an array. Larger data is read on demand: where it lies in one piece
+    as `OnDisk`, else as a dask array with one chunk per frame, or per some tiles
     where frames are too large to be held.
 
     Raises
@@ -61,12 +62,30 @@ def read_tiff(path: Path, series: int = 0) -> Loaded:
     FileError
         Truncated, not a TIFF, without a Y and an X axis, boolean or complex.
     """
-    with _opened(path) as tif:
-        chosen = _series(tif, path, series)
-        check_dtype(path, chosen.dtype)
-        letters = _axes(path, chosen)
-        array, axes = _arranged(_palette(tif, chosen, _array(path, tif, chosen)), letters)
-        return Loaded(array, axes, _fields(tif, chosen, series, axes), len(tif.series))
+    with _opened(path) as (tif, log):
+        image, count = _chosen(tif, path, series)
+        chosen = image.series
+        colour = colour_of(path, tif, chosen)
+        array, axes = _pixels(path, chosen, colour, _array(path, tif, chosen, colour, log))
+        fields = _fields(tif, image, colour, array.shape, axes)
+        if count > 1 and not re.fullmatch(r"Image[ :_]?[0-9]+", image.name):
+            fields["name"] = image.name
+        found = Loaded(array, axes, fields, count)
+    for note in image.notes:  # not before it is known that nothing is damaged
+        say(f"{path}: {note}", ReadWarning, stacklevel=4)
+    return found
+
+
+def tiff_image_names(path: Path) -> list[str]:
+    """Name the images of a TIFF in order, "" for those without a name; reads no pixels.
+
+    Raises
+    ------
+    FileError
+        Truncated, or not a TIFF.
+    """
+    with _opened(path) as (tif, _):
+        return [image.name for image in images_in(tif, path)]
 
 
 def read_tiff_plane(path: Path) -> NDArray[Any]:
@@ -77,145 +96,103 @@ def read_tiff_plane(path: Path) -> NDArray[Any]:
     FileError
         As for `read_tiff`.
     """
-    with _opened(path, multifile=False) as tif:
-        chosen = _series(tif, path, 0)
-        check_dtype(path, chosen.dtype)
-        letters = _axes(path, chosen)
+    with _opened(path, multifile=False) as (tif, _):
+        chosen = _chosen(tif, path, 0)[0].series
+        colour = colour_of(path, tif, chosen)
+        letters = axes_of(path, chosen, has_samples=colour.has_samples)
         if not set(letters) <= set("YXS"):
             raise FileError(
                 path,
                 f"it holds {chosen.shape} along {letters}, not a single plane",
                 "open it by itself, not as a frame of a sequence",
             )
-        image = _palette(tif, chosen, _native(chosen.asarray()))
-        return np.ascontiguousarray(_arranged(image, letters)[0])
+        image = through_libtiff(path, chosen) if colour.by_libtiff else _native(chosen.asarray())
+        return np.ascontiguousarray(_pixels(path, chosen, colour, image)[0])
+
+
+def read_tiff_look(path: Path) -> dict[str, Any]:
+    """Say how a TIFF of one plane is shown, beside its pixels."""
+    with _opened(path, multifile=False) as (tif, _):
+        chosen = _chosen(tif, path, 0)[0].series
+        return dict(shown_extra(chosen, colour_of(path, tif, chosen)).get(LOOK, {}))
+
+
+def tiff_plane_fields(path: Path, axes: str) -> dict[str, Any]:
+    """Fields of `ImageMeta` that a TIFF of one plane states of a stack of such planes.
+
+    Parameters
+    ----------
+    axes
+        Of the stack.
+    """
+    with _opened(path, multifile=False) as (tif, _):
+        image, _count = _chosen(tif, path, 0)
+        fields = _fields(tif, image, colour_of(path, tif, image.series), (1,) * len(axes), axes)
+    return {name: value for name, value in fields.items() if name in ("scale", "units", "extra")}
 
 
 @contextmanager
-def _opened(path: Path, *, multifile: bool = True) -> Iterator[Any]:
+def _opened(path: Path, *, multifile: bool = True) -> Iterator[tuple[Any, Log]]:
     """Open a TIFF; everything that tifffile raises or logs as damage is a FileError."""
-    damage = _Damage()
-    logger = logging.getLogger("tifffile")
-    logger.addFilter(damage)
     tif = None
-    try:
-        tif = tifffile.TiffFile(path, _multifile=multifile)
-        yield tif
-    except FileError:
-        raise
-    except _BROKEN as error:
-        raise damaged(path, "\n".join([*damage.reports, str(error)])) from error
-    except OSError as error:
-        raise FileError(path, f"it cannot be read ({error})", "check its permissions") from error
-    finally:
-        logger.removeFilter(damage)
-        if tif is not None and not getattr(tif, "_kept_open", False):
-            tif.close()
-    if damage.reports:
-        text = "\n".join(damage.reports)
-        raise damaged(path, text) from tifffile.TiffFileError(text)
+    with guarded(path, lambda said: damaged(path, said), Log(_DAMAGE, _UNFINISHED)) as log:
+        pages = sizes_of_pages(path)
+        try:
+            tif = open_tiff(path, multifile=multifile)
+            check_planes(path, tif.ome_metadata, pages)
+            yield tif, log
+        finally:
+            if tif is not None and not getattr(tif, "_kept_open", False):
+                tif.close()
+        _refuse(log)
 
 
-class _Damage(logging.Filter):
-    """Take the signs of damage out of this thread's log: an error will say it better."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.reports: list[str] = []
-        self._thread = threading.get_ident()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        if record.thread != self._thread or not _DAMAGE.search(message):
-            return True
-        self.reports.append(re.sub(r"^.*?>\s*", "", message))
-        return False
+def _refuse(log: Log) -> None:
+    if log.reports:
+        raise tifffile.TiffFileError("\n".join(log.reports))
 
 
-def _series(tif: Any, path: Path, number: int) -> Any:
-    if not tif.series:
-        raise tifffile.TiffFileError("no image in it can be reached")
-    if not 0 <= number < len(tif.series):
+def _chosen(tif: Any, path: Path, number: int) -> tuple[TiffImage, int]:
+    """Find the image of a number, and how many there are."""
+    images = images_in(tif, path)
+    if not 0 <= number < len(images):
         raise FileError(
-            path, f"it holds {len(tif.series)} images", f"there is no image number {number}"
+            path, f"it holds {len(images)} images", f"there is no image number {number}"
         )
-    chosen = tif.series[number]
-    if chosen.size == 0 or chosen.dtype is None:
+    chosen = images[number].series
+    if chosen.size == 0:
         raise FileError(path, f"the image is empty, {chosen.shape}", "export it again")
     if not chosen.shape:
         raise tifffile.TiffFileError("the image has no height and width")
-    _check_extent(tif, chosen)
-    return chosen
+    check_pixels(path, tif, chosen)
+    return images[number], len(images)
 
 
-def _check_extent(tif: Any, series: Any) -> None:
-    """Whether the pixels that the header promises lie inside the file."""
-    size = tif.filehandle.size
-    if series.dataoffset is not None:
-        ends = [series.dataoffset + series.nbytes]
-    else:
-        pages = [p for p in series.pages if p is not None and p.parent is tif]
-        ends = [
-            start + count
-            for page in pages
-            for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)
-        ]
-    if ends and max(ends) > size:
-        raise tifffile.TiffFileError(f"pixels end at byte {max(ends)}, the file at {size}")
+def _pixels(path: Path, series: Any, colour: Colour, array: Any) -> tuple[Any, str]:
+    letters = axes_of(path, series, has_samples=colour.has_samples)
+    return seen(path, series, colour, *_arranged(array, letters))
 
 
-def _axes(path: Path, series: Any) -> str:
-    """Our letters for the axes of the array as tifffile gives it."""
-    letters = list(series.axes)
-    for position, letter in enumerate(letters):
-        samples = series.shape[position]
-        if letter == "S" and samples not in (3, 4):
-            letters[position] = "C"  # not colour: gray with alpha, or spectral channels
-    free = [a for a in "TZC" if a not in letters]
-    for position, letter in enumerate(letters):
-        if letter in "TZCYXS":
-            continue
-        if not free:
-            raise FileError(
-                path,
-                f"its axes are {series.axes} with shape {series.shape}",
-                "only T, Z, C, Y, X and colour samples can be opened: export a part of it",
-            )
-        letters[position] = free.pop(0)
-    axes = "".join(letters)
-    if not {"Y", "X"} <= set(axes) or len(set(axes)) != len(axes):
-        raise FileError(
-            path,
-            f"its axes are {series.axes} with shape {series.shape}",
-            "an image needs one Y and one X axis: export it as an image stack",
-        )
-    return axes
+def _fields(
+    tif: Any, image: TiffImage, colour: Colour, shape: tuple[int, ...], axes: str
+) -> dict[str, Any]:
+    """Gather what the file says of an image as it comes out of `_pixels`."""
+    converted = colour.convert is not None and (bool(colour.samples) or colour.dtype != np.uint16)
+    channels = shape[axes.index("C")] if "C" in axes else 1
+    fields = fields_of(tif, image, axes, channels, converted=converted)
+    extra = fields["extra"] | shown_extra(image.series, colour)
+    return shown_fields(fields, axes, image.series, colour) | {"extra": extra}
 
 
-def _fields(tif: Any, series: Any, number: int, axes: str) -> dict[str, Any]:
-    extra: dict[str, Any]
-    if tif.is_ome and series.kind == "ome":
-        fields = ome_fields(tif.ome_metadata, number, axes)
-        extra = {"format": "ome-tiff"}
-    elif tif.is_imagej:
-        fields, extra = imagej_fields(tif, axes), {"format": "imagej"}
-    else:
-        fields, extra = resolution_fields(tif, axes), {"format": "tiff"}
-    if set(series.axes) - set("TZCYXS"):
-        extra["file_axes"] = series.axes  # so that the guess can be shown
-    bits = ome_bits(tif.ome_metadata, number) if extra["format"] == "ome-tiff" else tiff_bits(tif)
-    if bits is not None and series.dtype.kind in "iu" and 0 < bits < 8 * series.dtype.itemsize:
-        extra[SIGNIFICANT_BITS] = bits
-    return fields | {"extra": extra}
-
-
-def _array(path: Path, tif: Any, series: Any) -> Any:
-    if series.nbytes <= loaded.LAZY_BYTES:
+def _array(path: Path, tif: Any, series: Any, colour: Colour, log: Log) -> Any:
+    if colour.by_libtiff:
+        return through_libtiff(path, series)
+    if series.nbytes <= loaded.lazy_bytes():
         return _native(series.asarray())
-    native = series.dtype == series.dtype.newbyteorder(tif.byteorder)
-    if series.dataoffset is not None and native:
-        return np.memmap(path, series.dtype, "r", series.dataoffset, series.shape)
-    return _lazy(tif, series)
+    if series.dataoffset is not None:
+        stored = series.dtype.newbyteorder(tif.byteorder)
+        return OnDisk.of(path, stored, series.shape, series.dataoffset)
+    return _lazy(path, tif, series, log)
 
 
 def _native(array: NDArray[Any]) -> NDArray[Any]:
@@ -225,9 +202,10 @@ def _native(array: NDArray[Any]) -> NDArray[Any]:
 class _Pages:
     """A series as an array on demand; the file is open as long as this lives."""
 
-    def __init__(self, tif: Any, series: Any, *, in_tiles: bool) -> None:
+    def __init__(self, path: Path, tif: Any, series: Any, log: Log, *, in_tiles: bool) -> None:
         import zarr
 
+        self._path, self._log = path, log
         store = series.aszarr(level=0, chunkmode=None if in_tiles else "page")
         self._array: Any = zarr.open_array(store, mode="r")
         self.shape: tuple[int, ...] = series.shape
@@ -237,10 +215,13 @@ class _Pages:
         weakref.finalize(self, tif.close)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        return np.asarray(self._array[key]).astype(self.dtype, copy=False)
+        with guarded(self._path, lambda said: damaged(self._path, said), self._log):
+            part = np.asarray(self._array[key]).astype(self.dtype, copy=False)
+            _refuse(self._log)
+            return part
 
 
-def _lazy(tif: Any, series: Any) -> Any:
+def _lazy(path: Path, tif: Any, series: Any, log: Log) -> Any:
     import dask.array as da
 
     page = series.keyframe
@@ -252,31 +233,12 @@ def _lazy(tif: Any, series: Any) -> Any:
     )
     # A lock: tifffile seeks and reads on one shared file handle.
     meta = np.empty((0,) * len(chunks), series.dtype.newbyteorder("="))
-    pages = _Pages(tif, series, in_tiles=in_tiles)
+    pages = _Pages(path, tif, series, log, in_tiles=in_tiles)
     return da.from_array(pages, chunks, name=False, lock=True, meta=meta)
-
-
-def _palette(tif: Any, series: Any, image: Any) -> Any:
-    """Indexed colours as RGB, S last.
-
-    ImageJ saves a display table as a palette, and a palette that only brightens is one
-    too: there the indices are the intensities.
-    """
-    page = series.keyframe
-    indexed = page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None
-    if not indexed or tif.is_imagej or not isinstance(image, np.ndarray):
-        return image
-    steps = np.diff(page.colormap.astype(np.int64), axis=1)
-    if (steps >= 0).all() or (steps <= 0).all():
-        return image
-    shift = 8 if page.colormap.max() > 255 else 0
-    return np.moveaxis((page.colormap >> shift).astype(np.uint8)[:, image], 0, -1)
 
 
 def _arranged(array: Any, letters: str) -> tuple[Any, str]:
     """Colour samples last, named S."""
-    if array.ndim > len(letters):  # a palette became colour
-        return array, letters + "S"
     if "S" not in letters:
         return array, letters
     final = letters.replace("S", "") + "S"

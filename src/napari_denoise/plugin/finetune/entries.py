@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,16 +25,23 @@ from napari_denoise.training.data.real_pairs import (
     Pair,
     open_folder,
     open_pair,
-    open_repeats,
+    open_stack,
     pair_of,
-    pair_of_repeats,
+    pair_of_stack,
     unlike,
 )
+from napari_denoise.training.data.repeats import open_frames, pair_of_frames
 
-Kind = Literal["clean", "second", "repeats"]
-"""What a noisy image is paired with: a clean one, a second noisy shot, or its own frames."""
+Kind = Literal["clean", "second", "repeats", "stack"]
+"""What a noisy image is paired with: a clean one, a second noisy shot, or its own frames: as shots
+of one scene, or whatever moves in them."""
 _CLEAN_WORDS = ("truth", "clean", "average", "reference", "gt")
 Maker = Callable[[], Sequence[Pair]]
+_ALONE: Mapping[Kind, tuple[Callable[..., Pair], Callable[..., Pair]]] = {
+    "repeats": (pair_of_frames, open_frames),
+    "stack": (pair_of_stack, open_stack),
+}
+"""What makes a pair of an array, and of a file, where nothing goes with it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +87,8 @@ class PairEntry:
     @property
     def partner(self) -> str:
         """Say in words what goes with the noisy image."""
+        if self.pair.stack:
+            return "alone: its frames teach each other"
         other = self.other or (*self.pair.sources, "", "")[1]
         if not other:
             return "with its own repeated frames"
@@ -128,10 +137,9 @@ def of_layers(layers: Any, noisy: Image, other: Image | None, kind: Kind) -> Mak
     """
     (source,) = Guiding(layers).attach([Source.of(noisy)])
     denoised = provenance(noisy) is not None
-    if kind == "repeats":
-        return partial(
-            _alone, pair_of_repeats, noisy.name, source.array, denoised=denoised, meta=source.meta
-        )
+    if kind in _ALONE:
+        make = _ALONE[kind][0]
+        return partial(_alone, make, noisy.name, source.array, denoised=denoised, meta=source.meta)
     if other is None or other is noisy:
         raise ValueError(f"“{noisy.name}”: choose another layer to go with it")
     return partial(
@@ -148,8 +156,8 @@ def of_layers(layers: Any, noisy: Image, other: Image | None, kind: Kind) -> Mak
 
 def of_files(files: Sequence[str], kind: Kind) -> Maker:
     """Prepare a pair of files."""
-    if kind == "repeats":
-        return partial(_alone, open_repeats, files[0])
+    if kind in _ALONE:
+        return partial(_alone, _ALONE[kind][1], files[0])
     return partial(_alone, open_pair, files[0], files[1], noisy_target=kind == "second")
 
 
@@ -198,7 +206,8 @@ def _alone(make: Callable[..., Pair], *args: Any, **options: Any) -> list[Pair]:
 
 def _is_same(one: Pair, other: Pair) -> bool:
     """Whether two pairs hold the same pixels, and are told the same of them."""
-    if (one.noisy_target, one.denoised) != (other.noisy_target, other.denoised):
+    told = [(pair.noisy_target, pair.denoised, pair.stack) for pair in (one, other)]
+    if told[0] != told[1]:
         return False
     return _equal(one.noisy, other.noisy) and _equal(one.target, other.target)
 

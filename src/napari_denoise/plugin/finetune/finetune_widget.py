@@ -267,7 +267,9 @@ class FineTuneWidget(DockedWidget):
         """Put together what is chosen; None, and a message, where something is wrong."""
         pairs = tuple(entry.pair for entry in self.pairs.usable)
         if not pairs:
-            self._say("warning", "Add a pair first: a noisy image and a clean one.")
+            self._say(
+                "warning", "Add a pair first: a noisy image and a clean one, or a noisy stack."
+            )
             return None
         try:
             settings = self.form.settings(align=self.pairs.aligned)

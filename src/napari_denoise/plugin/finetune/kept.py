@@ -22,7 +22,15 @@ from napari_denoise.training.data.regions import Regions, read_regions, write_re
 from napari_denoise.training.finetune.run_folder import Folder
 from napari_denoise.weights import catalogue
 
-UNREADABLE = (AttributeError, LookupError, OSError, OverflowError, TypeError, ValueError)
+UNREADABLE = (
+    AttributeError,
+    LookupError,
+    OSError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 """What reading a note raises that is of another version, half deleted, or not by this program."""
 at_work: set[Path] = set()
 """Folders that a thread of this process works in."""
@@ -174,6 +182,8 @@ def _elsewhere(owner: dict[str, Any]) -> bool:
 
 def _write_pair(folder: Path, number: int, pair: Pair) -> dict[str, Any]:
     arrays = {"noisy": pair.noisy, "target": pair.target, **pair.features}
+    if pair.stack:
+        del arrays["target"]  # it is the noisy one
     repeated = pair.one_scene and not np.any(getattr(pair.target, "strides", (1,))[:1])
     if repeated:  # one clean image for all frames
         arrays["target"] = pair.target[0]
@@ -193,6 +203,7 @@ def _write_pair(folder: Path, number: int, pair: Pair) -> dict[str, Any]:
         "bits": pair.bits,
         "repeats": pair.repeats,
         "repeated": repeated,
+        "stack": pair.stack,
     }
 
 
@@ -200,7 +211,9 @@ def _read_pair(folder: Path, number: int, note: dict[str, Any]) -> Pair:
     def load(role: str) -> Any:
         return np.load(folder / f"{number} {role}.npy", mmap_mode="r", allow_pickle=False)
 
-    noisy, target = load("noisy"), load("target")
+    stack = note.get("stack", False)
+    noisy = load("noisy")
+    target = noisy if stack else load("target")
     return Pair(
         note["name"],
         noisy,
@@ -212,5 +225,6 @@ def _read_pair(folder: Path, number: int, note: dict[str, Any]) -> Pair:
         one_scene=note["one_scene"],
         linear=note.get("linear", False),
         bits=note.get("bits"),
+        stack=stack,
         repeats=note.get("repeats", 0),
     )

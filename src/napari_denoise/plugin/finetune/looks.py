@@ -53,7 +53,7 @@ def preview(tuning: FineTuning, wanted: LookedAt | None) -> Look | None:
 
 
 def side_by_side(tuning: FineTuning, wanted: LookedAt | None) -> Look | None:
-    """Return a held-out window: noisy, base, fine-tuned, clean."""
+    """Return a held-out window: noisy, base, fine-tuned, and clean where there is one."""
     from napari_denoise.weights.files import load_network
 
     views = tuning.views
@@ -66,8 +66,9 @@ def side_by_side(tuning: FineTuning, wanted: LookedAt | None) -> Look | None:
     found = ends(tuning)
     for name, network in found.items():
         images[name] = _denoised(views, view, network, found["fine-tuned"])
-    last = "second shot" if pair.noisy_target else "clean"
-    images[last] = _cut(pair.target, pair.layout, view)
+    if not pair.stack:
+        last = "second shot" if pair.noisy_target else "clean"
+        images[last] = _cut(pair.target, pair.layout, view)
     return Look(view, images, _place(pair.layout, view.frame))
 
 

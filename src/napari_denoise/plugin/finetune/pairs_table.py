@@ -91,6 +91,12 @@ _KINDS: dict[Kind, _Wording] = {
         ("Open the repeated frames",),
         "Choose a file that holds repeated frames of one scene.",
     ),
+    "stack": _Wording(
+        "A noisy stack, no clean images",
+        "",
+        ("Open the noisy stack",),
+        "Choose a file with a noisy stack, over time or depth.",
+    ),
 }
 _NO_PAIR = (
     "There is no pair yet. Choose a noisy image and what goes with it above and press Add, or "
@@ -136,7 +142,8 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
             choices=[(wording.title, kind) for kind, wording in _KINDS.items()],
             value="clean",
             tooltip="What the network learns from: a clean image of the same scene, a second "
-            "noisy shot of it, or repeated frames, whose mean is the clean image.",
+            "noisy shot of it, repeated frames, whose mean is the clean image, or a noisy stack, "
+            "whose frames teach each other whatever moves in them.",
         )
         self.noisy = mg.ComboBox(choices=[], nullable=True, tooltip="The image as it was recorded.")
         self.other = mg.ComboBox(choices=[], nullable=True, tooltip="The same scene, same shape.")

@@ -154,7 +154,10 @@ def parts_of(
         if entry is shown:
             number = len(places) + frame
         size = layout.size("Y"), layout.size("X")
-        places += [Place(entry.pair.name, n, size, s) for n, s in enumerate(entry.scenes)]
+        places += [
+            Place(entry.pair.name, n, size, scene, entry.pair.held_out_whole(n))
+            for n, scene in enumerate(entry.scenes)
+        ]
     parts = split(places, regions)
     part, place = parts[number], places[number]
     labels = part.train.astype(np.uint8) + 2 * part.validate.astype(np.uint8)

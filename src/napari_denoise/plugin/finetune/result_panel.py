@@ -29,8 +29,8 @@ _COLUMNS = (
     ("psnr", "There are values that are no numbers in what was held out."),
     (
         "ssim",
-        f"SSIM compares windows of {SSIM_WINDOW} by {SSIM_WINDOW} px, and no such window lies "
-        "inside of what was held out: hold out a larger part.",
+        f"SSIM compares windows of {SSIM_WINDOW} by {SSIM_WINDOW} px with a clean image: there is "
+        "none, or what was held out is too small for one.",
     ),
     ("mean_error", "Relative to a mean intensity of 0 there is no such figure."),
 )
@@ -119,7 +119,8 @@ class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
         if doubts:
             lines.insert(0, _DISTRUSTED)
         lines += [f"! {warning}." for warning in warnings]
-        self.verdict.say("good" if sure else "warning", "\n".join(lines), remedy=not good)
+        kind, remedy = "good" if sure else "warning", not good and result.offered
+        self.verdict.say(kind, "\n".join(lines), remedy=remedy)
 
     def show_again(self) -> None:
         """Show the figures in the colours of the theme."""

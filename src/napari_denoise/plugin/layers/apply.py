@@ -11,9 +11,12 @@ from napari.layers import Image, Layer
 from napari.utils.transforms import Affine
 
 from napari_denoise.image.axes import Layout
+from napari_denoise.image.pyramid import halve, is_half
 from napari_denoise.image.values import restore_dtype
 from napari_denoise.plugin.layers.storage import allocate
 
+_PART = (1, 1, 1, 1, 4096, 4096)
+"""Sides of what is computed of a level at once."""
 _OPAQUE = ("translucent", "translucent_no_depth", "opaque")
 
 
@@ -27,11 +30,16 @@ def rebuild_levels(
 ) -> Iterator[tuple[Any, ...] | None]:
     """Shrink a new finest level to the shapes of a pyramid's others.
 
-    Yields None after each frame, a place to stop, and the levels at the end.
+    Yields None after each frame, or part of one, a place to stop, and the levels at the end.
     """
     levels = [finest]
     for other in old[1:]:
         level = allocate(tuple(other.shape), finest.dtype, axes)
+        if axes.endswith("YX") and is_half(level.shape, levels[-1].shape):
+            for _ in halve(levels[-1], level, _PART[-level.ndim :]):
+                yield None
+            levels.append(level)
+            continue
         for index in Layout(axes, tuple(other.shape)).frames:
             level[index] = shrink(_frame_at(finest, other.shape, index, axes), level[index].shape)
             yield None

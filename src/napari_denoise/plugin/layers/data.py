@@ -29,6 +29,8 @@ AXES = "napari_denoise_axes"
 """Keys of a layer's metadata: its file, its render, what was done to it, and its axes, where
 these were chosen by hand or asked of the file behind it."""
 
+PYRAMID_PIXELS = 2**26
+"""Planes of more pixels are shown at the resolution of the screen, where their file has levels."""
 _RANGES = {"albedo": (0.0, 1.0), "normal": (-1.0, 1.0)}
 _TWO, _MORE = ("magenta", "green"), ("cyan", "yellow", "magenta", "red", "green", "blue")
 """Colours of channels whose file names none, as napari gives them."""
@@ -51,8 +53,9 @@ def to_layers(array: Any, meta: ImageMeta) -> list[LayerData]:
     """
     ordered, axes = planes_last(array, meta.axes)
     common = _common(axes, meta)
+    levels = [ordered, *_levels(meta, ordered.shape, axes)]
     if "C" in axes:
-        return [*_channels(ordered, axes, meta, common)]
+        return [*_channels(levels, axes, meta, common)]
     group = str(uuid.uuid4()) if meta.features else ""
     layers = []
     for role, feature in meta.features.items():
@@ -60,7 +63,7 @@ def to_layers(array: Any, meta: ImageMeta) -> list[LayerData]:
         # No pixels of the layer are the colour's: nothing of its file belongs to it.
         own = common | {"metadata": {}, "rgb": True}
         layers.append(_layer(feature, f"{meta.name} {role}", own, shown, group, role))
-    return [*layers, _layer(ordered, meta.name, common, _display(meta, 0), group, "color")]
+    return [*layers, _layer(_data(levels), meta.name, common, _display(meta, 0), group, "color")]
 
 
 def from_layers(path: str, layers: Sequence[LayerData]) -> tuple[Any, ImageMeta]:
@@ -130,17 +133,26 @@ def file_note(meta: ImageMeta) -> dict[str, Any]:
     return plain
 
 
+def _levels(meta: ImageMeta, shape: tuple[int, ...], axes: str) -> list[Any]:
+    """Lower resolutions with planes last, for planes that are slow to show without them."""
+    plane = math.prod(n for a, n in zip(axes, shape, strict=True) if a in "YX")
+    return [planes_last(x, meta.axes)[0] for x in meta.levels] if plane > PYRAMID_PIXELS else []
+
+
+def _data(levels: list[Any]) -> Any:
+    """Give what napari takes: an array, or a pyramid as the list of its levels."""
+    return levels if len(levels) > 1 else levels[0]
+
+
 def _channels(
-    array: Any, axes: str, meta: ImageMeta, common: dict[str, Any]
+    levels: list[Any], axes: str, meta: ImageMeta, common: dict[str, Any]
 ) -> Iterator[LayerData]:
     where = axes.index("C")
-    count = array.shape[where]
+    count = levels[0].shape[where]
     several = meta.extra.get(PROVENANCE)
     for i in range(count):
         channel = meta.channel_names[i] if i < len(meta.channel_names) else f"channel {i}"
         display = _display(meta, i)
-        if i < len(meta.channel_colors) and meta.channel_colors[i] != "#000000":
-            display["colormap"] = meta.channel_colors[i]
         if count > 1 and len(set(meta.channel_colors)) < 2:  # all alike tells them not apart
             colors = _TWO if count == 2 else _MORE
             display["colormap"] = colors[i % len(colors)]
@@ -155,13 +167,20 @@ def _channels(
             "blending": "additive" if count > 1 else "translucent",
         }
         index = (slice(None),) * where + (i,)
-        yield _layer(array[index], f"{meta.name} {channel}", own, display)
+        yield _layer(
+            _data([level[index] for level in levels]), f"{meta.name} {channel}", own, display
+        )
 
 
 def _display(meta: ImageMeta, channel: int) -> dict[str, Any]:
     shown: dict[str, Any] = {"gamma": meta.gamma}
     if channel < len(meta.contrast_limits):
         shown["contrast_limits"] = meta.contrast_limits[channel]
+    if channel < len(meta.channel_colors) and "S" not in meta.axes:
+        color = meta.channel_colors[channel]
+        # One channel of white light is gray, as napari shows it anyway.
+        if color != "#000000" and ("C" in meta.axes or color != "#ffffff"):
+            shown["colormap"] = color
     return shown
 
 
@@ -176,6 +195,8 @@ def _layer(
     metadata = dict(common["metadata"])
     if group:
         metadata[GROUP] = {"id": group, "role": role}
+    if isinstance(data, list):
+        display = {**display, "multiscale": True}
     return data, {**common, **display, "name": name, "metadata": metadata}, "image"
 
 
@@ -196,6 +217,8 @@ def _meta(layer: LayerData) -> ImageMeta:
     scale = tuple(float(s) for s in attrs.get("scale", ())) + blank
     units = tuple(_unit(u) for u in attrs.get("units") or ()) + ((None,) if blank else ())
     limits = attrs.get("contrast_limits")
+    alone = len(file.get("channel_colors", ())) == 1 and not rgb
+    colors = (_color(attrs.get("colormap")),) if alone else ()
     return ImageMeta(
         axes,
         name=str(attrs.get("name", "")),
@@ -203,6 +226,7 @@ def _meta(layer: LayerData) -> ImageMeta:
         scale=scale if len(scale) == len(axes) else (),
         units=units if len(units) == len(axes) else (),
         contrast_limits=((float(limits[0]), float(limits[1])),) if limits is not None else (),
+        channel_colors=colors,
         gamma=float(attrs.get("gamma", 1.0)),
         extra=extra,
     )

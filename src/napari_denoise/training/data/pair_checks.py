@@ -14,7 +14,7 @@ from napari_denoise.image.frames import evenly
 from napari_denoise.image.tiles import Window
 from napari_denoise.measure.noise_estimation import roughness
 from napari_denoise.training.data.pair_planes import WHOLE, PairPlanes, Plane
-from napari_denoise.training.data.real_pairs import Pair
+from napari_denoise.training.data.real_pairs import FEWEST_FRAMES, Pair
 
 Severity = Literal["info", "warning", "error"]
 
@@ -150,9 +150,12 @@ def check_pair(pair: Pair, window: Window = WHOLE, frames: Sequence[int] | None 
         return Verdict(pair.name, (failed,))
     look = _Look(pair, window, range(len(pair.layout.frames)) if frames is None else frames)
     seen = [*look.kept.values()]
-    failed = _unlearnable(seen)
+    failed = _unlearnable(seen, alone=pair.stack)
     if failed is not None:
         return Verdict(pair.name, (failed,))
+    if pair.stack:
+        found = (*_clipping(seen[0].noisy), *_without_value(seen, ("stack",)), *_as_stack(pair))
+        return Verdict(pair.name, found, (Match(),) * pair.layout.size("C"))
     shown = [planes.gray for planes in seen]
     shift = _shift(shown)
     matches, span = _matches(look, shift)
@@ -182,6 +185,14 @@ def _unusable(pair: Pair) -> Finding | None:
     if noisy != target:
         text = f"noisy {noisy} and its partner {target} differ in shape"
         return Finding("error", "shapes", text, "crop both to the same field, or choose another")
+    if pair.stack and pair.layout.size(pair.along) < FEWEST_FRAMES:
+        count = pair.layout.size(pair.along)
+        text = f"the stack has {count} frame{'s' * (count > 1)} along T or Z"
+        remedy = (
+            f"at least {FEWEST_FRAMES} are needed, one to denoise and two to measure it by; two "
+            "shots of one scene are a pair (--noisy and --second)"
+        )
+        return Finding("error", "frames", text, remedy)
     for name, array in (("noisy", pair.noisy), ("other", pair.target)):
         if np.dtype(array.dtype).kind not in "iuf":
             text = f"the {name} image is of type {array.dtype}"
@@ -189,7 +200,7 @@ def _unusable(pair: Pair) -> Finding | None:
     return None
 
 
-def _unlearnable(seen: Sequence[PairPlanes]) -> Finding | None:
+def _unlearnable(seen: Sequence[PairPlanes], *, alone: bool) -> Finding | None:
     """Name what forbids a pair once its pixels are looked at."""
     if not any(np.logical_and(*planes.finite).any() for planes in seen):
         text = "no pixel has a value, neither NaN nor infinite, in both images"
@@ -198,19 +209,21 @@ def _unlearnable(seen: Sequence[PairPlanes]) -> Finding | None:
         if all(np.ptp(planes.gray[side]) == 0 for planes in seen):
             text = f"the {name} image is constant"
             return Finding("error", "constant", text, "leave the pair out")
-    if all(np.array_equal(*planes.gray) for planes in seen):
+    if not alone and all(np.array_equal(*planes.gray) for planes in seen):
         text = "the noisy and the other image are identical"
         remedy = "nothing can be learnt from it: choose the other image"
         return Finding("error", "identical", text, remedy)
     return None
 
 
-def _without_value(seen: Sequence[PairPlanes]) -> Iterator[Finding]:
+def _without_value(
+    seen: Sequence[PairPlanes], names: Sequence[str] = ("noisy image", "other image")
+) -> Iterator[Finding]:
     """Count what is not a number, in the frames looked at; no patch to train on holds it."""
-    for side, name in enumerate(("noisy", "other")):
+    for side, name in enumerate(names):
         count = sum(int((~planes.finite[side]).sum()) for planes in seen)
         if count:
-            text = f"{count} pixel{'s' * (count > 1)} of the {name} image NaN or infinite"
+            text = f"{count} pixel{'s' * (count > 1)} of the {name} NaN or infinite"
             yield Finding("warning", "nonfinite", text, "nothing is learnt around them")
 
 
@@ -398,6 +411,12 @@ def _part_of_repeats(pair: Pair) -> Iterator[Finding]:
     if pair.repeats > count + 1:
         text = f"{count} of {pair.repeats} frames are trained on, spread over all"
         yield Finding("info", "repeats", text)
+
+
+def _as_stack(pair: Pair) -> Iterator[Finding]:
+    if pair.one_scene:
+        text = "something moves in the repeated frames: they are learnt from as a noisy stack"
+        yield Finding("info", "motion", text)
 
 
 def _blocks(plane: Plane) -> Plane:

@@ -51,6 +51,9 @@ class Batch:
     mappings
         Of each patch, from intensities, with the factor of a squeeze around 1/2 after it; none
         where it is not known.
+    shots
+        (N, 1, Y, X), how many noisy shots the target is the mean of: a pixel counts by it, and one
+        of none not at all. None where all pixels count alike, and a noisy target is one shot.
     """
 
     noisy: NDArray[np.float32]
@@ -60,6 +63,7 @@ class Batch:
     log_width: float | None = None
     noisy_target: bool = False
     mappings: tuple[tuple[Mapping, float], ...] = ()
+    shots: NDArray[np.float32] | None = None
 
 
 class Pairs(Protocol):
@@ -347,11 +351,15 @@ class RealPairs:
         drawn = np.stack(patches).astype(np.float32, copy=False)
         ends = self.channels, 2 * self.channels
         noisy, target, features = (np.ascontiguousarray(p) for p in np.split(drawn, ends, axis=1))
-        if self.noisy_target and rng.random() < 0.5:
+        if self._swaps(rng):
             noisy, target = target, noisy
         sigma = sigma_map([self.sigmas[i] for i in picks], self.settings.patch)
         guides = features if features.size else None
         return Batch(noisy, target, sigma, guides, self.log_width, self.noisy_target)
+
+    def _swaps(self, rng: np.random.Generator) -> bool:
+        """Whether the second shot of a batch is the input."""
+        return self.noisy_target and rng.random() < 0.5
 
     def _patch(self, number: int, rng: np.random.Generator) -> NDArray[np.generic]:
         size = self.settings.patch

@@ -28,6 +28,12 @@ PROVENANCE = "napari_denoise"
 CLEAN_REPEATS = 8
 """From so many repeated frames on their average counts as clean."""
 _MOST_REPEATS = 16
+FEWEST_FRAMES = 3
+"""Of a noisy stack: one to denoise, and two independent ones to measure it by."""
+MANY_FRAMES = 12
+"""From so many on whole frames of a stack are held out, else a part of each."""
+_HELD_OUT, _FEWEST_HELD_OUT, _MOST_HELD_OUT = 5, 3, 9
+"""One in so many frames, at least and at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +57,11 @@ class Pair:
     sources
         The files, for the card.
     one_scene
-        All frames show the same, but for noise.
+        All frames show the same, but for noise; of a stack, were said to.
     linear, bits
         Whether the colour is known to be light, and the bits of the camera; as in `Described`.
+    stack
+        There is nothing but a noisy stack, whose frames teach each other; `target` is `noisy`.
     repeats
         How many frames there were of one scene; 0 for a pair of other kinds.
     """
@@ -69,6 +77,7 @@ class Pair:
     one_scene: bool = False
     linear: bool = False
     bits: int | None = None
+    stack: bool = False
     repeats: int = 0
 
     @cached_property
@@ -89,14 +98,34 @@ class Pair:
     def sha256(self) -> str:
         """Hash of all pixels of both."""
         done = sha256()
-        for array in (self.noisy, self.target):
+        for array in (self.noisy,) if self.stack else (self.noisy, self.target):
             done.update(f"{array.dtype.str}{tuple(array.shape)}".encode())
             for part in _in_parts(array, self.axes):
                 done.update(part.data)
         return done.hexdigest()
 
+    @property
+    def along(self) -> str:
+        """Axis along which frames of a stack are neighbours: T, else Z."""
+        return "T" if self.layout.size("T") > 1 else "Z"
+
+    def held_out_whole(self, frame: int) -> bool | None:
+        """Whether a frame is held out where nobody says; None for a part of each frame.
+
+        Of a stack of many frames some in the middle are: each with others of its scene.
+        """
+        count = self.layout.size(self.along)
+        if not self.stack or count < MANY_FRAMES:
+            return None
+        index = self.layout.frames[frame][self.layout.axes.index(self.along)]
+        assert isinstance(index, int)  # noqa: S101 - frames never span T or Z
+        held = min(max(count // _HELD_OUT, _FEWEST_HELD_OUT), _MOST_HELD_OUT)
+        return 0 <= index - (count - held) // 2 < held
+
     def scene(self, frame: int) -> str:
         """Return what is equal for frames with one and the same content."""
+        if self.stack:
+            return f"{self.name} {frame}"
         if self.one_scene or self.noisy_target:
             return f"pair {self.name}" if self.one_scene else f"{self.name} {frame}"
         target = np.ascontiguousarray(self.target[self.layout.frames[frame]])
@@ -281,6 +310,42 @@ def pair_of_repeats(
     noisy = np.stack([np.asarray(stack[n]) for n in chosen])
     clean = _without(total, noisy, count)
     return Pair(name, noisy, clean, letters, False, {}, *told)
+
+
+def open_stack(path: str | Path, *, axes: str | None = None) -> Pair:
+    """Read a noisy stack to learn from alone, see `pair_of_stack`.
+
+    Raises
+    ------
+    ValueError
+        It cannot be read.
+    """
+    stack, meta = read(path, axes=axes)
+    return pair_of_stack(
+        _printable(meta.name or Path(path).stem),
+        stack,
+        sources=(_printable(Path(path).name),),
+        meta=meta,
+    )
+
+
+def pair_of_stack(
+    name: str,
+    stack: Any,
+    axes: str | None = None,
+    *,
+    denoised: bool | None = None,
+    sources: Sequence[str] = (),
+    meta: ImageMeta | None = None,
+) -> Pair:
+    """Make a noisy stack its own teacher: of each frame the neighbours, where they show the same.
+
+    Whatever moves is aligned, what changes brightness is matched, and what comes, goes or moves
+    otherwise is left out. Parameters are those of `pair_of`; checked by `pair_checks.check_pair`.
+    """
+    known = described(stack, axes, {}, meta)
+    told = _is_denoised(denoised, meta), tuple(sources), False, known.linear, known.bits
+    return Pair(name, stack, stack, known.layout.axes, True, {}, *told, stack=True)
 
 
 def _without(total: NDArray[np.float64], frames: NDArray[Any], count: int) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from napari_denoise.io.atomic import replacing
 from napari_denoise.settings.base import STRICT, Settings
+from napari_denoise.settings.files import read_json
 
 Mask = NDArray[np.bool_]
 Point = tuple[float, float]
@@ -98,10 +99,7 @@ def read_regions(path: Path) -> Regions:
         raise FileNotFoundError(
             f"{path}: there is no such file; save regions from the widget first"
         )
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not JSON ({error}); save the regions again") from error
+    values = read_json(path, "save the regions again")
     if not isinstance(values, dict) or "regions" not in values:
         raise ValueError(f'{path}: no regions; expected {{"regions": [{{"kind": "train", ...}}]}}')
     try:
@@ -131,12 +129,15 @@ class Place:
     scene
         Frames of one scene have the same content but for noise: what is held out of one is
         held out of all.
+    whole
+        Where no region to validate on is drawn: whether all of it is held out; None for a part.
     """
 
     pair: str
     frame: int
     shape: tuple[int, int]
     scene: str
+    whole: bool | None = None
 
 
 @plain_dataclass(frozen=True)
@@ -178,7 +179,10 @@ def split(places: Sequence[Place], regions: Regions) -> list[Split]:
     if any(region.kind == "validate" for region in regions.regions):
         validate = [_union(place, regions.regions, "validate") for place in places]
     else:
-        validate = [held_out(mask) for mask in train]
+        validate = [
+            held_out(mask) if place.whole is None else mask & place.whole
+            for place, mask in zip(places, train, strict=True)
+        ]
     scenes: dict[tuple[str, tuple[int, int]], Mask] = {}
     for place, mask in zip(places, validate, strict=True):
         key = place.scene, place.shape

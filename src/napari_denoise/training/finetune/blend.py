@@ -15,8 +15,8 @@ from napari_denoise.models.architectures.grow import StateDict
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 """Of what is trusted of the change of every weight, from the base to what was learnt."""
-_ENOUGH = 0.9
-"""Part of the largest gain that is enough."""
+ENOUGH = 0.9
+"""Part of the largest gain that is enough, where the weights are for other images too."""
 _HALF_TRUSTED = 120_000
 """Pixels of views from which on more than half of what was learnt from them is trusted."""
 
@@ -39,7 +39,7 @@ def blended(base: StateDict, learnt: StateDict, share: float) -> dict[str, Tenso
 
 
 def choose_share(
-    base: float, psnr: Callable[[float], float], trusted: float = 1.0
+    base: float, psnr: Callable[[float], float], trusted: float = 1.0, enough: float = ENOUGH
 ) -> tuple[float, float]:
     """Take the least share of the change that gains nearly as much as any.
 
@@ -51,6 +51,8 @@ def choose_share(
         Measures a share there.
     trusted
         The largest share to consider.
+    enough
+        Part of the largest gain that is enough.
 
     Returns
     -------
@@ -61,4 +63,4 @@ def choose_share(
     most = max(gains.values())
     if not most > 0:
         return trusted, gains[trusted]
-    return min(share for share, gain in gains.items() if gain >= _ENOUGH * most), most
+    return min(share for share, gain in gains.items() if gain >= enough * most), most

@@ -23,7 +23,12 @@ from napari_denoise.settings.finetune import FineTuneSettings
 from napari_denoise.settings.recipe import TrainSettings
 from napari_denoise.training.data.real_pairs import Pair
 from napari_denoise.training.data.regions import Regions
-from napari_denoise.training.finetune.blend import blended, choose_share, trusted_of_views
+from napari_denoise.training.finetune.blend import (
+    ENOUGH,
+    blended,
+    choose_share,
+    trusted_of_views,
+)
 from napari_denoise.training.finetune.keeper import Keeper
 from napari_denoise.training.finetune.outcome import (
     FineTuneResult,
@@ -213,14 +218,19 @@ class FineTuning(Prepared):
         named = {"base": self._base_network(), "fine-tuned": faithful}
         if realistic is not None:
             named["realistic"] = realistic
+        images = {}
         for number, (name, network) in enumerate(named.items(), 1):
             part = f"{number} of {len(named)}"
             yield f"measuring the {name} weights on what is held out ({part})"
             calm = faithful if network is realistic else None
-            rows[name], _ = self.views.denoised(network, calm, whole=True)
+            rows[name], images[name] = self.views.denoised(network, calm, whole=True)
+        gain = None
+        if self.views.blind:
+            gain = self.views.gain(images["base"], images["fine-tuned"])
         against = "a second noisy shot" if self.material.noisy_target else "the clean image"
+        against = "two more noisy shots, whose noise cancels out" if gain else against
         note, extent = self.views.peak_note, self.views.extent
-        return FineTuneResult(rows, kept.step, note, against, extent, kept.share)
+        return FineTuneResult(rows, kept.step, note, against, extent, kept.share, gain)
 
     def save(
         self, target: str | Path, result: FineTuneResult | None = None, *, overwrite: bool = False
@@ -400,13 +410,14 @@ class FineTuning(Prepared):
         # A target's own noise keeps a view from being learnt by heart.
         by_heart = self.views.radiance and not self.material.noisy_target
         trusted = trusted_of_views(self.material.pixels) if by_heart else 1.0
+        enough = 1.0 if self.views.blind else ENOUGH  # a stack teaches for itself alone
         most = -inf
         for step, weights in learnt.items():
 
             def quality(share: float, weights: StateDict = weights) -> float:
                 return self.views.denoised(self._stored(blended(base, weights, share)))[0].psnr
 
-            share, gain = choose_share(start, quality, trusted)
+            share, gain = choose_share(start, quality, trusted, enough)
             if gain > most:
                 self._chosen, most = (step, share), gain
         self._compared = tuple(learnt)
@@ -452,7 +463,8 @@ def finetune(
     regions
         To train and to validate on.
     save_as
-        A name in the catalogue, or a .safetensors file; None only reports.
+        A name in the catalogue, or a .safetensors file; None only reports. Nothing is saved of
+        noisy stacks whose gain is not certain, see `FineTuneResult.offered`.
     folder
         Where checkpoint and log are kept; that of the name, or a temporary one, if None.
     resume
@@ -475,6 +487,6 @@ def finetune(
         home = folder or (run_folder(target) if target is not None else Path(temporary))
         tuning = FineTuning(several, chosen, home, regions, resume=resume, overwrite=overwrite)
         for report in tuning.steps():
-            if report.result is not None and target is not None:
+            if report.result is not None and target is not None and report.result.offered:
                 tuning.save(target, report.result, overwrite=overwrite)
             yield report

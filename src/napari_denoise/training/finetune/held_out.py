@@ -29,6 +29,7 @@ from napari_denoise.settings.finetune import FineTuneSettings
 from napari_denoise.settings.recipe import SSIM_WINDOW
 from napari_denoise.training.data.real_pairs import Pair
 from napari_denoise.training.data.regions import bounding_box
+from napari_denoise.training.finetune.gain import Gain, gain_of
 from napari_denoise.training.finetune.material import HeldOut
 from napari_denoise.training.loop.checkpoints import load_checkpoint, save_checkpoint
 from napari_denoise.training.loop.state import TrainingState
@@ -37,6 +38,10 @@ from napari_denoise.weights.catalogue import WeightsInfo
 
 Planes = NDArray[np.float32]
 _MOST_SHOWN, _SIDE = 3, 256
+_SPAN = (0.1, 99.9)
+"""Percentiles of a noisy shot that its range lies between."""
+_LEAST_ERROR = 1e-4
+"""Of the data range: what is measured without a clean image cannot be less."""
 MOST_MEASURED, _MOST_WINDOWS = 2**20, 16
 """Pixels that the figures at the end are of, and windows. More can take longer than the training
 does, and changes the figures little."""
@@ -71,6 +76,7 @@ class _View:
     mask: NDArray[np.bool_]
     target: Planes
     noisy: Planes
+    second: Planes | None = None
 
 
 class HeldOutSet:
@@ -106,6 +112,8 @@ class HeldOutSet:
         """A part of them, small enough to be measured time and again."""
         self.measured = _within(self.whole, MOST_MEASURED)
         """What the figures at the end are of."""
+        self.blind = any(view.second is not None for view in self.whole)
+        """Whether there is no clean image, but two more noisy shots."""
         mappings = [channel.mapping for entry in self.channels for channel in entry]
         self.radiance = bool(mappings) and all(isinstance(m, LogMapping) for m in mappings)
         self.peak = self._peak()
@@ -213,6 +221,7 @@ class HeldOutSet:
             self.albedos.append(
                 finished(measure_albedo(features, self.info.card)) if features else ()
             )
+        second = None if held.second is None else held.second[:, *window]
         return _View(
             self.pairs.index(held.pair),
             held.frame,
@@ -220,6 +229,7 @@ class HeldOutSet:
             mask[window],
             held.target[:, *window],
             held.noisy[:, *window],
+            second,
         )
 
     def _peak(self) -> float:
@@ -227,11 +237,16 @@ class HeldOutSet:
             return 1.0
         if all(np.dtype(pair.noisy.dtype) == np.uint8 for pair in self.pairs):
             return 255.0
-        targets = [view.target[:, view.mask] for view in self.whole]
+        if self.blind:
+            targets = [np.percentile(v.target[:, v.mask], _SPAN) for v in self.whole]
+        else:
+            targets = [view.target[:, view.mask] for view in self.whole]
         span = max(float(t.max()) for t in targets) - min(float(t.min()) for t in targets)
         return span if span > 0 else 1.0
 
     def _measured(self, views: Sequence[_View], images: Sequence[Planes]) -> Figures:
+        if self.blind:
+            return self._estimated(views, images)
         psnrs, ssims, wanted, got = [], [], 0.0, 0.0
         for view, image in zip(views, images, strict=True):
             inside = view.mask
@@ -247,6 +262,41 @@ class HeldOutSet:
             float(np.mean(known)) if known else float("nan"),
             100 * (got - wanted) / abs(wanted) if wanted else float("nan"),
         )
+
+    def _estimated(self, views: Sequence[_View], images: Sequence[Planes]) -> Figures:
+        """Measure without a clean image: by two shots whose noise is independent.
+
+        All places together: of a single one, noise can leave less than nothing.
+        """
+        found = [_blind_error(view, image) for view, image in zip(views, images, strict=True)]
+        error = sum(float(e[v.mask].sum()) for e, v in zip(found, views, strict=True))
+        error /= sum(int(view.mask.sum()) for view in views)
+        wanted, got = (
+            sum(float(side[:, v.mask].sum(dtype=np.float64)) for v, side in sides)
+            for sides in (
+                [(v, _mean_shot(v)) for v in views],
+                list(zip(views, images, strict=True)),
+            )
+        )
+        return Figures(
+            float(10 * np.log10(self.peak**2 / max(error, (_LEAST_ERROR * self.peak) ** 2))),
+            float("nan"),
+            100 * (got - wanted) / abs(wanted) if wanted else float("nan"),
+        )
+
+    def gain(self, base: Sequence[Planes], tuned: Sequence[Planes]) -> Gain:
+        """Estimate what weights gain, with an interval: from images that `denoised` gave.
+
+        Of the whole, and measured without a clean image, see `blind`.
+        """
+        before, after = (
+            [
+                np.where(view.mask, _blind_error(view, image), 0)
+                for view, image in zip(self.measured, images, strict=True)
+            ]
+            for images in (base, tuned)
+        )
+        return gain_of([(view.job, view.window) for view in self.measured], before, after)
 
     def _shown_as(self, planes: Planes) -> Planes:
         return tone_mapped(planes) if self.radiance else planes
@@ -313,6 +363,19 @@ class HeldOutValidator:
         self._best_psnr, self.best_step = psnr, state.step
 
 
+def _mean_shot(view: _View) -> Planes:
+    assert view.second is not None  # noqa: S101 - else there is a clean image
+    return np.asarray((view.target + view.second) / 2)
+
+
+def _blind_error(view: _View, image: Planes) -> NDArray[np.float64]:
+    """(Y, X) whose mean is that of the squared error: noise of two shots cancels out."""
+    assert view.second is not None  # noqa: S101 - else there is a clean image
+    apart = (image - np.nan_to_num(shot) for shot in (view.target, view.second))
+    one, two = (side.astype(np.float64) for side in apart)
+    return np.asarray((one * two).mean(axis=0))
+
+
 def _within(views: Sequence[_View], pixels: int) -> list[_View]:
     """Take all, or windows of some, so that they hold no more pixels together."""
     if sum(view.mask.size for view in views) <= pixels:
@@ -337,7 +400,9 @@ def _smaller(view: _View, longest: int) -> _View:
         for outer, inner in zip(view.window, cuts, strict=True)
     )
     target, noisy = view.target[:, *cut], view.noisy[:, *cut]
-    return _View(view.job, view.frame, (window[0], window[1]), view.mask[cut], target, noisy)
+    second = None if view.second is None else view.second[:, *cut]
+    place = window[0], window[1]
+    return _View(view.job, view.frame, place, view.mask[cut], target, noisy, second)
 
 
 def _similarity(clean: Planes, image: Planes, mask: NDArray[np.bool_], peak: float) -> float | None:

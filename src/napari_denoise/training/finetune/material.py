@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,8 @@ from napari_denoise.training.data.regions import (
     largest_rectangle,
     split,
 )
+from napari_denoise.training.data.stack_pairs import StackPairs
+from napari_denoise.training.finetune.stack_material import Learnt, Open, StackMaterial
 from napari_denoise.weights.card import WeightsCard
 from napari_denoise.weights.catalogue import WeightsInfo
 from napari_denoise.weights.files import load_network
@@ -65,6 +67,9 @@ class HeldOut:
     """(S, Y, X) in the units of the noisy image; NaN where there is none."""
     noisy: NDArray[np.float32]
     """(S, Y, X) as it is."""
+    second: NDArray[np.float32] | None = None
+    """(S, Y, X), where the target is a noisy shot, another one, independent of it; NaN where there
+    is none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +91,8 @@ class Material:
         What the user should know of trimming and choosing.
     pixels
         How many are trained on, those of one scene counted once.
+    shots
+        (Y, X, 1) of each frame of noisy stacks, of how many neighbours its target is the mean.
     """
 
     frames: tuple[MappedFrame, ...]
@@ -96,6 +103,7 @@ class Material:
     noisy_target: bool
     notes: tuple[str, ...]
     pixels: int
+    shots: tuple[NDArray[np.float32], ...] | None = None
 
     @property
     def log_width(self) -> float | None:
@@ -104,10 +112,15 @@ class Material:
 
     def pairs(self, settings: TrainSettings) -> RealPairs:
         """Draw patches of what may be trained on, for a recipe."""
+        noisy = [frame.noisy for frame in self.frames]
+        targets = [frame.target for frame in self.frames]
+        sigmas = [frame.sigma for frame in self.frames]
+        if self.shots is not None:
+            return StackPairs(noisy, targets, self.shots, sigmas, settings, masks=self.masks)
         return RealPairs(
-            [frame.noisy for frame in self.frames],
-            [frame.target for frame in self.frames],
-            [frame.sigma for frame in self.frames],
+            noisy,
+            targets,
+            sigmas,
             settings,
             factors=[frame.factor for frame in self.frames],
             noisy_target=self.noisy_target,
@@ -163,6 +176,8 @@ def gathering(
     for pair in pairs:  # before regions are laid over frames that there may not be
         _refuse(check_pair(pair) if _is_broken(pair) else None)
     splits, pixels = _splits(pairs, regions)
+    if pairs[0].stack:
+        return (yield from _gathering_stacks(pairs, splits, pixels, settings, base, device))
     verdicts, frames, masks, planes, held = [], [], [], [], []
     takes_features = bool(card.config.get("features", 0))
     total = sum(int(s.train.sum() > 0) * s.train.size for parts in splits for s in parts)
@@ -216,6 +231,51 @@ def gathering(
     )
 
 
+def _gathering_stacks(
+    pairs: Sequence[Pair],
+    splits: Sequence[Sequence[Split]],
+    pixels: int,
+    settings: FineTuneSettings,
+    base: WeightsInfo,
+    device: str,
+) -> InParts[Material]:
+    """Find what noisy stacks teach by themselves."""
+    engine = TorchEngine(load_network(base), base.card.channels, device, "float32")
+    learnt: list[Learnt] = []
+    verdicts, held = [], []
+    for pair, parts in zip(pairs, splits, strict=True):
+        yield f"checking the stack {pair.name}"
+        open_part = _open_part(parts)
+        verdict = check_pair(pair, *open_part)
+        _refuse(verdict)
+        verdicts.append(verdict)
+        yield f"measuring the noise of {pair.name}"
+        channels = _prepared(pair, open_part, settings, base.card)
+        stack = StackMaterial(pair, parts, open_part, channels, engine, base)
+        learnt += yield from stack.learning()
+        for found in (yield from stack.measuring()):
+            noisy = pair.planes(found.frame).noisy.astype(np.float32)
+            held.append(
+                HeldOut(pair, found.frame, found.mask, found.shots[0], noisy, found.shots[1])
+            )
+    if not held:
+        raise ValueError(
+            "nothing that is held out is seen in three frames, of which two measure the third: "
+            "hold out the same part of three frames in a row, or leave the choice to the program"
+        )
+    return Material(
+        tuple(each.mapped for each in learnt),
+        tuple(each.mask for each in learnt),
+        None,
+        tuple(held),
+        tuple(verdicts),
+        True,
+        (*_trimming(pairs, splits), *_doubles(pairs)),
+        pixels,
+        tuple(each.shots for each in learnt),
+    )
+
+
 class _Targets:
     """What noisy frames should become, in their units: matched and aligned as was asked.
 
@@ -265,9 +325,7 @@ class _Guides:
     The albedo is denoised by the weights that training starts from.
     """
 
-    def __init__(
-        self, pair: Pair, open_part: _Open, engine: TorchEngine, base: WeightsInfo
-    ) -> None:
+    def __init__(self, pair: Pair, open_part: Open, engine: TorchEngine, base: WeightsInfo) -> None:
         self.whole = Features(pair.features, pair.layout)
         self.engine, self.base = engine, base
         self.channels: tuple[Channel, ...] = ()
@@ -317,6 +375,11 @@ def _moved(planes: NDArray[np.float32], by: tuple[float, float]) -> NDArray[np.f
 def _check_kinds(pairs: Sequence[Pair]) -> None:
     if not pairs:
         raise ValueError("no pairs: give a noisy image and a clean one, or a second noisy shot")
+    if len({pair.stack for pair in pairs}) > 1:
+        raise ValueError(
+            "noisy stacks among pairs: what a stack gains is measured otherwise; train on one kind "
+            "at a time"
+        )
     if len({pair.noisy_target for pair in pairs}) > 1:
         raise ValueError(
             "clean images among second noisy shots: the losses differ; train on one kind at a time"
@@ -342,7 +405,10 @@ def _splits(pairs: Sequence[Pair], regions: Regions) -> tuple[list[list[Split]],
     for pair in pairs:
         layout = pair.layout
         shape = layout.size("Y"), layout.size("X")
-        places += [Place(pair.name, n, shape, pair.scene(n)) for n in range(len(layout.frames))]
+        places += [
+            Place(pair.name, n, shape, pair.scene(n), pair.held_out_whole(n))
+            for n in range(len(layout.frames))
+        ]
     parts = split(places, regions)
     of_scenes: dict[str, int] = {}
     for place, part in zip(places, parts, strict=True):
@@ -352,14 +418,7 @@ def _splits(pairs: Sequence[Pair], regions: Regions) -> tuple[list[list[Split]],
     return [[next(done) for _ in pair.layout.frames] for pair in pairs], sum(of_scenes.values())
 
 
-class _Open(NamedTuple):
-    """Rows and columns, and numbers of frames, of which nothing is held out in that window."""
-
-    window: Window
-    frames: tuple[int, ...]
-
-
-def _open_part(parts: Sequence[Split]) -> _Open:
+def _open_part(parts: Sequence[Split]) -> Open:
     """Find what may be looked at; all, where all is held out and nothing is learnt from it.
 
     Where some frames are held out as a whole, the window is that of the others.
@@ -375,7 +434,7 @@ def _open_part(parts: Sequence[Split]) -> _Open:
         if found is not None and (area := _area(found) * len(chosen)) > best:
             best, window = area, found
     frames = tuple(n for n, part in enumerate(parts) if not part.closed[window].any())
-    return _Open(window, frames or tuple(range(len(parts))))
+    return Open(window, frames or tuple(range(len(parts))))
 
 
 def _area(window: Window) -> int:
@@ -384,7 +443,7 @@ def _area(window: Window) -> int:
 
 
 def _prepared(
-    pair: Pair, open_part: _Open, settings: FineTuneSettings, card: WeightsCard
+    pair: Pair, open_part: Open, settings: FineTuneSettings, card: WeightsCard
 ) -> tuple[Channel, ...]:
     """Fix noise and mapping from pixels that are not held out."""
     layout = pair.layout

@@ -11,12 +11,14 @@ from typing import Any
 
 from napari_denoise.io.atomic import check_targets
 from napari_denoise.io.errors import NotWritten
+from napari_denoise.training.finetune.gain import Gain
 from napari_denoise.training.finetune.held_out import Figures
 from napari_denoise.weights.catalogue import (
     BUNDLED,
     SUFFIX,
     WeightsError,
     check_free,
+    check_portable,
     user_folder,
     user_path,
 )
@@ -43,6 +45,8 @@ class FineTuneResult:
         How much of what was held out was measured; empty for all of it.
     share
         How far the weights go from the base to those of that step, 0 to 1.
+    gain
+        Of a noisy stack: what they gain against the base, estimated without a clean image.
     """
 
     rows: Mapping[str, Figures]
@@ -51,6 +55,7 @@ class FineTuneResult:
     against: str = "the clean image"
     extent: str = ""
     share: float = 1.0
+    gain: Gain | None = None
 
     @property
     def kept(self) -> str:
@@ -71,14 +76,21 @@ class FineTuneResult:
         """Whether the weights are better than the base; None where nothing was held out."""
         if not self.rows:
             return None
+        if self.gain is not None:
+            return self.gain.certain
         return self.rows["fine-tuned"].psnr > self.rows["base"].psnr
+
+    @property
+    def offered(self) -> bool:
+        """Whether the weights are to be kept: without a clean image only those that surely gain."""
+        return self.gain is None or self.gain.certain
 
     @property
     def mixed(self) -> bool:
         """Whether SSIM contradicts PSNR, by more than a hair."""
         if not self.rows:
             return False
-        ssim = self._gain("ssim")
+        ssim = self._gain("ssim")  # no number without a clean image
         return ssim < -_HAIR if self.improved else ssim > _HAIR
 
     @property
@@ -86,6 +98,12 @@ class FineTuneResult:
         """The same in words."""
         if self.improved is None:
             return "nothing was held out: whether the weights are better is not known"
+        if self.gain is not None:
+            if self.improved:
+                return f"{self.gain} against the base on what was held out, without a clean image"
+            return (
+                f"not surely better than the base, {self.gain}: use the base, or train for longer"
+            )
         gain, ssim = f"{self._gain('psnr'):+.2f} dB", self._ssim
         if self.improved:
             but = f", but SSIM fell by {ssim}: compare them by eye" if self.mixed else ""
@@ -107,7 +125,7 @@ class FineTuneResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        said = {name: getattr(self, name) for name in ("improved", "mixed", "verdict")}
+        said = {name: getattr(self, name) for name in ("improved", "mixed", "offered", "verdict")}
         rows = {
             name: {kind: value if isfinite(value) else None for kind, value in asdict(row).items()}
             for name, row in self.rows.items()
@@ -129,6 +147,7 @@ def target_path(target: str | Path) -> Path:
             raise WeightsError(
                 f"{path}: a weights file must end in {SUFFIX}, and a name holds no folders"
             )
+        check_portable(path.stem)
         if path.resolve().parent == BUNDLED.resolve():
             raise WeightsError(f"{path}: bundled weights are never replaced; choose another place")
         return path

@@ -206,7 +206,7 @@ class Folder:
         """Name the file that is damaged."""
         try:
             yield
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise FileError(
                 path,
                 f"it is not what a fine-tuning wrote there ({error})",

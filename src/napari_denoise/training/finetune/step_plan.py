@@ -14,6 +14,7 @@ import torch
 
 from napari_denoise.engines.device import free_memory, is_out_of_memory, release_memory
 from napari_denoise.models.architectures.grow import StateDict
+from napari_denoise.settings.files import read_toml
 from napari_denoise.settings.finetune import FineTuneRecipe, FineTuneSettings
 from napari_denoise.settings.recipe import NoiseRecipe, TrainSettings
 from napari_denoise.training.data.pairs import Pairs
@@ -110,25 +111,18 @@ def load_recipe(name_or_path: str) -> FineTuneRecipe:
     """
     if name_or_path in bundled_recipes():
         place = files(_RECIPES).joinpath(f"{name_or_path}.toml")
-        text = place.read_text(encoding="utf-8")
+        values = tomllib.loads(place.read_text(encoding="utf-8"))
     elif name_or_path.endswith(".toml") and Path(name_or_path).is_file():
-        text = _text(Path(name_or_path))
+        values = read_toml(Path(name_or_path))
     else:
         raise ValueError(
             f"recipe {name_or_path!r}: choose {', '.join(bundled_recipes())}, or the path of a "
             "TOML file"
         )
     try:
-        return FineTuneRecipe.parse(tomllib.loads(text))
+        return FineTuneRecipe.parse(values)
     except ValueError as error:
         raise ValueError(f"{name_or_path}: {error}") from error
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a TOML file ({error}); save it as UTF-8") from error
 
 
 def training_settings(

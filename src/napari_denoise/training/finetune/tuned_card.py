@@ -29,6 +29,7 @@ def identity(
                 "files": list(pair.sources),
                 "frames": len(pair.layout.frames),
                 "noise2noise": pair.noisy_target,
+                **({"stack": True} if pair.stack else {}),
             }
             for pair in pairs
         ],

@@ -18,6 +18,8 @@ from napari_denoise.settings.recipe import SSIM_WINDOW
 
 SIGMA_FLOOR = 0.01
 """Added to the noise level where a term is divided by it."""
+SHOTS_FLOOR = 0.1
+"""Mean shots of a batch below which it counts less: what a few pixels say is no more than that."""
 EVEN_LEVEL, EVEN_POWER = 0.1, 0.7
 """Noise at which `even_l1` is `l1`, and how the error grows with the noise."""
 _SSIM_SIGMA = 1.5
@@ -28,9 +30,12 @@ def l1(output: Tensor, target: Tensor) -> Tensor:
     return (output - target).abs().mean()
 
 
-def l2(output: Tensor, target: Tensor, sigma: Tensor) -> Tensor:
-    """Mean squared error over the noise level, which evens out patches; aims at the mean."""
-    return ((output - target).square() / (sigma + SIGMA_FLOOR)).mean()
+def l2(output: Tensor, target: Tensor, sigma: Tensor, shots: Tensor | None = None) -> Tensor:
+    """Mean squared error over the noise level, which evens out patches; aims at the mean.
+
+    Pixels count by the shots that their target is the mean of, (N, 1, Y, X); all alike if None.
+    """
+    return _mean((output - target).square() / (sigma + SIGMA_FLOOR), shots)
 
 
 def even_l1(output: Tensor, target: Tensor, noisy: Tensor) -> Tensor:
@@ -61,6 +66,7 @@ def spread(
     target: Tensor,
     sigma: Tensor,
     noisy: Tensor | None = None,
+    shots: Tensor | None = None,
 ) -> Tensor:
     """Squared difference of the stated variance to the squared error, in noise variances.
 
@@ -75,12 +81,23 @@ def spread(
         The input, where the target is a second shot as noisy as it is. Half the squared
         difference of two shots has the variance of one as its mean; that much of the squared
         error is the target's, not the output's.
+    shots
+        (N, 1, Y, X), where the target is the mean of so many shots: the less of the difference
+        is the target's. None for one.
     """
     unit = sigma.square() + VARIANCE_FLOOR
     error = (output.detach() - target).square()
     if noisy is not None:
-        error = error - 0.5 * (noisy - target).square()
-    return ((variance - error) / unit).square().mean()
+        share = 0.5 if shots is None else 1 / (1 + shots)
+        error = error - share * (noisy - target).square()
+    return _mean(((variance - error) / unit).square(), shots)
+
+
+def _mean(values: Tensor, shots: Tensor | None) -> Tensor:
+    """Mean of (N, C, Y, X), all alike or by the shots of (N, 1, Y, X)."""
+    if shots is None:
+        return values.mean()
+    return (values * shots).mean() / shots.mean().clamp_min(SHOTS_FLOOR)
 
 
 def spread_deviance(variance: Tensor, output: Tensor, target: Tensor, sigma: Tensor) -> Tensor:

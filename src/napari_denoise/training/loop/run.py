@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import version
@@ -15,6 +14,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.utilities import rank_zero_only
 
 from napari_denoise.io.atomic import replacing
+from napari_denoise.settings.files import read_toml
 from napari_denoise.settings.recipe import TrainSettings
 from napari_denoise.training.data.pairs import Pairs
 from napari_denoise.training.data.sources import open_pairs
@@ -54,12 +54,9 @@ def read_recipe(path: Path) -> TrainSettings:
         There is no such file.
     """
     try:
-        with path.open("rb") as file:
-            values = tomllib.load(file)
+        values = read_toml(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: there is no such recipe; see recipes/") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path}: not a TOML file ({error})") from error
     try:
         return TrainSettings.parse(values)
     except ValueError as error:

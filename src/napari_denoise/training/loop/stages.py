@@ -53,6 +53,7 @@ class Patches:
     sigma: Tensor
     features: Tensor | None
     log_width: float | None
+    shots: Tensor | None = None
 
 
 def on_device(batch: Batch, state: TrainingState) -> Patches:
@@ -65,7 +66,8 @@ def on_device(batch: Batch, state: TrainingState) -> Patches:
     given = batch.features if state.network.features else None
     features = None if given is None else move(given)
     noisy, target, sigma = move(batch.noisy), move(batch.target), move(batch.sigma)
-    return Patches(noisy, target, sigma, features, batch.log_width)
+    shots = None if batch.shots is None else move(batch.shots)
+    return Patches(noisy, target, sigma, features, batch.log_width, shots)
 
 
 def learning_rate(step: int, stage: DistortionStage | AdversarialStage) -> float:
@@ -104,7 +106,9 @@ def distortion_step(state: TrainingState, batch: Batch) -> dict[str, float]:
     total = terms["pixel"]
     if stage.spread and variance is not None:
         shot = patches.noisy if batch.noisy_target else None
-        terms["spread"] = losses.spread(mean, variance, patches.target, patches.sigma, shot)
+        terms["spread"] = losses.spread(
+            mean, variance, patches.target, patches.sigma, shot, patches.shots
+        )
         total = total + stage.spread * terms["spread"]
         if settling:
             total = _settling(state, batch, patches, mean, variance, terms)
@@ -188,7 +192,7 @@ def pixel_loss(kind: PixelLoss, output: Tensor, patches: Patches) -> Tensor:
     if kind == "even_l1":
         return losses.even_l1(output, patches.target, patches.noisy)
     if kind == "l2":
-        return losses.l2(output, patches.target, patches.sigma)
+        return losses.l2(output, patches.target, patches.sigma, patches.shots)
     return losses.relative(output, patches.target, patches.log_width)
 
 

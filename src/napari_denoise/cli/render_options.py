@@ -1,0 +1,59 @@
+"""Options that say what of a render is denoised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_RENDERS = "Renders"
+
+Layer = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--layer",
+        metavar="NAME",
+        help="The layer or view of an OpenEXR that is denoised; more than once for several, into "
+        "one file. Chosen by default; info lists them.",
+        rich_help_panel=_RENDERS,
+    ),
+]
+EveryView = Annotated[
+    bool,
+    typer.Option(
+        "--every-view",
+        help="Denoise every view and view layer of an OpenEXR, into one file.",
+        rich_help_panel=_RENDERS,
+    ),
+]
+Passes = Annotated[
+    bool,
+    typer.Option(
+        "--passes",
+        help="Denoise the light passes of an OpenEXR, too (diffuse, specular, emission, light "
+        "groups ...), so that they add up to the image.",
+        rich_help_panel=_RENDERS,
+    ),
+]
+Albedo = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="An OpenEXR of the albedo, for a sequence a pattern (albedo_####.exr).",
+        rich_help_panel=_RENDERS,
+    ),
+]
+Normal = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="An OpenEXR of the normals, alike.", rich_help_panel=_RENDERS
+    ),
+]
+Alpha = Annotated[
+    str,
+    typer.Option(
+        help="auto denoises the alpha of a render with its colour, keep leaves it as it is.",
+        rich_help_panel=_RENDERS,
+    ),
+]

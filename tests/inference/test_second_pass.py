@@ -1,13 +1,17 @@
 """Averages of neighbours go to the network that was made for them, where the weights have one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from _films import clean_film, record
 
 from _networks import write_tiny_weights
 from napari_denoise import Denoiser, NoiseModel
+from napari_denoise.inference import neighbors
 
-FIXED = {"noise": NoiseModel(gain=1.0, offset=100.0, read_noise=2.0), "neighbors": 1}
+WHITE = NoiseModel(gain=1.0, offset=100.0, read_noise=2.0)
+FIXED = {"noise": WHITE, "neighbors": 1}
 RANGE = {"intensity_range": (100.0, 160.0)}
 
 
@@ -23,12 +27,18 @@ def both(tmp_path_factory):
     return Denoiser.load(path, "cpu", "float32")
 
 
+@pytest.fixture
+def always(monkeypatch):
+    """Averages of white noise go to it, too, since tiny networks see no neighbours in another."""
+    monkeypatch.setattr(neighbors, "_CORRELATED", 0.0)
+
+
 def result(job, which=1):
     *_, last = job.steps([which])
     return last.result
 
 
-def test_it_gets_the_frame_by_itself_beside_the_average(both, film):
+def test_it_gets_the_frame_by_itself_beside_the_average(both, film, always):
     job = both.prepare(film, "TYX", **FIXED, **RANGE)
     own = result(job)
     seen = []
@@ -53,7 +63,18 @@ def test_it_gets_the_frame_by_itself_beside_the_average(both, film):
     assert np.abs(result(job) - own).max() > 0.1
 
 
-def test_tiles_change_nothing(both, film):
+def test_white_noise_goes_to_the_network_of_single_frames(both, film):
+    job = both.prepare(film, "TYX", **FIXED, **RANGE)
+    (channel,) = job.channels
+    assert job.neighbors.second is not None and job.neighbors.second_of(channel) is None
+    blurred = replace(WHITE, correlation_y=(0.4, 0.1), correlation_x=(0.4, 0.1))
+    assert job.neighbors.second_of(replace(channel, noise=blurred)) is job.neighbors.second
+    own = result(job)
+    job.neighbors.second = None
+    assert np.array_equal(result(job), own)
+
+
+def test_tiles_change_nothing(both, film, always):
     whole = result(both.prepare(film, "TYX", tile=1024, **FIXED, **RANGE))
     tiled = result(both.prepare(film, "TYX", tile=32, **FIXED, **RANGE))
     assert np.abs(whole - tiled).max() <= 1e-5 * 60
@@ -65,7 +86,7 @@ def test_a_realistic_result_and_frames_by_themselves_do_without(both, film):
     assert both.prepare(film, "TYX", **plain, **RANGE).neighbors is None
 
 
-def test_colours_one_by_one_do_without(both, film):
+def test_colours_one_by_one_do_without(both, film, always):
     colour = np.stack([film, film[:, ::-1], film[:, :, ::-1]], axis=-1)
     job = both.prepare(colour, "TYXS", **FIXED, **RANGE)
     assert job.neighbors is not None

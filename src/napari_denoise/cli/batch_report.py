@@ -109,31 +109,30 @@ def _show_table(plan: BatchPlan) -> None:
     from napari_denoise.cli.progress import duration
 
     table = Table(box=None, header_style="bold")
-    for column in ("input", "shape", "axes", "dtype", "MB", "weights", "noise", "neighbours"):
-        table.add_column(column, justify="right" if column == "MB" else "left", overflow="fold")
-    table.add_column("time", justify="right")
-    table.add_column("result", overflow="fold")
-    table.add_column("MB", justify="right")
+    for column in ("input", "holds", "denoised by", "time", "result"):
+        table.add_column(column, justify="right" if column == "time" else "left", overflow="fold")
     for row in plan.rows:
-        outcome = _ACTS[row.act] or str(_short(row.task.target, plan))
+        waits = row.act == "denoise"
+        holds = [" x ".join(map(str, row.shape)), row.axes, row.dtype]
+        held = f"{row.bytes / 1e6:,.1f} MB" if row.shape else ""
+        result = str(_short(row.task.target, plan)) if waits else _ACTS[row.act]
         table.add_row(
             Text(row.task.name),
-            " x ".join(map(str, row.shape)),
-            row.axes,
-            row.dtype,
-            f"{row.bytes / 1e6:,.1f}" if row.shape else "",
-            row.weights,
-            Text(row.noise),
-            row.neighbors,
-            duration(row.seconds) if row.seconds is not None and row.act == "denoise" else "",
-            Text(outcome),
-            f"{row.result_bytes / 1e6:,.1f}" if row.act == "denoise" else "",
+            _parts([" ".join(filter(None, holds)), held]),
+            _parts([row.weights, f"noise {row.noise}", row.neighbors]) if row.shape else Text(),
+            duration(row.seconds) if row.seconds is not None and waits else "",
+            _parts([result, f"{row.result_bytes / 1e6:,.1f} MB" if waits else ""]),
         )
     out().print(table)
     todo = plan.waiting
     expected = f", about {duration(plan.seconds)}" if plan.seconds is not None else ""
     size = sum(row.result_bytes for row in todo) / 1e6
     tell(f"{len(todo)} of {len(plan.rows)} to denoise, {size:,.1f} MB of results{expected}")
+
+
+def _parts(texts: list[str]) -> Text:
+    """Join what there is; names of files are no markup."""
+    return Text(", ".join(filter(None, texts)))
 
 
 def _short(target: Any, plan: BatchPlan) -> Any:

@@ -560,7 +560,7 @@ class StackJob:
         else:
             mapped, sigma = Mapped(fused.values), sigma * fused.noise
         engine = self.engine
-        if fused is not None and self.neighbors and (second := self.neighbors.second):
+        if fused is not None and self.neighbors and (second := self.neighbors.second_of(channel)):
             if len(fused.values) == second.channels:
                 engine, guides = second, fused.alone
         estimate, overflowed = self.estimate(mapped, sigma, guides, tile, engine)

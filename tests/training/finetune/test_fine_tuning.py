@@ -167,7 +167,7 @@ def test_of_what_is_learnt_from_few_pixels_of_views_little_is_trusted(
 ):
     asked = []
 
-    def choose(base, quality, trusted):
+    def choose(base, quality, trusted, enough):
         asked.append(trusted)
         return trusted, 0.0
 

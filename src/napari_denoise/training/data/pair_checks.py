@@ -407,7 +407,7 @@ def _parts_move(early: Plane, late: Plane) -> bool:
 
 def _part_of_repeats(pair: Pair) -> Iterator[Finding]:
     """Say how many of the repeated frames are trained on, where not all are."""
-    count = len(pair.noisy)
+    count = pair.noisy.shape[0]
     if pair.repeats > count + 1:
         text = f"{count} of {pair.repeats} frames are trained on, spread over all"
         yield Finding("info", "repeats", text)

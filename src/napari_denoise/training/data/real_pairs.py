@@ -299,17 +299,17 @@ def pair_of_repeats(
             "more along T, the first axis"
         )
     count, said = shape[0], _is_denoised(denoised, meta)
-    told = said, tuple(sources), True, known.linear, known.bits, count
+    told = said, tuple(sources), True, known.linear, known.bits
     if count < CLEAN_REPEATS:
         one, other = (np.asarray(stack[start : count - 1 + start]) for start in (0, 1))
-        return Pair(name, one, other, letters, True, {}, *told)
+        return Pair(name, one, other, letters, True, {}, *told, repeats=count)
     total = np.zeros(shape[1:], np.float64)
     for number in range(count):
         total += np.asarray(stack[number])
     chosen = evenly(range(count), _MOST_REPEATS)
     noisy = np.stack([np.asarray(stack[n]) for n in chosen])
     clean = _without(total, noisy, count)
-    return Pair(name, noisy, clean, letters, False, {}, *told)
+    return Pair(name, noisy, clean, letters, False, {}, *told, repeats=count)
 
 
 def open_stack(path: str | Path, *, axes: str | None = None) -> Pair:

@@ -61,12 +61,13 @@ def test_tiles_regions_and_the_order_of_frames_change_nothing(microscopy):
 def test_cells_of_the_first_pass_do_not_show(microscopy, monkeypatch):
     from napari_denoise.inference import first_pass
 
-    film = record(clean_film((150, 140), 3, (1.5, 3))).astype(np.float32)
-    whole, _ = results(prepared(microscopy, film, intensity_range=(100.0, 160.0)))
+    film = record(clean_film((100, 90), 2, (1.5, 3))).astype(np.float32)
+    fixed = {"neighbors": 1, "intensity_range": (100.0, 160.0)}
+    whole, _ = results(prepared(microscopy, film, **fixed))
     monkeypatch.setattr(first_pass, "CELL", 64)
-    monkeypatch.setattr(first_pass, "KEPT_BYTES", 2**18)  # less than a frame: cells come again
+    monkeypatch.setattr(first_pass, "KEPT_BYTES", 2**17)  # less than a frame: cells come again
     monkeypatch.setattr(first_pass, "free_memory", lambda device: 0)
-    cells, _ = results(prepared(microscopy, film, intensity_range=(100.0, 160.0)))
+    cells, _ = results(prepared(microscopy, film, **fixed))
     for number, frame in whole.items():
         assert np.abs(cells[number] - frame).max() <= 1e-4 * 60
 

@@ -65,6 +65,20 @@ def table(
     WorkerBase.await_workers(PATIENCE_MS)
 
 
+def test_settings_of_the_batch_go_into_plan_and_command(table: Table) -> None:
+    widget = table.widget
+    widget.noise.value, widget.neighbors.value = "12", "off"
+    table.plan()
+    settings = {
+        line.row.task.settings or widget.asked().settings for line in widget.table.lines.lines
+    }
+    assert {(one.noise, one.neighbors) for one in settings} == {(12.0, 0)}
+    assert "--noise 12.0 --neighbors 0" in widget.asked().command()
+    widget.noise.value = "loud"
+    assert widget.asked() is None
+    assert "noise" in widget.status.text and widget.status.kind == "error"
+
+
 def test_a_plan_lists_problems_first_and_a_run_ends_with_a_report(table: Table, raw: Path) -> None:
     (raw / "z.ome.tif").write_bytes(b"no image")
     table.plan()

@@ -25,7 +25,7 @@ from napari_denoise.batch import (
     Started,
 )
 from napari_denoise.plugin.batch.background import Run
-from napari_denoise.plugin.batch.own_settings import OwnSettings
+from napari_denoise.plugin.batch.own_settings import NEIGHBORS, OwnSettings
 from napari_denoise.plugin.batch.plan_table import PlanTable, line_of
 from napari_denoise.plugin.batch.running import (
     Asked,
@@ -37,7 +37,16 @@ from napari_denoise.plugin.batch.running import (
     read_pair,
 )
 from napari_denoise.plugin.kit.docked import DockedWidget, notify
-from napari_denoise.plugin.kit.parts import Status, Text, add_row, button, column, form_layout, row
+from napari_denoise.plugin.kit.parts import (
+    Section,
+    Status,
+    Text,
+    add_row,
+    button,
+    column,
+    form_layout,
+    row,
+)
 from napari_denoise.plugin.kit.text import time_text
 from napari_denoise.plugin.kit.workers import WorkerTask
 from napari_denoise.settings.denoise import DenoiseSettings
@@ -92,11 +101,24 @@ class BatchWidget(DockedWidget):
             choices=["auto", *(info.name for info in list_weights())],
             tooltip="Weights for all inputs that have none of their own; auto chooses by the data.",
         )
+        self.noise = mg.LineEdit(
+            value="auto",
+            tooltip="Standard deviation of the noise in the data's units, such as 12; auto "
+            "measures it in each input.",
+        )
+        self.neighbors = mg.ComboBox(
+            choices=NEIGHBORS,
+            tooltip="Frames on each side that make a frame better; choose off for kinetics and "
+            "single events near the noise.",
+        )
         self.plan = button("Plan", "Look at all inputs and say what would be done.")
         self.table = PlanTable()
         self.empty = Text()
         self.empty.say(_EMPTY)
         self.own_form = OwnSettings()
+        self.own_section = Section(
+            "Selected rows", self.own_form, "Settings of single inputs, in place of those above."
+        )
         self.start = button("Start", "Denoise what waits; what is finished is left alone.")
         self.pause = button("Pause", "Stop computing until Resume; nothing is lost.")
         self.cancel = button("Cancel", "Stop. Start goes on later with what is left.")
@@ -114,11 +136,13 @@ class BatchWidget(DockedWidget):
         add_row(form, "", self.recursive)
         add_row(form, "Results", self.output)
         add_row(form, "Weights", self.weights)
+        add_row(form, "Noise", self.noise)
+        add_row(form, "Neighbors", self.neighbors)
         rows.addLayout(form)
         rows.addLayout(row(self.plan, self.command))
         rows.addWidget(self.empty)
         rows.addWidget(self.table, 1)
-        rows.addWidget(self.own_form)
+        rows.addWidget(self.own_section)
         rows.addWidget(self.bar)
         rows.addLayout(row(self.start, self.pause, self.cancel, self.retry))
         rows.addWidget(self.status)
@@ -191,7 +215,12 @@ class BatchWidget(DockedWidget):
         if not self.output.value or not str(self.output.value).strip():
             self.status.say("warning", "Choose a folder for the results first.")
             return None
-        settings = DenoiseSettings(weights=self.weights.value)
+        chosen = Own(self.weights.value, self.noise.value.strip() or "auto", self.neighbors.value)
+        try:
+            settings = DenoiseSettings.parse(chosen.settings())
+        except ValueError as error:
+            self.status.say("error", str(error))
+            return None
         own = tuple(self.own.items())
         return Asked(
             self.inputs, Path(self.output.value), bool(self.recursive.value), settings, own
@@ -369,7 +398,7 @@ class BatchWidget(DockedWidget):
         self.empty.setVisible(not known)
         self.bar.setVisible(busy)
         self.table.setVisible(known)
-        self.own_form.setVisible(known and not busy)
+        self.own_section.setVisible(known and not busy)
         self.own_form.apply.enabled = idle and bool(self.table.selectionModel().selectedRows())
 
     # --- a pair to look at --------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from magicgui import widgets as mg
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_denoise.plugin.batch.running import Own
 from napari_denoise.plugin.kit.parts import add_row, button, column, form_layout
@@ -13,6 +13,8 @@ from napari_denoise.settings.denoise import DenoiseSettings
 from napari_denoise.weights.catalogue import list_weights
 
 _AS_BATCH = "as the batch"
+NEIGHBORS = ("auto", "off", "1", "2", "3", "4")
+"""Frames on each side, as they are chosen."""
 
 
 class OwnSettings(QWidget):  # type: ignore[misc]  # Qt has no types
@@ -25,10 +27,11 @@ class OwnSettings(QWidget):  # type: ignore[misc]  # Qt has no types
             choices=[_AS_BATCH, "auto", *names], tooltip="Weights for the selected inputs."
         )
         self.noise = mg.LineEdit(
-            tooltip="Noise of the selected inputs, such as gaussian:12; empty is as in the batch."
+            tooltip="Standard deviation of the noise of the selected inputs, such as 12; empty "
+            "is as in the batch."
         )
         self.neighbors = mg.ComboBox(
-            choices=[_AS_BATCH, "auto", "off", "1", "2", "3", "4"],
+            choices=[_AS_BATCH, *NEIGHBORS],
             tooltip="Frames on each side that help a frame, for the selected inputs.",
         )
         self.axes = mg.LineEdit(
@@ -36,9 +39,6 @@ class OwnSettings(QWidget):  # type: ignore[misc]  # Qt has no types
         )
         self.apply = button("Apply to selected rows", "Use these settings and plan again.")
         rows = column(self)
-        heading = QLabel("Selected rows")
-        heading.setStyleSheet("QLabel { font-weight: bold; }")
-        rows.addWidget(heading)
         form = form_layout()
         for label, part in (
             ("Weights", self.weights),

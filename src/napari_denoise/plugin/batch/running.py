@@ -68,8 +68,9 @@ class Asked:
         """Return the line that does the same in a terminal, without settings of single inputs."""
         words = ["napari-denoise", "batch", *self.inputs, "-o", str(self.folder)]
         words += ["--recursive"] * self.recursive
-        if self.settings.weights != "auto":
-            words += ["--weights", self.settings.weights]
+        for name in ("weights", "noise", "neighbors"):
+            if (value := getattr(self.settings, name)) != "auto":
+                words += [f"--{name}", str(value)]
         return shlex.join(words)
 
 

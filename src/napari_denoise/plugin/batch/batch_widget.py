@@ -385,7 +385,8 @@ class BatchWidget(DockedWidget):
             return
         busy, idle = self.busy, not self.busy and not self.planning
         known = bool(self.table.lines.lines)
-        for part in (self.files, self.from_folder, self.recursive, self.output, self.weights):
+        inputs = self.files, self.from_folder, self.recursive, self.output
+        for part in (*inputs, self.weights, self.noise, self.neighbors):
             part.enabled = not busy
         self.plan.enabled = self.start.enabled = idle
         self.pause.enabled = busy

@@ -27,7 +27,13 @@ FRAME_SUFFIXES = (".png", ".jpg", ".jpeg", ".exr")
 TIFF_SUFFIXES = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".ome.btf", ".btf", ".tf8")
 TIFF_DIALECTS = (".lsm", ".stk", ".companion.ome")
 """TIFF by other names, and files that describe it: read, never written."""
-SUFFIXES = (*TIFF_SUFFIXES, *TIFF_DIALECTS, *FRAME_SUFFIXES, ".npy", *STORE_SUFFIXES)
+LIF_SUFFIXES = (".lif", ".lof", ".xlif")
+VENDOR_SUFFIXES = (".nd2", *LIF_SUFFIXES, ".czi")
+"""Files of microscopes that need their vendors' libraries; read, never written."""
+SUFFIXES = (
+    *(*TIFF_SUFFIXES, *TIFF_DIALECTS, *FRAME_SUFFIXES),
+    *(".npy", *STORE_SUFFIXES, *VENDOR_SUFFIXES),
+)
 """What `read` opens; longer suffixes first."""
 _ANYTHING = re.compile("")
 

@@ -20,7 +20,14 @@ from napari_denoise.io.formats.tiff_reader import (
     tiff_plane_fields,
 )
 from napari_denoise.io.formats.tiff_writer import write_tiff
-from napari_denoise.io.inputs import TIFF_DIALECTS, TIFF_SUFFIXES
+from napari_denoise.io.formats.vendor import (
+    lif_names,
+    nd2_names,
+    read_lif,
+    read_nd2,
+    refuse_czi,
+)
+from napari_denoise.io.inputs import LIF_SUFFIXES, TIFF_DIALECTS, TIFF_SUFFIXES
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.zarr_folders import STORE_SUFFIXES
 
@@ -28,12 +35,17 @@ FILE_READERS: Mapping[str, Callable[[Path, int], Loaded]] = {
     ".npy": lambda path, series: read_npy(path),
     **dict.fromkeys((*TIFF_SUFFIXES, *TIFF_DIALECTS), read_tiff),
     **dict.fromkeys(STORE_SUFFIXES, read_ome_zarr),
+    ".nd2": read_nd2,
+    **dict.fromkeys(LIF_SUFFIXES, read_lif),
+    ".czi": refuse_czi,
 }
 """Formats of whole stacks; the number is that of an image in the file."""
 
 IMAGE_NAMES: Mapping[str, Callable[[Path], list[str]]] = {
     **dict.fromkeys((*TIFF_SUFFIXES, *TIFF_DIALECTS), tiff_image_names),
     **dict.fromkeys(STORE_SUFFIXES, image_names),
+    ".nd2": nd2_names,
+    **dict.fromkeys(LIF_SUFFIXES, lif_names),
 }
 """Names of the images in a file, in order, without reading pixels; "" for those without one.
 Formats that are not here hold one image a file."""

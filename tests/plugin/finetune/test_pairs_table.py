@@ -245,3 +245,19 @@ def test_another_widget_brings_a_stack_to_adapt_to(tuning: TuningBench):
     tuning.until(lambda: bool(tuning.widget.pairs.entries))
     (entry,) = tuning.widget.pairs.entries
     assert entry.pair.stack and entry.layer is bare(film)
+
+
+@pytest.mark.parametrize("name", ["cells", "", "cells (2)"])
+def test_a_layer_may_get_the_name_of_another_one(tuning: TuningBench, name: str):
+    first, second, third = (
+        tuning.viewer.add_image(np.zeros((16, 16), np.uint16), name=n)
+        for n in ("cells", "cells (2)", "third")
+    )
+    form = tuning.widget.pairs
+    for chosen in (first, second, third):
+        form.noisy.value = chosen
+        for layer in (second, third, first):
+            layer.name = name
+            names = [entry.name for entry in tuning.viewer.layers]
+            assert len(set(names)) == len(names)
+            assert form.noisy.value is not None

@@ -183,7 +183,7 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
     def offer_layers(self, _event: Any = None) -> None:
         """Follow the layer list; keep what is chosen, else guess."""
         images = images_of(self._viewer.layers)
-        choices = [(layer.name, layer) for layer in images]
+        choices = list(zip(_unlike([layer.name for layer in images]), images, strict=True))
         kept = self.noisy.value, self.other.value
         for combo in (self.noisy, self.other):
             with combo.changed.blocked():
@@ -389,3 +389,15 @@ def _items(entry: PairEntry) -> tuple[QTableWidgetItem, QTableWidgetItem]:
     for item in (name, verdict):
         item.setTextAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
     return name, verdict
+
+
+def _unlike(names: Sequence[str]) -> list[str]:
+    """Tell equal names apart: a layer has that of another one until napari has changed it."""
+    unlike: list[str] = []
+    for name in names:
+        number, label = 1, name
+        while label in unlike:
+            number += 1
+            label = f"{name} ({number})"
+        unlike.append(label)
+    return unlike

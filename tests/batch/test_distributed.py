@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,11 @@ from _small import contents, photons, planned, save
 from distributed import Client
 
 from napari_denoise.batch import Connected, Done, Failed, Processes, Started, run
-from napari_denoise.batch.distributed import local_cluster
 from napari_denoise.inference.denoiser import Denoiser
 from napari_denoise.io.read import read
 from napari_denoise.settings.denoise import DenoiseSettings
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("one_thread")]
-
-
-@pytest.fixture(scope="module")
-def scheduler() -> Iterator[str]:
-    with local_cluster(2) as address:
-        yield address
 
 
 def test_two_workers_give_what_one_process_gives(

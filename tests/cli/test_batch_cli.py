@@ -117,3 +117,13 @@ def test_without_the_extra_one_sentence_names_it(
     code, _, errors = batch(raw, "-r", "-o", raw.parent / "out", "-w", weights, "--workers", 2)
     assert code == 2
     assert "pip install 'napari-denoise[cluster]'" in errors
+
+
+def test_a_second_run_into_one_folder_is_refused_clearly(raw: Path, weights: str) -> None:
+    from napari_denoise.batch import journal
+
+    with journal.opened(raw.parent / "out"):
+        code, _, errors = batch(raw, "-r", "-o", raw.parent / "out", "-w", weights)
+    assert code != 0
+    assert "another batch is at work in this folder; wait for it" in " ".join(errors.split())
+    assert "Traceback" not in errors

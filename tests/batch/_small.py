@@ -34,7 +34,9 @@ def planned(
     inputs: list[Path], folder: Path, weights: Path, resume: Resume | None = None, **more: Any
 ) -> BatchPlan:
     """Plan and look at everything; `more` holds what is for either of them, or for settings."""
-    looking = {key: more.pop(key) for key in ("one_noise", "axes", "look") if key in more}
+    looking = {
+        key: more.pop(key) for key in ("one_noise", "axes", "look", "guess_axes") if key in more
+    }
     where = ("name", "file_format", "recursive", "sequence")
     planning = {key: more.pop(key) for key in where if key in more}
     tasks, _ = plan_folder(inputs, folder, **planning)

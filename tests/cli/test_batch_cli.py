@@ -50,7 +50,9 @@ def test_a_dry_run_lists_everything_and_writes_nothing(raw: Path, weights: str) 
     assert rows["a.ome.tif"]["seconds"] > 0
     assert rows["a.ome.tif"]["result_bytes"] == 24 * 30 * 2
     assert "not a whole TIFF file" in rows["bad.tif"]["problem"]
-    assert "names no axes, TYX" in rows["c.npy"]["notes"][0]
+    assert rows["c.npy"]["act"] == "refuse"
+    assert "names no axes, TYX of shape (3, 16, 16) is a guess; state" in rows["c.npy"]["problem"]
+    assert "--guess-axes" in errors
     assert "bad.tif" in errors
     assert not out.exists()
 

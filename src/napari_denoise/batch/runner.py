@@ -92,6 +92,7 @@ def carried_out(
         settings=plan.settings.to_json(),
         axes=plan.axes,
         one_noise=plan.one_noise,
+        guess_axes=plan.guess_axes,
         inputs=len(plan.rows),
     )
     run = _Run(plan, book)
@@ -158,7 +159,11 @@ class _Run:
             return settings
         models = self._history.noise.get(row.experiment)
         if models is None:
-            tasks = [other.task for other in self._plan.rows if other.experiment == row.experiment]
+            tasks = [
+                other.task
+                for other in self._plan.rows
+                if other.experiment == row.experiment and other.error is None
+            ]
             work = measured_together(tasks, settings, self._plan.axes)
             while True:
                 try:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_denoise.batch.guessed import axes_wanted, guess_note, is_guess
 from napari_denoise.batch.history import Decision, History, Marks, Resume
 from napari_denoise.batch.marks import mark_of, settings_mark
 from napari_denoise.batch.plan import BatchTask, collisions
@@ -20,7 +21,6 @@ from napari_denoise.io.errors import FileError, listening
 from napari_denoise.io.formats.loaded import lazily
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.read import read
-from napari_denoise.io.sidecar import sidecar_path
 from napari_denoise.io.write import check_output
 from napari_denoise.settings.denoise import DenoiseSettings
 from napari_denoise.settings.noise import NoiseModel
@@ -60,11 +60,18 @@ class PlanRow:
     """What was guessed or left out, such as axes."""
     experiment: str = ""
     """Inputs with one noise model share it; empty where each is measured."""
+    guessed: bool = False
+    """Whether nothing but the shape tells the axes."""
 
     @property
     def act(self) -> str:
         """What will be done: denoise, skip, failed (before), refuse."""
         return "refuse" if self.error is not None else self.decision.act
+
+    @property
+    def wants_axes(self) -> bool:
+        """Whether it waits for somebody to say its axes."""
+        return self.guessed and self.error is not None
 
     @property
     def problem(self) -> str:
@@ -90,6 +97,8 @@ class BatchPlan:
         What to do about results that are there.
     one_noise
         Whether inputs of one experiment share a noise model.
+    guess_axes
+        Whether axes that are a guess are taken as they are.
     """
 
     rows: tuple[PlanRow, ...]
@@ -98,6 +107,7 @@ class BatchPlan:
     axes: str | None = None
     resume: Resume = field(default_factory=Resume)
     one_noise: bool = False
+    guess_axes: bool = False
 
     def settings_of(self, task: BatchTask) -> DenoiseSettings:
         """Return how a task is denoised."""
@@ -148,6 +158,7 @@ def survey(
     axes: str | None = None,
     resume: Resume | None = None,
     one_noise: bool = False,
+    guess_axes: bool = False,
     look: bool = False,
 ) -> Generator[PlanRow, None, BatchPlan]:
     """Look at each input, yielding its row; returns the plan.
@@ -156,8 +167,9 @@ def survey(
     ----------
     tasks
         From `plan_folder`.
-    settings, axes, resume, one_noise
-        As in `BatchPlan`.
+    settings, axes, resume, one_noise, guess_axes
+        As in `BatchPlan`. Axes that are a guess are a problem of the row where they are not told
+        and guesses are not taken.
     folder
         For the journal.
     look
@@ -177,12 +189,14 @@ def survey(
             _check_apart(task, inputs)
             row = _looked_at(row, own, task.axes or axes, one_noise, look)
             row = decided(row, own, task.axes or axes, history, resume)
+            if row.guessed and row.act == "denoise" and not guess_axes:
+                raise axes_wanted(row)
             row = replace(row, seconds=_expected(row, own, history, paces, look))
         except (ValueError, OSError) as error:
             row = replace(row, error=error)
         rows.append(row)
         yield row
-    return BatchPlan(tuple(rows), settings, folder, axes, resume, one_noise)
+    return BatchPlan(tuple(rows), settings, folder, axes, resume, one_noise, guess_axes)
 
 
 def decided(
@@ -250,14 +264,9 @@ def _looked_at(
     check_output(row.task.target, result, meta, overwrite=True)
     if "napari_denoise" in meta.extra:
         heard.append(f"{source.pattern}: it was denoised before, and is now once more")
-    if axes is None and _guessed(meta, stack):
-        heard.append(
-            f"{source.pattern}: its file names no axes, {meta.axes} of shape {array.shape} is a "
-            "guess: state them (--axes) if it is wrong"
-        )
     pixels = math.prod(array.shape)
     mapped = pixels // stack.layout.size("S") * 4 if row.task.frames_used else 0
-    return replace(
+    row = replace(
         row,
         shape=tuple(array.shape),
         axes=meta.axes,
@@ -266,16 +275,11 @@ def _looked_at(
         result_bytes=pixels * dtype.itemsize + mapped,
         weights=_weights(stack, settings, look),
         neighbors=_neighbors(stack, settings),
-        notes=tuple(dict.fromkeys(heard)),
         experiment=_experiment(source.files[0], array, meta) if one_noise else "",
+        guessed=axes is None and is_guess(meta),
     )
-
-
-def _guessed(meta: ImageMeta, stack: Described) -> bool:
-    """Whether letters of axes come from nowhere but the shape."""
-    several = len(meta.axes) - ("S" in meta.axes) > 2
-    silent = meta.extra.get("format") == "npy" or "file_axes" in meta.extra
-    return several and silent and not sidecar_path(meta.source[0]).is_file()
+    heard += [guess_note(row)] if row.guessed else []
+    return replace(row, notes=tuple(dict.fromkeys(heard)))
 
 
 def _weights(stack: Described, settings: DenoiseSettings, look: bool) -> str:

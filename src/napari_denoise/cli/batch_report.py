@@ -27,7 +27,8 @@ def show_plan(plan: BatchPlan, *, as_json: bool) -> int:
     code = 0
     for row in plan.rows:
         for note in row.notes:
-            warn(note)
+            if note not in row.problem:
+                warn(note)
         if row.problem:
             code = FAILED
             say("error", "bold red", _with_name(row.task.name, row.problem))
@@ -148,6 +149,7 @@ def _plain(row: PlanRow) -> dict[str, Any]:
         "result": str(row.task.target),
         "shape": list(row.shape),
         "axes": row.axes,
+        "guessed": row.guessed,
         "dtype": row.dtype,
         "bytes": row.bytes,
         "result_bytes": row.result_bytes,

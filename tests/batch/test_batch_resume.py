@@ -90,7 +90,7 @@ def test_a_failed_input_is_tried_again_when_asked(
 ) -> None:
     out = tmp_path / "out"
     with monkeypatch.context() as patched:
-        patched.setattr("napari_denoise.batch.work._check_unchanged", _breaks)
+        patched.setattr("napari_denoise.batch.work.check_unchanged", _breaks)
         assert kinds(list(run(planned([raw], out, tiny)))).count("Failed") == 3
     assert not list(out.glob("*.tif"))
     again = list(run(planned([raw], out, tiny)))

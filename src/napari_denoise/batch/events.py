@@ -50,6 +50,8 @@ class Done:
     weights_sha256: str = ""
     pixels: int = 0
     """In the stack."""
+    kept: str = ""
+    """How much of it an earlier run had done, for people."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from napari_denoise.batch.journal import Journal
 from napari_denoise.batch.marks import mark_of
 from napari_denoise.batch.plan import BatchTask
 from napari_denoise.batch.report import write_report
+from napari_denoise.batch.shared import forget
 from napari_denoise.batch.survey import BatchPlan, PlanRow, decided
 from napari_denoise.batch.work import Work, denoised
 from napari_denoise.io.atomic import sweep
@@ -141,6 +142,8 @@ class _Run:
         self._marks[task] = row.marks
         decision = row.decision
         if decision.act == "denoise":
+            if plan.resume.force:
+                forget(task.target)
             note = {EVIDENCE: row.marks.to_json()}
             yield Work(task, settings, axes, decision.overwrite, note)
         elif decision.act == "refuse":
@@ -209,6 +212,7 @@ class _Run:
         done: Done | None = None,
         **more: Any,
     ) -> None:
+        forget(task.target)
         if task.frames_used is not None:
             files = (*files, task.frames_used)
         values = {} if done is None else _values_of(done)
@@ -282,6 +286,7 @@ def _values_of(done: Done) -> dict[str, Any]:
         "weights": done.weights,
         "weights_sha256": done.weights_sha256,
         "frames_used": done.frames_used,
+        "kept": done.kept,
         "warnings": list(done.warnings),
     }
 

@@ -79,7 +79,7 @@ def report_done(done: Done, bars: FileProgress) -> None:
     noise = "; ".join(dict.fromkeys(done.noise))
     images = [file for file in done.files if file.suffix != ".json"]
     target = f"{images[0]} to {images[-1].name}" if images[1:] else images[0]
-    used = f", {done.frames_used}" if done.frames_used else ""
+    used = "".join(f", {text}" for text in (done.frames_used, done.kept) if text)
     bars.line(
         f"{done.task.name} -> {target}: {frames} in {done.seconds:.1f} s, "
         f"weights {done.weights}, noise: {noise}{used}"

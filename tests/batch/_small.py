@@ -35,7 +35,9 @@ def planned(
 ) -> BatchPlan:
     """Plan and look at everything; `more` holds what is for either of them, or for settings."""
     looking = {
-        key: more.pop(key) for key in ("one_noise", "axes", "look", "guess_axes") if key in more
+        key: more.pop(key)
+        for key in ("one_noise", "axes", "look", "guess_axes", "adapt")
+        if key in more
     }
     where = ("name", "file_format", "recursive", "sequence")
     planning = {key: more.pop(key) for key in where if key in more}

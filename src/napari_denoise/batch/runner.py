@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import napari_denoise
 from napari_denoise.batch import journal
+from napari_denoise.batch.adapt import adapting, tidy
 from napari_denoise.batch.distributed import Processes, spread
 from napari_denoise.batch.events import (
+    Adapted,
     Done,
     Ended,
     Event,
@@ -94,6 +96,7 @@ def carried_out(
         axes=plan.axes,
         one_noise=plan.one_noise,
         guess_axes=plan.guess_axes,
+        adapt=plan.adapt,
         inputs=len(plan.rows),
     )
     run = _Run(plan, book)
@@ -117,6 +120,8 @@ class _Run:
     def __init__(self, plan: BatchPlan, book: Journal) -> None:
         self._plan, self._book = plan, book
         self._history = History.of(plan.folder)
+        if plan.resume.force:
+            self._history = replace(self._history, adapted={})
         self._marks: dict[BatchTask, Marks] = {}
         self._bytes = {row.task: row.bytes for row in plan.rows}
         self.done = self.failed = self.skipped = 0
@@ -136,15 +141,18 @@ class _Run:
             yield Failed(task, row.error, unusable=True)
             return
         settings = yield from self._with_noise(row, plan.settings_of(task))
-        axes = task.axes or plan.axes
+        axes, note = task.axes or plan.axes, dict[str, Any]()
         row = decided(row, plan.settings_of(task), axes, self._history, plan.resume)
+        if row.adapts and row.act == "denoise":
+            settings, note = yield from self._adapted(row, settings)
+            row = decided(row, plan.settings_of(task), axes, self._history, plan.resume)
         assert row.marks is not None  # noqa: S101 - `decided` sets them
         self._marks[task] = row.marks
         decision = row.decision
         if decision.act == "denoise":
             if plan.resume.force:
                 forget(task.target)
-            note = {EVIDENCE: row.marks.to_json()}
+            note[EVIDENCE] = row.marks.to_json()
             yield Work(task, settings, axes, decision.overwrite, note)
         elif decision.act == "refuse":
             yield Failed(task, decision.error or FileError(task.target, decision.why, ""), True)
@@ -181,6 +189,33 @@ class _Run:
         if not models:
             return settings
         return DenoiseSettings.parse({**settings.to_json(), "noise": tuple(models)})
+
+    def _adapted(
+        self, row: PlanRow, settings: DenoiseSettings
+    ) -> Generator[Event, None, tuple[DenoiseSettings, dict[str, Any]]]:
+        """Put weights in that were adapted to the experiment, where they surely gain."""
+        folder, group, plan = self._plan.folder.absolute(), row.adapts, self._plan
+        found = self._history.adapted.get(group)
+        if found is None:
+            tasks = [other.task for other in plan.rows if other.adapts == group and not other.error]
+            work = adapting(group, tasks, settings, plan.axes, plan.adapt, folder)
+            with closing(work):
+                while True:
+                    try:
+                        what = next(work)
+                    except StopIteration as end:
+                        found = end.value
+                        break
+                    yield Progress(row.task, what=f"adapting: {what}")
+            self._book.write("adapted", group=group, **found.to_json())
+            tidy(group, folder)
+            adapted = {**self._history.adapted, group: found}
+            self._history = replace(self._history, adapted=adapted)
+            yield Adapted(row.task, found.used, found.verdict)
+        note = {"adapted": {"group": group, **found.to_json()}}
+        if not found.used:
+            return settings, note
+        return replace(settings, weights=str(found.place(folder))), note
 
     def note(self, event: Event) -> None:
         """Write what happened, before anybody is told."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_denoise.batch.adapt import Adaptation, check_adaptable, group_of
 from napari_denoise.batch.guessed import axes_wanted, guess_note, is_guess
 from napari_denoise.batch.history import Decision, History, Marks, Resume
 from napari_denoise.batch.marks import mark_of, settings_mark
@@ -62,6 +63,8 @@ class PlanRow:
     """Inputs with one noise model share it; empty where each is measured."""
     guessed: bool = False
     """Whether nothing but the shape tells the axes."""
+    adapts: str = ""
+    """Inputs whose weights are adapted together share it; empty for none."""
 
     @property
     def act(self) -> str:
@@ -99,6 +102,9 @@ class BatchPlan:
         Whether inputs of one experiment share a noise model.
     guess_axes
         Whether axes that are a guess are taken as they are.
+    adapt
+        Minutes in which weights are adapted to the stacks of an experiment before those are
+        denoised, and used where that surely helps; 0 for none.
     """
 
     rows: tuple[PlanRow, ...]
@@ -108,6 +114,7 @@ class BatchPlan:
     resume: Resume = field(default_factory=Resume)
     one_noise: bool = False
     guess_axes: bool = False
+    adapt: float = 0.0
 
     def settings_of(self, task: BatchTask) -> DenoiseSettings:
         """Return how a task is denoised."""
@@ -122,7 +129,9 @@ class BatchPlan:
     def seconds(self) -> float | None:
         """Expected for all of them; None where nothing tells."""
         known = [row.seconds for row in self.waiting if row.seconds is not None]
-        return sum(known) if known and len(known) == len(self.waiting) else None
+        groups = {row.adapts for row in self.waiting} - {""} - {*History.of(self.folder).adapted}
+        adapting = 60 * self.adapt * len(groups)
+        return sum(known) + adapting if known and len(known) == len(self.waiting) else None
 
     def check_space(self) -> None:
         """Refuse at once what would fail in the night.
@@ -159,6 +168,7 @@ def survey(
     resume: Resume | None = None,
     one_noise: bool = False,
     guess_axes: bool = False,
+    adapt: float = 0.0,
     look: bool = False,
 ) -> Generator[PlanRow, None, BatchPlan]:
     """Look at each input, yielding its row; returns the plan.
@@ -167,14 +177,21 @@ def survey(
     ----------
     tasks
         From `plan_folder`.
-    settings, axes, resume, one_noise, guess_axes
+    settings, axes, resume, one_noise, guess_axes, adapt
         As in `BatchPlan`. Axes that are a guess are a problem of the row where they are not told
         and guesses are not taken.
     folder
         For the journal.
     look
         Look into the pixels too, for the weights and the time; else only headers are read.
+
+    Raises
+    ------
+    ValueError
+        Weights cannot be adapted for these settings.
     """
+    if adapt:
+        check_adaptable(settings)
     resume = resume or Resume()
     history, clashes = History.of(folder), collisions(tasks)
     inputs = {file.resolve() for task in tasks for file in task.source.files}
@@ -187,7 +204,9 @@ def survey(
             if task in clashes:
                 raise ValueError(clashes[task])
             _check_apart(task, inputs)
-            row = _looked_at(row, own, task.axes or axes, one_noise, look)
+            if adapt:
+                check_adaptable(own)
+            row = _looked_at(row, own, task.axes or axes, one_noise, adapt, look)
             row = decided(row, own, task.axes or axes, history, resume)
             if row.guessed and row.act == "denoise" and not guess_axes:
                 raise axes_wanted(row)
@@ -196,7 +215,7 @@ def survey(
             row = replace(row, error=error)
         rows.append(row)
         yield row
-    return BatchPlan(tuple(rows), settings, folder, axes, resume, one_noise, guess_axes)
+    return BatchPlan(tuple(rows), settings, folder, axes, resume, one_noise, guess_axes, adapt)
 
 
 def decided(
@@ -210,12 +229,18 @@ def decided(
         The input is gone.
     """
     models = history.noise.get(row.experiment)
-    marks = marks_of(row, settings, axes, models)
+    marks = marks_of(row, settings, axes, models, history.adapted.get(row.adapts))
     return replace(row, marks=marks, decision=history.decide(row.task, marks, resume))
 
 
-def marks_of(row: PlanRow, settings: DenoiseSettings, axes: str | None, models: Any) -> Marks:
-    """Mark an input and what is asked for.
+def marks_of(
+    row: PlanRow,
+    settings: DenoiseSettings,
+    axes: str | None,
+    models: Any,
+    adapted: Adaptation | None = None,
+) -> Marks:
+    """Mark an input, what is asked for, and what was measured and adapted for it.
 
     Raises
     ------
@@ -231,6 +256,8 @@ def marks_of(row: PlanRow, settings: DenoiseSettings, axes: str | None, models: 
         ) from error
     weights = "" if settings.weights == "auto" else find_weights(settings.weights).sha256
     more = {"experiment": row.experiment, "noise": models} if row.experiment else {}
+    if row.adapts:
+        more |= {"adapts": row.adapts, "adapted": None if adapted is None else adapted.sha256}
     if source.series is not None:
         more["series"] = source.series
     if row.task.frames_used is not None:
@@ -251,7 +278,12 @@ def noise_text(settings: DenoiseSettings) -> str:
 
 
 def _looked_at(
-    row: PlanRow, settings: DenoiseSettings, axes: str | None, one_noise: bool, look: bool
+    row: PlanRow,
+    settings: DenoiseSettings,
+    axes: str | None,
+    one_noise: bool,
+    adapt: float,
+    look: bool,
 ) -> PlanRow:
     from napari_denoise.inference.described import described
 
@@ -266,6 +298,7 @@ def _looked_at(
         heard.append(f"{source.pattern}: it was denoised before, and is now once more")
     pixels = math.prod(array.shape)
     mapped = pixels // stack.layout.size("S") * 4 if row.task.frames_used else 0
+    experiment = _experiment(source.files[0], array, meta)
     row = replace(
         row,
         shape=tuple(array.shape),
@@ -275,10 +308,13 @@ def _looked_at(
         result_bytes=pixels * dtype.itemsize + mapped,
         weights=_weights(stack, settings, look),
         neighbors=_neighbors(stack, settings),
-        experiment=_experiment(source.files[0], array, meta) if one_noise else "",
+        experiment=experiment if one_noise else "",
+        adapts=group_of(experiment, stack, settings, adapt) if adapt else "",
         guessed=axes is None and is_guess(meta),
     )
     heard += [guess_note(row)] if row.guessed else []
+    if adapt and not row.adapts:
+        heard.append(f"{source.pattern}: no weights are adapted to it: that takes a noisy stack")
     return replace(row, notes=tuple(dict.fromkeys(heard)))
 
 

@@ -77,6 +77,7 @@ def watch(
     resume: Resume | None = None,
     one_noise: bool = False,
     guess_axes: bool = False,
+    adapt: float = 0.0,
     processes: Processes | None = None,
 ) -> Generator[Event, None, None]:
     """Denoise inputs as they arrive, until the generator is closed; events as of `run`.
@@ -87,7 +88,7 @@ def watch(
     ----------
     find
         Gives the tasks of all inputs there are now; asked again and again.
-    settings, folder, axes, resume, one_noise, guess_axes
+    settings, folder, axes, resume, one_noise, guess_axes, adapt
         As for `survey`.
     settle
         Seconds without a change after which an input is taken.
@@ -98,7 +99,7 @@ def watch(
     """
     arrivals = Arrivals(settle)
     asked: dict[str, Any] = {"axes": axes, "resume": resume}
-    asked |= {"one_noise": one_noise, "guess_axes": guess_axes}
+    asked |= {"one_noise": one_noise, "guess_axes": guess_axes, "adapt": adapt}
     with journal.opened(folder) as book:
         while True:
             try:

@@ -63,6 +63,16 @@ def batch(
             rich_help_panel=options.HOW,
         ),
     ] = False,
+    adapt: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            metavar="MINUTES",
+            help="Before stacks of one camera setting are denoised, adapt weights to them for so "
+            "long; they are used where they surely gain. 0 does not.",
+            rich_help_panel=options.HOW,
+        ),
+    ] = 0.0,
     workers: Annotated[
         int,
         typer.Option(
@@ -190,11 +200,12 @@ def batch(
         if watching:
             sequence = False if sequence is None else sequence
         find = partial(_tasks, inputs, output, sequence, recursive, name, file_format, frames_used)
-        asked = {
+        asked: dict[str, Any] = {
             "axes": axes,
             "resume": Resume(skip_existing, retry_failed, force),
             "one_noise": one_noise,
             "guess_axes": guess_axes,
+            "adapt": adapt,
         }
         if watching and not dry_run:
             folder = output.expanduser()

@@ -42,7 +42,7 @@ def show_plan(plan: BatchPlan, *, as_json: bool) -> int:
 
 def show_run(events: Generator[Event, None, None], count: int, quiet: bool) -> list[Failed]:
     """Show how a batch goes; return what failed."""
-    from napari_denoise.batch import Connected, Done, Ended, Failed, Progress, Skipped
+    from napari_denoise.batch import Adapted, Connected, Done, Ended, Failed, Progress, Skipped
 
     failures: list[Failed] = []
     skipped: list[Skipped] = []
@@ -62,6 +62,9 @@ def show_run(events: Generator[Event, None, None], count: int, quiet: bool) -> l
             elif isinstance(event, Skipped):
                 bars.finished()
                 skipped.append(event)
+            elif isinstance(event, Adapted) and not quiet:
+                word = "adapted" if event.used else "not adapted"
+                say(word, "bold green" if event.used else "bold yellow", event.text, bars.console)
             elif isinstance(event, Connected) and not quiet:
                 count_text = "1 worker" if event.workers == 1 else f"{event.workers} workers"
                 say("cluster", "bold green", f"{count_text}, dashboard {event.dashboard}")
@@ -116,11 +119,12 @@ def _show_table(plan: BatchPlan) -> None:
         waits = row.act == "denoise"
         holds = [" x ".join(map(str, row.shape)), row.axes, row.dtype]
         held = f"{row.bytes / 1e6:,.1f} MB" if row.shape else ""
+        weights = row.weights + (f" adapted in {plan.adapt:g} min" if row.adapts else "")
         result = str(_short(row.task.target, plan)) if waits else _ACTS[row.act]
         table.add_row(
             Text(row.task.name),
             _parts([" ".join(filter(None, holds)), held]),
-            _parts([row.weights, f"noise {row.noise}", row.neighbors]) if row.shape else Text(),
+            _parts([weights, f"noise {row.noise}", row.neighbors]) if row.shape else Text(),
             duration(row.seconds) if row.seconds is not None and waits else "",
             _parts([result, f"{row.result_bytes / 1e6:,.1f} MB" if waits else ""]),
         )
@@ -128,6 +132,8 @@ def _show_table(plan: BatchPlan) -> None:
     todo = plan.waiting
     expected = f", about {duration(plan.seconds)}" if plan.seconds is not None else ""
     size = sum(row.result_bytes for row in todo) / 1e6
+    if groups := {row.adapts for row in todo if row.adapts}:
+        tell(f"weights are adapted to {len(groups)} of camera settings, and used where they gain")
     tell(f"{len(todo)} of {len(plan.rows)} to denoise, {size:,.1f} MB of results{expected}")
 
 
@@ -156,6 +162,7 @@ def _plain(row: PlanRow) -> dict[str, Any]:
         "weights": row.weights,
         "noise": row.noise,
         "experiment": row.experiment,
+        "adapts": row.adapts,
         "neighbors": row.neighbors,
         "seconds": row.seconds,
         "act": row.act,

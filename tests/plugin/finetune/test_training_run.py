@@ -220,6 +220,9 @@ def test_figures_and_verdict_are_in_sight_when_they_arrive(tuning: TuningBench, 
     for part in (result.table, result.verdict):
         tuning.until(lambda part=part: whole_in_sight(part))
     assert tuning.widget.window().height() == height
+    table = result.table  # the names of its rows lie beside their figures
+    first, names = table.viewport(), table.verticalHeader().viewport()
+    assert first.mapTo(table, QPoint(0, 0)).y() == names.mapTo(table, QPoint(0, 0)).y()
 
 
 def whole_in_sight(widget: QWidget) -> bool:
@@ -388,18 +391,6 @@ def test_after_saving_the_next_button_stands_out_and_a_frame_of_a_stack_is_named
     assert list(names.features["name"]) == [
         f"{name} · {place}" for name in ("noisy", "base", "fine-tuned", "clean")
     ]
-
-
-def test_names_of_rows_lie_beside_their_figures(tuning: TuningBench):
-    tuning.viewer.window.show()
-    tuning.layers()
-    tuning.add()
-    tuning.start(steps=4)
-    tuning.end()
-    table = tuning.widget.watch.result.table
-    tuning.until(table.isVisible)
-    first, names = table.viewport(), table.verticalHeader().viewport()
-    assert first.mapTo(table, QPoint(0, 0)).y() == names.mapTo(table, QPoint(0, 0)).y()
 
 
 @pytest.mark.parametrize("leave", ["back", "close"])

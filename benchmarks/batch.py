@@ -250,8 +250,8 @@ def workers(chosen: argparse.Namespace) -> Iterator[str]:
     finally:
         shutil.rmtree(folder)
     yield (
-        f"workers: {chosen.stacks} stacks, after the first of each worker: {taken[1]:.2f} s a stack "
-        f"with one worker, {taken[2]:.2f} s with two: {taken[1] / taken[2]:.2f} x"
+        f"workers: {chosen.stacks} stacks, after the first of each worker: {taken[1]:.2f} s a "
+        f"stack with one worker, {taken[2]:.2f} s with two: {taken[1] / taken[2]:.2f} x"
     )
 
 

@@ -41,7 +41,7 @@ def train(
         typer.Option("--output", "-o", help="The weights file; RUN/NAME.safetensors by default."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the checkpoint in the run folder.")
+        bool, typer.Option("--resume", help="Resume from the checkpoint in the run folder.")
     ] = False,
     export: Annotated[
         bool, typer.Option("--export", help="Only write weights from the checkpoint there is.")

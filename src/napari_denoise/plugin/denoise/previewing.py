@@ -27,7 +27,7 @@ NEEDS_2D = (
 )
 _BETWEEN_PAINTS = 0.25
 """Seconds; in software and over remote desktops a window takes long to paint."""
-_BESIDE = "The sliders point beside “{}”: move them to where it has data."
+_OUTSIDE = "The sliders are outside “{}”: move them to where it has data."
 
 
 class PlaneInView(NamedTuple):
@@ -145,7 +145,7 @@ class Preview:
     def _sight(self, source: Source) -> PlaneInView | None:
         point = current_point(self._viewer, source.layer)
         if point is None:
-            self.said.emit("info", _BESIDE.format(source.layer.name))
+            self.said.emit("info", _OUTSIDE.format(source.layer.name))
             return None
         plane = current_plane(self._viewer, source, point)
         return PlaneInView(source, plane, visible_part(self._viewer, source, plane))

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,12 +167,19 @@ def adapting(
         raise
     except (ValueError, RuntimeError, MemoryError, OSError) as error:
         return Adaptation(False, f"not adapted: {error}", learnt_on=names, minutes=minutes)
-    known = {"learnt_on": names, "minutes": minutes, "base": base[0], "base_sha256": base[1]}
-    gain = None if result.gain is None else asdict(result.gain)
+    found = Adaptation(
+        False,
+        result.verdict,
+        None if result.gain is None else asdict(result.gain),
+        learnt_on=names,
+        minutes=minutes,
+        base=base[0],
+        base_sha256=base[1],
+    )
     if not result.offered:
-        return Adaptation(False, result.verdict, gain, **known)
-    place = {"weights": str(target.relative_to(folder)), "sha256": read_info(target).sha256}
-    return Adaptation(True, result.verdict, gain, **known, **place)
+        return found
+    weights, sha256 = str(target.relative_to(folder)), read_info(target).sha256
+    return replace(found, used=True, weights=weights, sha256=sha256)
 
 
 def tidy(group: str, folder: Path) -> None:

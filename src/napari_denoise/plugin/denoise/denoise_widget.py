@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -10,8 +11,8 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import QSize, QTimer
 from qtpy.QtGui import QShowEvent
 
-from napari_denoise.plugin import contributions, preferences
-from napari_denoise.plugin.denoise import last_settings
+from napari_denoise.plugin import commands, contributions, preferences
+from napari_denoise.plugin.denoise import last_settings, shortcuts
 from napari_denoise.plugin.denoise.actions import Actions
 from napari_denoise.plugin.denoise.jobs import Found, Measured, discover
 from napari_denoise.plugin.denoise.looking import Looking
@@ -141,6 +142,9 @@ class DenoiseWidget(DockedWidget):
         actions.redo.changed.connect(self._redo_clicked)
         actions.save.changed.connect(lambda: contributions.save_denoised(self._viewer))
         actions.residual.native.toggled.connect(self._residual_clicked)
+        actions.adapt.changed.connect(self._adapt)
+        pressing = {name: partial(getattr(commands, name), self._viewer) for name in shortcuts.KEYS}
+        self._shortcuts = shortcuts.bind(self, pressing)
         actions.wipe.native.toggled.connect(self._wipe_clicked)
         actions.compare.native.pressed.connect(self.looking.start_comparing)
         actions.compare.native.released.connect(self.looking.stop_comparing)
@@ -388,6 +392,11 @@ class DenoiseWidget(DockedWidget):
         self.looking.stop_comparing()
         self.session.undo.step_forward()
 
+    def _adapt(self) -> None:
+        from napari_denoise.plugin.finetune.adapting import adapt_to  # loads what training needs
+
+        adapt_to(self._viewer, self.selection.layers[0])
+
     def _wipe_clicked(self, on: bool) -> None:
         self.looking.toggle_wipe(on)
         self._update()
@@ -426,6 +435,7 @@ class DenoiseWidget(DockedWidget):
         actions.wipe.enabled = actions.compare.enabled
         actions.check(actions.wipe, self.looking.wipe.active)
         actions.residual.enabled = found
+        actions.offer_adapting(not running and self.selection.is_one_stack)
         actions.save.enabled = bool(self.selection.sources) and not running
         actions.check(actions.residual, self.looking.residual_shown)
         self._show_header()

@@ -66,6 +66,7 @@ class Looking:
         self._viewer, self._session, self._preview = viewer, session, preview
         self._sources = sources
         self.compare = Compare(session.history)
+        self._lifted = False
         self.wipe = Wipe(viewer, panel, self._sides)
         preview.painted.connect(self.wipe.update)
         preview.dropping.connect(lambda _layer: self.wipe.stop())
@@ -104,8 +105,14 @@ class Looking:
         else:
             self.wipe.stop()
 
+    @property
+    def comparing(self) -> bool:
+        """Whether the originals are shown."""
+        return self._lifted or self.compare.active
+
     def start_comparing(self) -> None:
         """Show what was before."""
+        self._lifted = self._preview.active
         if self._preview.active:
             self._preview.hide(True)
         else:
@@ -113,6 +120,7 @@ class Looking:
 
     def stop_comparing(self) -> None:
         """Show the results again."""
+        self._lifted = False
         if self._preview.active:
             self._preview.hide(False)
         self.compare.release()

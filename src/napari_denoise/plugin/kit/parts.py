@@ -279,5 +279,6 @@ class FittingScroll(QScrollArea):  # type: ignore[misc]  # Qt has no types
         return QSize(content.sizeHint().width(), wanted + _FRAME)
 
     def minimumSizeHint(self) -> QSize:
-        """Never narrower than the content; a few rows high."""
-        return QSize(self.widget().minimumSizeHint().width(), 120)
+        """Never narrower than the content beside its scroll bar; a few rows high."""
+        bar = self.verticalScrollBar().sizeHint().width()
+        return QSize(self.widget().minimumSizeHint().width() + bar, 120)

@@ -31,7 +31,9 @@ class Question:
             "In the background the result arrives in its layer all the same. Open Denoise again "
             "to watch it, and to undo it."
         )
-        self.stay = self.box.addButton("Keep running in the background", QMessageBox.ButtonRole.AcceptRole)
+        self.stay = self.box.addButton(
+            "Keep running in the background", QMessageBox.ButtonRole.AcceptRole
+        )
         self.stop = self.box.addButton("Cancel the run", QMessageBox.ButtonRole.RejectRole)
         self.box.setDefaultButton(self.stay)
         self.box.setEscapeButton(self.stay)

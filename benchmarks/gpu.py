@@ -23,6 +23,7 @@ from benchmarks import gpu_speed
 from benchmarks.tables import Table, environment, pick
 from napari_denoise import Denoiser, NoiseModel
 from napari_denoise.engines.base import Engine, Estimate
+from napari_denoise.engines.device import free_memory
 from napari_denoise.engines.torch import TorchEngine
 from napari_denoise.image.long_work import finished
 from napari_denoise.inference.stack import StackJob
@@ -189,9 +190,10 @@ def half(bench: Bench) -> Iterator[Row]:
 def out_of_memory(bench: Bench) -> Iterator[Row]:
     """Give a tile that does not fit: it is halved, and the frame begins anew."""
     image = scene((bench.side, bench.side), 30)
-    wanted = run(bench.job(image, "YX", tile=bench.side))
+    whole = bench.job(image, "YX", tile=bench.side)
+    wanted, needed = _peak(whole)
     job = bench.job(image, "YX", tile=bench.side)
-    with _short_of_memory(job, bench.side**2 * 7 // 10):
+    with _short_of_memory(job, needed, image.size):
         found = run(job)
     note = f"a tile of {bench.side} became {job.cost().tile}"
     yield Row("out of memory, from enough", apart(found, wanted), "of the range", RANGE_LIMIT, note)
@@ -199,21 +201,34 @@ def out_of_memory(bench: Bench) -> Iterator[Row]:
     yield Row("out of memory, tiles as large as before", smaller, "", 0.0)
 
 
+def _peak(job: StackJob) -> tuple[Array, int]:
+    """Denoise, and return the bytes that it took on a graphics card beyond what was held before."""
+    device = job.engine.device
+    if device == "cpu":
+        return run(job), 0
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    result = run(job)
+    return result, torch.cuda.max_memory_allocated(device) - before
+
+
 @contextmanager
-def _short_of_memory(job: StackJob, pixels: int) -> Iterator[None]:
-    """Leave memory for windows of so many pixels."""
-    if job.engine.device == "cpu":
-        job.engine = _Small(job.engine, pixels)  # type: ignore[assignment]
+def _short_of_memory(job: StackJob, needed: int, pixels: int) -> Iterator[None]:
+    """Leave 0.7 of the memory that a window of all pixels needs."""
+    device = job.engine.device
+    if device == "cpu":
+        job.engine = _Small(job.engine, int(0.7 * pixels))  # type: ignore[assignment]
         yield
         return
     torch.cuda.empty_cache()
-    total = torch.cuda.mem_get_info(job.engine.device)[1]
-    needed = torch.cuda.memory_reserved(job.engine.device) + job.engine.bytes_per_pixel * pixels
-    torch.cuda.set_per_process_memory_fraction(min(1.0, needed / total), job.engine.device)
+    allowed = torch.cuda.memory_reserved(device) + 0.7 * needed
+    total = torch.cuda.mem_get_info(device)[1]
+    torch.cuda.set_per_process_memory_fraction(min(1.0, allowed / total), device)
     try:
         yield
     finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, job.engine.device)
+        torch.cuda.set_per_process_memory_fraction(1.0, device)
 
 
 class _Small:
@@ -239,11 +254,7 @@ def memory(bench: Bench) -> Iterator[Row]:
     image = scene((bench.side, bench.side), 30)
     for precision in ("float32", *bench.halves):
         job = bench.job(image, "YX", precision, tile=bench.side)
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(bench.device)
-        before = torch.cuda.memory_allocated(bench.device)
-        run(job)
-        taken = (torch.cuda.max_memory_allocated(bench.device) - before) / image.size
+        taken = _peak(job)[1] / image.size
         planned = float(job.engine.bytes_per_pixel)
         yield Row(f"memory, {job.settings.precision}", taken, "bytes a pixel", planned)
 
@@ -311,21 +322,31 @@ def training(bench: Bench) -> Iterator[Row]:
 
 def throughput(bench: Bench) -> Iterator[Row]:
     """16 bit frames in, 16 bit frames out, and what takes the time."""
-    noisy = scene(bench.frame, 30)
+    shape = _fitting(bench)
+    noisy = scene(shape, 30)
     frames = np.stack([np.roll(noisy, n, 1) for n in range(bench.frames)])
     codes = np.clip(np.rint(frames), 0, 65535).astype(np.uint16)
-    job = bench.job(codes, "TYX", bench.halves[0], tile=max(bench.frame))
+    job = bench.job(codes, "TYX", bench.halves[0], tile=max(shape))
     engine, channel = job.engine, job.channels[0]
     assert isinstance(engine, TorchEngine)
-    pipeline = gpu_speed.Pipeline(engine, channel, bench.frame)
-    plain = engine.run(channel.to_network(codes[-1:]), channel.sigma_map(*bench.frame)).mean
+    pipeline = gpu_speed.Pipeline(engine, channel, shape)
+    plain = engine.run(channel.to_network(codes[-1:]), channel.sigma_map(*shape)).mean
     *_, last = pipeline.run(codes)
     name = "overlapped transfers, from the engine's result"
     yield Row(name, apart(last, plain[0]), "of the range", RANGE_LIMIT)
-    pixels = bench.frame[0] * bench.frame[1] / 1e6
-    size = f"{bench.frame[1]} x {bench.frame[0]}, {job.settings.precision}"
+    pixels = shape[0] * shape[1] / 1e6
+    size = f"{shape[1]} x {shape[0]}, {job.settings.precision}"
     for name, taken in gpu_speed.parts(job, codes, bench.rounds).items():
         yield Row(name, pixels / taken, "megapixels/s", None, size)
+
+
+def _fitting(bench: Bench) -> tuple[int, int]:
+    """Return the shape of a frame that goes through the network in one piece: 4K, or less."""
+    rows, columns = bench.frame
+    engine = bench.job(scene((96, 96), 30), "YX", bench.halves[0]).engine
+    while engine.bytes_per_pixel * rows * columns > 0.5 * free_memory(bench.device) and rows > 64:
+        rows, columns = rows // 8 * 4, columns // 8 * 4
+    return rows, columns
 
 
 SECTIONS: dict[str, Callable[[Bench], Iterator[Row]]] = {

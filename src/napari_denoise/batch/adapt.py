@@ -167,11 +167,19 @@ def adapting(
         raise
     except (ValueError, RuntimeError, MemoryError, OSError) as error:
         return Adaptation(False, f"not adapted: {error}", learnt_on=names, minutes=minutes)
-    known = {"learnt_on": names, "minutes": minutes, "base": base[0], "base_sha256": base[1]}
+    known: dict[str, Any] = {
+        "learnt_on": names,
+        "minutes": minutes,
+        "base": base[0],
+        "base_sha256": base[1],
+    }
     gain = None if result.gain is None else asdict(result.gain)
     if not result.offered:
         return Adaptation(False, result.verdict, gain, **known)
-    place = {"weights": str(target.relative_to(folder)), "sha256": read_info(target).sha256}
+    place: dict[str, Any] = {
+        "weights": str(target.relative_to(folder)),
+        "sha256": read_info(target).sha256,
+    }
     return Adaptation(True, result.verdict, gain, **known, **place)
 
 

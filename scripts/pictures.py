@@ -28,8 +28,9 @@ class Studio:
         self.viewer = napari.Viewer(show=False)
         self.panel = DenoiseWidget(self.viewer)
         self.viewer.window.add_dock_widget(self.panel, name="Denoise (Denoise)")
-        self.viewer.window.resize(*SIZE)
         self.viewer.window.show()
+        QTest.qWait(200)  # it takes the size of last time first
+        self.viewer.window.resize(*SIZE)
         self.viewer.open_sample("napari-denoise", sample)
         self.until(lambda: bool(self.viewer.layers))
         self.until(lambda: self.panel.form.noise.known)

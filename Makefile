@@ -68,7 +68,7 @@ stress: $(VENV)/.test
 
 monkey: $(VENV)/.test
 	scripts/system.sh qt xvfb
-	nice $(XVFB) $(BIN)/python tests/plugin/_monkey.py $$(( 60 * $(MINUTES) )) $(SEED)
+	set -o pipefail; nice $(XVFB) $(BIN)/python tests/plugin/_monkey.py $$(( 60 * $(MINUTES) )) $(SEED) 2>&1 | tail -n 120
 
 # The mutants that went wrong stay in fuzz/, which git ignores.
 fuzz: $(VENV)/.test

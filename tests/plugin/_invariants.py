@@ -8,6 +8,8 @@ import traceback
 from hashlib import blake2b
 from typing import Any
 
+_NOT_OURS = {"hold_to_lock_aspect_ratio"}
+"""Functions of napari that raise by themselves: Shift where shapes are shown in 3-D."""
 _MADE = "(denoised)", "(before denoising)"
 
 
@@ -38,7 +40,10 @@ class Errors:
             raise Broken("\n".join(self.texts))
 
     def _add(self, error: BaseException | None) -> None:
-        if error is not None:
+        if error is None:
+            return
+        frames = traceback.extract_tb(error.__traceback__)
+        if not frames or frames[-1].name not in _NOT_OURS:
             self.texts.append("".join(traceback.format_exception(error)))
 
 

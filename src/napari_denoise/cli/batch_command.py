@@ -240,8 +240,10 @@ def _tasks(
     """
     from napari_denoise.batch import plan_folder, with_maps
     from napari_denoise.batch.history import History
+    from napari_denoise.io.atomic import check_reachable
 
     folder = output.expanduser()
+    check_reachable(folder)
     known = History.of(folder).results
     inside = any(_is_below(folder, Path(entry).expanduser()) for entry in inputs)
     tasks, found = plan_folder(

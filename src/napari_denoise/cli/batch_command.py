@@ -137,6 +137,7 @@ def batch(
     along: options.Along = "auto",
     mapping: options.Mapping = "auto",
     outliers: options.Outliers = "auto",
+    line_noise: options.LineNoise = "auto",
     intensity_range: options.IntensityRange = None,
     axes: options.Axes = None,
     guess_axes: Annotated[
@@ -184,6 +185,7 @@ def batch(
             along=along,
             mapping=mapping,
             outliers=outliers,
+            line_noise=line_noise,
             intensity_range=intensity_range,
             tile=tile,
             device=device,

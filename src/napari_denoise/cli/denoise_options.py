@@ -113,6 +113,14 @@ Outliers = Annotated[
         rich_help_panel=HOW,
     ),
 ]
+LineNoise = Annotated[
+    str,
+    typer.Option(
+        help="Noise that whole rows or columns share, as some cameras and scanners add: auto "
+        "(remove what is recognised), keep.",
+        rich_help_panel=HOW,
+    ),
+]
 IntensityRange = Annotated[
     tuple[float, float] | None,
     typer.Option(

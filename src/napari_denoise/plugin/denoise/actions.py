@@ -35,6 +35,12 @@ class Actions(QWidget):  # type: ignore[misc]  # Qt has no types
         self.compare = button(
             "Hold to compare", "Shows the original for as long as the button is held."
         )
+        self.wipe = button(
+            "Wipe",
+            "Part the image by a line that you drag: before on its left, denoised on its right. "
+            "Esc or a second click ends it.",
+        )
+        self.wipe.native.setCheckable(True)
         self.residual = button(
             "Residual",
             "Add noisy - denoised beside the layer, in units of the noise where that is known. It "
@@ -49,7 +55,7 @@ class Actions(QWidget):  # type: ignore[misc]  # Qt has no types
         rows.addLayout(row(self.preview, self.run, self.cancel))
         rows.addWidget(self.bar.native)
         rows.addWidget(self.note)
-        rows.addLayout(row(self.compare, self.residual))
+        rows.addLayout(row(self.compare, self.wipe, self.residual))
         rows.addLayout(row(self.undo, self.redo, self.save))
         rows.addWidget(self.status)
 

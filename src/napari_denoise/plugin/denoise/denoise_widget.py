@@ -13,6 +13,7 @@ from qtpy.QtGui import QShowEvent
 from napari_denoise.plugin import contributions, preferences
 from napari_denoise.plugin.denoise import last_settings
 from napari_denoise.plugin.denoise.actions import Actions
+from napari_denoise.plugin.denoise.heading import show_layers
 from napari_denoise.plugin.denoise.jobs import Found, Measured, discover
 from napari_denoise.plugin.denoise.looking import Looking
 from napari_denoise.plugin.denoise.measuring import Measuring
@@ -23,13 +24,7 @@ from napari_denoise.plugin.denoise.session import session_of
 from napari_denoise.plugin.denoise.settings_form import SettingsForm
 from napari_denoise.plugin.kit.docked import EXPECTED, DockedWidget, notify
 from napari_denoise.plugin.kit.parts import EmptyState, FittingScroll, Header, column, keep_height
-from napari_denoise.plugin.kit.text import (
-    frames_used_text,
-    names_text,
-    provenance_text,
-    shape_text,
-    size_text,
-)
+from napari_denoise.plugin.kit.text import frames_used_text
 from napari_denoise.plugin.kit.workers import WorkerTask
 from napari_denoise.plugin.layers.source import Source, bare, provenance
 from napari_denoise.weights.catalogue import WeightsError
@@ -140,6 +135,7 @@ class DenoiseWidget(DockedWidget):
         actions.redo.changed.connect(self._redo_clicked)
         actions.save.changed.connect(lambda: contributions.save_denoised(self._viewer))
         actions.residual.native.toggled.connect(self._residual_clicked)
+        actions.wipe.native.toggled.connect(self._wipe_clicked)
         actions.compare.native.pressed.connect(self.looking.start_comparing)
         actions.compare.native.released.connect(self.looking.stop_comparing)
         form.changed.connect(self._settings_changed)
@@ -150,7 +146,8 @@ class DenoiseWidget(DockedWidget):
         for failed in (self.preview.failed, self.selection.failed, form.noise.failed):
             failed.connect(self._fail)
         self.measuring.failed.connect(self._measure_failed)
-        self.preview.changed.connect(self._update)
+        for changed in (self.preview.changed, self.looking.wipe.changed):
+            changed.connect(self._update)
         self.selection.taken.connect(self._taken)
         for measured in (self.preview.measured, self.measuring.ready):
             measured.connect(self._measured)
@@ -293,6 +290,7 @@ class DenoiseWidget(DockedWidget):
 
     def _toggle_preview(self, on: bool) -> None:
         if on:
+            self.looking.end()
             self._show_preview()
         else:
             self.preview.stop()
@@ -330,7 +328,7 @@ class DenoiseWidget(DockedWidget):
         again
             Also what is denoised already.
         """
-        self.looking.stop_comparing()
+        self.looking.end()
         if not self._weights_there():
             return
         self._prefer(preferences.refresh())
@@ -371,12 +369,16 @@ class DenoiseWidget(DockedWidget):
             self.form.neighbors_note.say(frames_used_text(used, note["most"]))
 
     def _undo_clicked(self) -> None:
-        self.looking.stop_comparing()
+        self.looking.end()
         self.session.undo.step()
 
     def _redo_clicked(self) -> None:
-        self.looking.stop_comparing()
+        self.looking.end()
         self.session.undo.step_forward()
+
+    def _wipe_clicked(self, on: bool) -> None:
+        self.looking.toggle_wipe(on)
+        self._update()
 
     def _residual_clicked(self, on: bool) -> None:
         self.looking.toggle_residual(on)
@@ -409,27 +411,11 @@ class DenoiseWidget(DockedWidget):
         found = self.looking.pair is not None
         actions.compare.enabled = self.preview.active or found
         actions.residual.enabled = found
+        actions.wipe.enabled = found and not self.preview.active
+        actions.check(actions.wipe, self.looking.wipe.active)
         actions.save.enabled = bool(self.selection.sources) and not running
         actions.check(actions.residual, self.looking.residual_shown)
-        self._show_header()
-
-    def _show_header(self) -> None:
-        sources = self.selection.sources
-        if not sources:
-            text = self.selection.problem or "Select one or more image layers in the layer list."
-            self.header.show_layers("No layer to denoise", text)
-            return
-        first = sources[0]
-        facts = shape_text(first.array.shape, first.axes, first.array.dtype)
-        names = [s.layer.name for s in sources]
-        size = size_text(sum(s.nbytes for s in sources))
-        if len(names) > 1:
-            facts = f"{len(names)} layers, one after the other"
-        notes = [n for s in sources if (n := provenance(s.layer))]
-        note = provenance_text(notes[0]) if notes else ""
-        self.header.show_layers(
-            names_text(names), f"{facts} · {size}", note or self.selection.problem
-        )
+        show_layers(self.header, self.selection)
 
     def _say(self, kind: str, text: str) -> None:
         if not self._closed:
@@ -462,7 +448,7 @@ class DenoiseWidget(DockedWidget):
             return
         self._settle.stop()
         self._look.stop()
-        self.looking.compare.release()
+        self.looking.end()
         self.session.form_values = self.form.state
         for emitter, callback in self._viewer_events():
             emitter.disconnect(callback)

@@ -16,6 +16,7 @@ from napari_denoise.plugin.denoise.compare import (
 )
 from napari_denoise.plugin.denoise.previewing import Preview
 from napari_denoise.plugin.denoise.session import Session
+from napari_denoise.plugin.denoise.wipe import Wipe
 from napari_denoise.plugin.layers.source import Source, current_frame, current_point
 
 _RESIDUAL = (
@@ -61,6 +62,8 @@ class Looking:
         self._viewer, self._session, self._preview = viewer, session, preview
         self._sources = sources
         self.compare = Compare(session.history)
+        self.wipe = Wipe(viewer, session.history)
+        self.wipe.said.connect(self.said.emit)
 
     @property
     def pair(self) -> BeforeAfter | None:
@@ -73,8 +76,16 @@ class Looking:
         pair = self.pair
         return pair is not None and self._session.residuals.shown_of(pair.layer) is not None
 
+    def toggle_wipe(self, on: bool) -> None:
+        """Part what is selected by a line, or take the line away."""
+        if on and not self._preview.active:
+            self.wipe.start([s.layer for s in self._sources()])
+        else:
+            self.wipe.end()
+
     def start_comparing(self) -> None:
         """Show what was before."""
+        self.wipe.end()
         if self._preview.active:
             self._preview.hide(True)
         else:
@@ -85,6 +96,11 @@ class Looking:
         if self._preview.active:
             self._preview.hide(False)
         self.compare.release()
+
+    def end(self) -> None:
+        """Show the results as they are, without a line."""
+        self.wipe.end()
+        self.stop_comparing()
 
     def toggle_residual(self, on: bool) -> None:
         """Show the residual of what is selected, or take it away again."""

@@ -19,6 +19,8 @@ class Actions(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def __init__(self) -> None:
         super().__init__()
+        self.keys: dict[str, str] = {}
+        """Shortcuts of buttons, for their tooltips."""
         self.preview = button(
             "Preview",
             "Show the result on the visible part of the current frame, and follow the view. "
@@ -86,9 +88,10 @@ class Actions(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def show_history(self, back: Sequence[str], forth: Sequence[str], idle: bool) -> None:
         """Say which layers Undo and Redo would change next."""
-        for pressed, tip, names in (
-            (self.undo, UNDO_TIP, back),
-            (self.redo, REDO_TIP, forth),
+        for name, pressed, tip, names in (
+            ("undo", self.undo, UNDO_TIP, back),
+            ("redo", self.redo, REDO_TIP, forth),
         ):
-            pressed.tooltip = tip + (f" Next: {names_text(list(names))}." if names else "")
+            key = f" ({self.keys[name]})" if name in self.keys else ""
+            pressed.tooltip = tip + (f" Next: {names_text(list(names))}." if names else "") + key
             pressed.enabled = bool(names) and idle

@@ -11,7 +11,7 @@ from qtpy.QtCore import QSize, QTimer
 from qtpy.QtGui import QShowEvent
 
 from napari_denoise.plugin import contributions, preferences
-from napari_denoise.plugin.denoise import last_settings
+from napari_denoise.plugin.denoise import last_settings, shortcuts
 from napari_denoise.plugin.denoise.actions import Actions
 from napari_denoise.plugin.denoise.heading import show_layers
 from napari_denoise.plugin.denoise.jobs import Found, Measured, discover
@@ -63,6 +63,7 @@ class DenoiseWidget(DockedWidget):
         self._settle = self._timer(self._settled)
         self._look = self._timer(self._show_preview)
         self._connect()
+        shortcuts.bind(self, self.actions)
         self._do(discover, on_event=self._found)
         self.session.attach(self)
         self._select()

@@ -13,6 +13,7 @@ from qtpy.QtGui import QShowEvent
 from napari_denoise.plugin import contributions, preferences
 from napari_denoise.plugin.denoise import last_settings, shortcuts
 from napari_denoise.plugin.denoise.actions import Actions
+from napari_denoise.plugin.denoise.adapt_button import AdaptButton
 from napari_denoise.plugin.denoise.heading import show_layers
 from napari_denoise.plugin.denoise.jobs import Found, Measured, discover
 from napari_denoise.plugin.denoise.looking import Looking
@@ -89,10 +90,11 @@ class DenoiseWidget(DockedWidget):
         self.header = Header()
         self._scroll = FittingScroll(self.form.native)
         self.actions = Actions()
+        self.adapt = AdaptButton(self._viewer)
         self._paint()
         layout = column(self, 8)
         layout.setContentsMargins(8, 6, 8, 6)
-        for part in (self.empty, self.header, self._scroll, self.actions):
+        for part in (self.empty, self.header, self._scroll, self.actions, self.adapt.button.native):
             layout.addWidget(part)
         for part in (self.empty, self.header, self.actions):
             keep_height(part)
@@ -400,6 +402,7 @@ class DenoiseWidget(DockedWidget):
         self.form.suit(self.selection.sources)
         actions = self.actions
         actions.show_running(running)
+        self.adapt.offer(self.selection.sources)
         actions.run.enabled = bool(self.selection.sources)
         actions.preview.enabled = bool(self.selection.sources) and not running
         actions.check(actions.preview, self.preview.active)

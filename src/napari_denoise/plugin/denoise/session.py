@@ -13,6 +13,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_denoise.plugin.denoise.background import Question
+from napari_denoise.plugin.denoise.closing import ClosingGuard
 from napari_denoise.plugin.denoise.compare import Residuals
 from napari_denoise.plugin.denoise.jobs import Jobs
 from napari_denoise.plugin.denoise.running import Runner
@@ -72,6 +73,8 @@ class Session:
             part.failed.connect(self._failed)
             part.changed.connect(self._changed)
         self.runner.applied.connect(self._applied)
+        self._guard = ClosingGuard(self._viewer, self.runner)
+        self.runner.changed.connect(self._guard.follow)
 
     def prefer(self, wanted: Preferences) -> None:
         """Follow the Preferences."""

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -49,7 +50,7 @@ def denoise(
     where = {"file_format": fields.pop("file_format", None)}
     tasks, _ = plan_folder(inputs, out, **where)
     settings = DenoiseSettings(device="cpu", precision="float32", **fields)
-    *_, ended = run(finished(survey(tasks, settings, out)))
+    (ended,) = deque(run(finished(survey(tasks, settings, out))), maxlen=1)  # events hold frames
     return ended
 
 
@@ -250,8 +251,8 @@ def workers(chosen: argparse.Namespace) -> Iterator[str]:
     finally:
         shutil.rmtree(folder)
     yield (
-        f"workers: {chosen.stacks} stacks, after the first of each worker: {taken[1]:.2f} s a stack "
-        f"with one worker, {taken[2]:.2f} s with two: {taken[1] / taken[2]:.2f} x"
+        f"workers: {chosen.stacks} stacks, after the first of each worker: {taken[1]:.2f} s a "
+        f"stack with one worker, {taken[2]:.2f} s with two: {taken[1] / taken[2]:.2f} x"
     )
 
 

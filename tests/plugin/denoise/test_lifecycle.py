@@ -10,17 +10,13 @@ import weakref
 import numpy as np
 import pytest
 from _bench import noisy
-from napari._qt import qt_main_window
 from napari.components import ViewerModel
 from napari.utils import progress
 from npe2 import PluginManifest
-from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QDialog
 
 from napari_denoise import NoiseModel
 from napari_denoise.plugin.denoise.denoise_widget import DenoiseWidget
 from napari_denoise.plugin.denoise.session import session_of
-from napari_denoise.plugin.layers.source import bare
 
 
 @pytest.fixture
@@ -239,32 +235,3 @@ viewer.close()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert done.stdout.strip() == "fine", done.stderr
-
-
-def test_closing_napari_during_a_run_asks_and_cancels_it(bench, long_stack, monkeypatch):
-    layer = bench.add(long_stack, name="cells")
-    window = bare(bench.viewer).window._qt_window
-    asked = []
-
-    class Answer:
-        def __init__(self, *_args, extra_info="", **_kwargs):
-            asked.append(extra_info)
-
-        def exec_(self):
-            return QDialog.DialogCode.Rejected
-
-    monkeypatch.setattr(qt_main_window, "ConfirmCloseDialog", Answer)
-    bench.start()
-
-    class FromTheUser(QCloseEvent):
-        def spontaneous(self):
-            return True
-
-    event = FromTheUser()
-    window.closeEvent(event)
-    assert not event.isAccepted() and bench.widget.runner.busy  # stayed
-    assert "cells is still being denoised" in asked[0] and "cancels that" in asked[0]
-    manager = window._window._task_status_manager
-    manager.cancel_all()  # what napari does when the answer is to close
-    bench.until(lambda: not bench.widget.runner.busy)
-    assert layer.data is long_stack and not manager.is_busy()

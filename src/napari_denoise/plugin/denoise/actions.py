@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from magicgui import widgets as mg
 from qtpy.QtWidgets import QWidget
 
-from napari_denoise.plugin.kit.parts import Status, button, column, row, small_print
+from napari_denoise.plugin.denoise.shortcuts import KEYS, tip_of
+from napari_denoise.plugin.kit.parts import Status, button, column, enable, row, small_print
 from napari_denoise.plugin.kit.text import names_text
 
 UNDO_TIP = "Take the last run back, with all of its layers: they get the data back that they had."
 REDO_TIP = "Do again what Undo took back last, without computing it anew."
+
+NEEDS_FRAMES = "Select one stack of at least three frames over time or depth."
 
 
 class Actions(QWidget):  # type: ignore[misc]  # Qt has no types
@@ -19,8 +22,6 @@ class Actions(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def __init__(self) -> None:
         super().__init__()
-        self.keys: dict[str, str] = {}
-        """Shortcuts of buttons, for their tooltips."""
         self.preview = button(
             "Preview",
             "Show the result on the visible part of the current frame, and follow the view. "
@@ -39,8 +40,7 @@ class Actions(QWidget):  # type: ignore[misc]  # Qt has no types
         )
         self.wipe = button(
             "Wipe",
-            "Part the image by a line that you drag: before on its left, denoised on its right. "
-            "Esc or a second click ends it.",
+            "Drag a line in the image: the original is on its left, the result on its right.",
         )
         self.wipe.native.setCheckable(True)
         self.residual = button(
@@ -50,6 +50,14 @@ class Actions(QWidget):  # type: ignore[misc]  # Qt has no types
         )
         self.residual.native.setCheckable(True)
         self.again = button("Denoise again anyway", "Denoise it a second time.")
+        self.adapt = button(
+            "Adapt to this stack …",
+            "Open Fine-tune with this stack: the weights learn from its own frames, without any "
+            "clean image. Nothing is trained before you press Start there.",
+        )
+        for name in KEYS:
+            pressed = getattr(self, name)
+            pressed.tooltip += tip_of(name)
         self.bar = mg.ProgressBar(value=0, min=0, max=1000)
         self.note = small_print()
         self.status = Status(self.again)
@@ -59,6 +67,7 @@ class Actions(QWidget):  # type: ignore[misc]  # Qt has no types
         rows.addWidget(self.note)
         rows.addLayout(row(self.compare, self.wipe, self.residual))
         rows.addLayout(row(self.undo, self.redo, self.save))
+        rows.addLayout(row(self.adapt))
         rows.addWidget(self.status)
 
     def check(self, pressed: mg.PushButton, on: bool) -> None:
@@ -88,10 +97,12 @@ class Actions(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def show_history(self, back: Sequence[str], forth: Sequence[str], idle: bool) -> None:
         """Say which layers Undo and Redo would change next."""
-        for name, pressed, tip, names in (
-            ("undo", self.undo, UNDO_TIP, back),
-            ("redo", self.redo, REDO_TIP, forth),
-        ):
-            key = f" ({self.keys[name]})" if name in self.keys else ""
-            pressed.tooltip = tip + (f" Next: {names_text(list(names))}." if names else "") + key
+        for name, tip, names in (("undo", UNDO_TIP, back), ("redo", REDO_TIP, forth)):
+            pressed = getattr(self, name)
+            told = f" Next: {names_text(list(names))}." if names else ""
+            pressed.tooltip = tip + told + tip_of(name)
             pressed.enabled = bool(names) and idle
+
+    def offer_adapting(self, possible: bool) -> None:
+        """Enable Adapt, or say what it takes."""
+        enable(self.adapt, possible, NEEDS_FRAMES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -10,11 +11,9 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import QSize, QTimer
 from qtpy.QtGui import QShowEvent
 
-from napari_denoise.plugin import contributions, preferences
+from napari_denoise.plugin import commands, contributions, preferences
 from napari_denoise.plugin.denoise import last_settings, shortcuts
 from napari_denoise.plugin.denoise.actions import Actions
-from napari_denoise.plugin.denoise.adapt_button import AdaptButton
-from napari_denoise.plugin.denoise.heading import show_layers
 from napari_denoise.plugin.denoise.jobs import Found, Measured, discover
 from napari_denoise.plugin.denoise.looking import Looking
 from napari_denoise.plugin.denoise.measuring import Measuring
@@ -25,7 +24,13 @@ from napari_denoise.plugin.denoise.session import session_of
 from napari_denoise.plugin.denoise.settings_form import SettingsForm
 from napari_denoise.plugin.kit.docked import EXPECTED, DockedWidget, notify
 from napari_denoise.plugin.kit.parts import EmptyState, FittingScroll, Header, column, keep_height
-from napari_denoise.plugin.kit.text import frames_used_text
+from napari_denoise.plugin.kit.text import (
+    frames_used_text,
+    names_text,
+    provenance_text,
+    shape_text,
+    size_text,
+)
 from napari_denoise.plugin.kit.workers import WorkerTask
 from napari_denoise.plugin.layers.source import Source, bare, provenance
 from napari_denoise.weights.catalogue import WeightsError
@@ -60,11 +65,11 @@ class DenoiseWidget(DockedWidget):
         self._closed = False
         self._build()
         self.measuring = Measuring(self.form, self.session.jobs)
-        self.looking = Looking(viewer, self.session, self.preview, lambda: self.selection.sources)
+        chosen = lambda: self.selection.sources  # noqa: E731
+        self.looking = Looking(viewer, self, self.session, self.preview, chosen)
         self._settle = self._timer(self._settled)
         self._look = self._timer(self._show_preview)
         self._connect()
-        shortcuts.bind(self, self.actions)
         self._do(discover, on_event=self._found)
         self.session.attach(self)
         self._select()
@@ -90,11 +95,10 @@ class DenoiseWidget(DockedWidget):
         self.header = Header()
         self._scroll = FittingScroll(self.form.native)
         self.actions = Actions()
-        self.adapt = AdaptButton(self._viewer)
         self._paint()
         layout = column(self, 8)
         layout.setContentsMargins(8, 6, 8, 6)
-        for part in (self.empty, self.header, self._scroll, self.actions, self.adapt.button.native):
+        for part in (self.empty, self.header, self._scroll, self.actions):
             layout.addWidget(part)
         for part in (self.empty, self.header, self.actions):
             keep_height(part)
@@ -138,18 +142,28 @@ class DenoiseWidget(DockedWidget):
         actions.redo.changed.connect(self._redo_clicked)
         actions.save.changed.connect(lambda: contributions.save_denoised(self._viewer))
         actions.residual.native.toggled.connect(self._residual_clicked)
+        actions.adapt.changed.connect(self._adapt)
+        pressing = {name: partial(getattr(commands, name), self._viewer) for name in shortcuts.KEYS}
+        self._shortcuts = shortcuts.bind(self, pressing)
         actions.wipe.native.toggled.connect(self._wipe_clicked)
         actions.compare.native.pressed.connect(self.looking.start_comparing)
         actions.compare.native.released.connect(self.looking.stop_comparing)
         form.changed.connect(self._settings_changed)
         form.guides.chosen.connect(self._guide_chosen)
         form.axes.chosen.connect(self._select)
-        for said in (self.preview.said, self.looking.said, form.axes.said, form.noise.said):
+        wipe = self.looking.wipe
+        for said in (
+            self.preview.said,
+            self.looking.said,
+            wipe.said,
+            form.axes.said,
+            form.noise.said,
+        ):
             said.connect(self._say)
-        for failed in (self.preview.failed, self.selection.failed, form.noise.failed):
+        for failed in (self.preview.failed, self.selection.failed, form.noise.failed, wipe.failed):
             failed.connect(self._fail)
         self.measuring.failed.connect(self._measure_failed)
-        for changed in (self.preview.changed, self.looking.wipe.changed):
+        for changed in (self.preview.changed, wipe.changed):
             changed.connect(self._update)
         self.selection.taken.connect(self._taken)
         for measured in (self.preview.measured, self.measuring.ready):
@@ -293,7 +307,6 @@ class DenoiseWidget(DockedWidget):
 
     def _toggle_preview(self, on: bool) -> None:
         if on:
-            self.looking.end()
             self._show_preview()
         else:
             self.preview.stop()
@@ -331,7 +344,7 @@ class DenoiseWidget(DockedWidget):
         again
             Also what is denoised already.
         """
-        self.looking.end()
+        self.looking.stop_comparing()
         if not self._weights_there():
             return
         self._prefer(preferences.refresh())
@@ -372,12 +385,17 @@ class DenoiseWidget(DockedWidget):
             self.form.neighbors_note.say(frames_used_text(used, note["most"]))
 
     def _undo_clicked(self) -> None:
-        self.looking.end()
+        self.looking.stop_comparing()
         self.session.undo.step()
 
     def _redo_clicked(self) -> None:
-        self.looking.end()
+        self.looking.stop_comparing()
         self.session.undo.step_forward()
+
+    def _adapt(self) -> None:
+        from napari_denoise.plugin.finetune.adapting import adapt_to  # loads what training needs
+
+        adapt_to(self._viewer, self.selection.layers[0])
 
     def _wipe_clicked(self, on: bool) -> None:
         self.looking.toggle_wipe(on)
@@ -402,7 +420,6 @@ class DenoiseWidget(DockedWidget):
         self.form.suit(self.selection.sources)
         actions = self.actions
         actions.show_running(running)
-        self.adapt.offer(self.selection.sources)
         actions.run.enabled = bool(self.selection.sources)
         actions.preview.enabled = bool(self.selection.sources) and not running
         actions.check(actions.preview, self.preview.active)
@@ -414,12 +431,32 @@ class DenoiseWidget(DockedWidget):
         )
         found = self.looking.pair is not None
         actions.compare.enabled = self.preview.active or found
-        actions.residual.enabled = found
-        actions.wipe.enabled = found and not self.preview.active
+        self.looking.wipe.follow_soon()
+        actions.wipe.enabled = actions.compare.enabled
         actions.check(actions.wipe, self.looking.wipe.active)
+        actions.residual.enabled = found
+        actions.offer_adapting(not running and self.selection.is_one_stack)
         actions.save.enabled = bool(self.selection.sources) and not running
         actions.check(actions.residual, self.looking.residual_shown)
-        show_layers(self.header, self.selection)
+        self._show_header()
+
+    def _show_header(self) -> None:
+        sources = self.selection.sources
+        if not sources:
+            text = self.selection.problem or "Select one or more image layers in the layer list."
+            self.header.show_layers("No layer to denoise", text)
+            return
+        first = sources[0]
+        facts = shape_text(first.array.shape, first.axes, first.array.dtype)
+        names = [s.layer.name for s in sources]
+        size = size_text(sum(s.nbytes for s in sources))
+        if len(names) > 1:
+            facts = f"{len(names)} layers, one after the other"
+        notes = [n for s in sources if (n := provenance(s.layer))]
+        note = provenance_text(notes[0]) if notes else ""
+        self.header.show_layers(
+            names_text(names), f"{facts} · {size}", note or self.selection.problem
+        )
 
     def _say(self, kind: str, text: str) -> None:
         if not self._closed:
@@ -452,7 +489,8 @@ class DenoiseWidget(DockedWidget):
             return
         self._settle.stop()
         self._look.stop()
-        self.looking.end()
+        self.looking.compare.release()
+        self.looking.wipe.stop()
         self.session.form_values = self.form.state
         for emitter, callback in self._viewer_events():
             emitter.disconnect(callback)

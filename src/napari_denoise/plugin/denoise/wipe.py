@@ -1,26 +1,25 @@
-"""The wipe: one plane in which a line parts what was before from the result.
-
-The plane is shown by a temporary layer. The layers of the user keep their data, so that saving
-them at any time saves the results.
-"""
+"""Wipe: before on the left of a line in the canvas, after on its right."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from napari.experimental import link_layers, unlink_layers
 from napari.layers import Image
+from numpy.typing import NDArray
 from psygnal import Signal
+from qtpy.QtCore import QTimer
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
+from qtpy.QtWidgets import QMainWindow, QWidget
 
-from napari_denoise.plugin.denoise.compare import BeforeAfter, before_after
 from napari_denoise.plugin.denoise.preview import wanted_plane
 from napari_denoise.plugin.denoise.wipe_handle import WipeHandle
-from napari_denoise.plugin.layers.apply import covers, insert_above, twin
-from napari_denoise.plugin.layers.history import History
+from napari_denoise.plugin.kit.workers import WorkerTask
+from napari_denoise.plugin.layers.cover import Cover
 from napari_denoise.plugin.layers.source import (
-    HELPER,
     Box,
     Source,
     bare,
@@ -31,108 +30,141 @@ from napari_denoise.plugin.layers.source import (
     visible_part,
 )
 
-SAID = "Left of the line: before. Right of it: denoised. Drag the line; Esc ends the wipe."
-NEEDS_2D = "The wipe parts one plane: switch to the 2-D view (cube button at the lower left)."
-NO_GRID = (
-    "In the grid every layer has a place of its own: switch the grid off (button at the lower left)"
-    " for the wipe."
-)
-BESIDE = "There is nothing to part here: move the sliders to where the result has data."
-_LOOKS = ("contrast_limits", "colormap", "gamma", "opacity", "blending", "interpolation2d")
-_LOOKS_OF_COLOUR = ("gamma", "opacity", "blending", "interpolation2d")
+NEEDS_2D = "The wipe shows one plane: switch to the 2-D view (cube button at the lower left)."
+NEEDS_ONE_PLACE = "The wipe needs before and after in one place: leave the grid view first."
+OUTSIDE = "The sliders are outside “{}”: move them to where it has data."
+_LOOKS = ("contrast_limits", "gamma", "colormap", "opacity", "blending", "interpolation2d")
+_LOOKS_RGB = ("gamma", "opacity", "blending", "interpolation2d")
 
 
-class WipedLayer:
-    """A temporary layer over a result, with the noisy pixels on one side of a line.
-
-    It holds one plane, which stands for every position of the sliders.
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """What was before, and the layer that shows what came after.
 
     Parameters
     ----------
-    viewer
-        Gets the layer, right above the result.
-    pair
-        The result and the noisy data.
-    box
-        The part of the layer's current plane that is shown.
+    layer
+        Holds the result.
+    before
+        Pixels of the shape of the layer's finest level, or of what `plane` gives of them.
+    after
+        The layer's finest level.
+    plane
+        Of a preview, the part of `before` that it shows; None for a result, which shows all.
     """
 
-    def __init__(self, viewer: Any, pair: BeforeAfter, box: Box) -> None:
-        self._viewer, self.pair = viewer, pair
-        base = pair.layer
-        shown = displayed_axes(viewer.dims.order, base.ndim)
-        self.corner = tuple(s.start if a in shown else 0 for a, s in enumerate(box))
-        self.shape = tuple(s.stop - s.start for s in box)
-        samples = levels_of(base)[0].shape[base.ndim :]
-        self._plane = np.zeros((*self.shape, *samples), levels_of(base)[0].dtype)
-        full = tuple(
-            n if a in shown else length
-            for a, (n, length) in enumerate(zip(self.shape, base.level_shapes[0], strict=True))
+    layer: Image
+    before: Any
+    after: Any
+    plane: Box | None = None
+
+    def same_as(self, other: Sides) -> bool:
+        """Whether another one compares the very same pixels."""
+        mine, others = ((side.layer, side.before, side.after, side.plane) for side in (self, other))
+        return all(a is b for a, b in zip(mine[:3], others[:3], strict=True)) and (
+            mine[3] == others[3]
         )
-        self._planes: tuple[Any, Any] = (self._plane, self._plane)
-        everywhere = np.broadcast_to(self._plane, (*full, *samples))  # takes no memory
-        name = f"Wipe of {base.name}"
-        self.layer = twin(base, (everywhere,), name, offset=self.corner, visible=True)
-        self.layer.metadata = {HELPER: "wipe"}
-        self._looks = _LOOKS_OF_COLOUR if base.rgb else _LOOKS
-        self._hides = base.visible and not covers(base)
 
-    def show(self) -> None:
-        """Add the layer; one that it would be added up with is hidden."""
-        base = self.pair.layer
-        link_layers((base, self.layer), self._looks)
-        insert_above(self._viewer, base, self.layer)
-        if self._hides:
-            base.visible = False
 
-    def read(self, box: Box) -> None:
-        """Take the two planes at the position of the sliders."""
-        after = levels_of(self.pair.layer)[0]
-        self._planes = np.asarray(self.pair.noisy[box]), np.asarray(after[box])
+@dataclass(frozen=True, eq=False)
+class _Sight:
+    """The part of two sides that is to be seen."""
 
-    def part(self, position: float, leftwards: bool) -> None:
-        """Draw the line at a position along the horizontal axis of the world."""
-        before, after = self._planes
-        left = self._side(position) != leftwards
-        self._plane[...] = after
-        np.copyto(self._plane, before, where=left[..., None] if self.layer.rgb else left)
-        self.layer.refresh(thumbnail=False, extent=False)
+    sides: Sides
+    view: Box
 
-    def _side(self, position: float) -> Any:
-        """Whether pixels lie below a position; of the shape of the plane or to be broadcast."""
-        layer, shown = self.pair.layer, displayed_axes(self._viewer.dims.order, self.layer.ndim)
-        across = self._viewer.dims.order[-1] - self._viewer.dims.ndim  # counted from the end
-        origin = np.asarray(self.corner, float)
-        start = layer.data_to_world(origin)[across]
-        place = np.full((1,) * layer.ndim, start)
-        for axis in shown:
-            step = np.zeros(layer.ndim)
-            step[axis] = 1
-            slope = layer.data_to_world(origin + step)[across] - start
-            if abs(slope) > 1e-12:  # else the axis runs along the line
-                shape = [1] * layer.ndim
-                shape[axis] = self.shape[axis]
-                place = place + slope * np.arange(self.shape[axis]).reshape(shape)
-        return place < position
+    def same_as(self, other: _Sight) -> bool:
+        return self.view == other.view and self.sides.same_as(other.sides)
+
+
+def _sizes(box: Box) -> tuple[int, ...]:
+    return tuple(part.stop - part.start for part in box)
+
+
+def reading(sights: Sequence[_Sight]) -> Iterator[tuple[_Sight, NDArray[Any], NDArray[Any]]]:
+    """Read what is to be compared, off the GUI thread."""
+    for sight in sights:
+        plane, view = sight.sides.plane, sight.view
+        if plane is not None:
+            view = tuple(
+                slice(p.start + v.start, p.start + v.stop) for p, v in zip(plane, view, strict=True)
+            )
+        before, after = (
+            np.array(array[part])
+            for array, part in ((sight.sides.before, view), (sight.sides.after, sight.view))
+        )
+        yield sight, before, after
+
+
+class _Composite:
+    """A cover that shows `before` on one side of a line, and `after` on the other."""
+
+    def __init__(
+        self, viewer: Any, sight: _Sight, before: NDArray[Any], after: NDArray[Any]
+    ) -> None:
+        self.sight, self._before, self._after = sight, before, after
+        self._viewer, self._pixels = viewer, after.copy()
+        layer = sight.sides.layer
+        self._cover = Cover(viewer, layer, sight.view, self._pixels, "Wipe of", "wipe")
+        self._looks = _LOOKS_RGB if layer.rgb else _LOOKS
+        link_layers([layer, self._cover.layer], self._looks)
+
+    def takes(self, sight: _Sight) -> bool:
+        """Whether another part, of the same size, can be shown in place of this one."""
+        mine, other = self.sight, sight
+        return mine.sides.layer is other.sides.layer and _sizes(mine.view) == _sizes(other.view)
+
+    def take(self, sight: _Sight, before: NDArray[Any], after: NDArray[Any]) -> None:
+        """Show that part: another frame, or a newer result."""
+        self.sight, self._before, self._after = sight, before, after
+        self._cover.move(sight.view)
+
+    def show(self, line: float, sign: int) -> None:
+        """Put the line at a place along the world's horizontal axis; `sign` is that of right."""
+        layer, view = self.sight.sides.layer, self.sight.view
+        axes = displayed_axes(self._viewer.dims.order, layer.ndim)
+        corner = np.array([s.start for s in view], float)
+
+        def place(point: Any) -> float:
+            return sign * float(layer.data_to_world(point)[axes[-1]])
+
+        origin = place(corner)
+        slopes = [place(corner + np.eye(layer.ndim)[axis]) - origin for axis in axes]
+        down, across = (
+            np.arange(view[axis].stop - view[axis].start) * slope
+            for axis, slope in zip(axes, slopes, strict=True)
+        )
+        left = origin + down[:, None] + across[None] < sign * line
+        if axes[0] > axes[1]:  # the view is transposed, the array is not
+            left = left.T
+        shape = _sizes(view)
+        mask = left.reshape(shape + (1,) * (self._pixels.ndim - len(shape)))
+        np.copyto(self._pixels, self._after)
+        np.copyto(self._pixels, self._before, where=mask)
+        self._cover.refresh()
+
+    def update(self) -> None:
+        """Take what the layer shows by now, where it is still computed."""
+        if self.sight.sides.plane is not None:
+            self._after[...] = np.asarray(self.sight.sides.after[self.sight.view])
 
     def remove(self) -> None:
-        """Take the layer away, and show what was hidden for it."""
-        unlink_layers((self.pair.layer, self.layer), self._looks)
-        if self._hides:
-            self.pair.layer.visible = True
-        if self.layer in self._viewer.layers:
-            self._viewer.layers.remove(self.layer)
+        """Show the layer again as it is."""
+        unlink_layers([self.sight.sides.layer, self._cover.layer], self._looks)
+        self._cover.remove()
 
 
 class Wipe:
-    """Before and after on both sides of a line that the user drags.
+    """A line in the canvas, and what it divides.
 
     Parameters
     ----------
     viewer
         Where the layers are.
-    history
-        Knows what was before.
+    panel
+        A widget in the viewer's window.
+    sides
+        Tells what is to be compared now; None where there is nothing, which ends the wipe.
 
     Signals
     -------
@@ -140,185 +172,206 @@ class Wipe:
         Something for the status line.
     changed : ()
         It went on or off.
+    failed : (Exception,)
+        What is to be compared cannot be read.
     """
 
     said = Signal(str, str)
     changed = Signal()
+    failed = Signal(object)
 
-    def __init__(self, viewer: Any, history: History) -> None:
-        self._viewer, self._history = viewer, history
-        self._layers: list[WipedLayer] = []
-        self._pairs: list[BeforeAfter] = []
+    def __init__(
+        self, viewer: Any, panel: QWidget, sides: Callable[[], Sequence[Sides] | None]
+    ) -> None:
+        self._viewer, self._panel, self._sides = viewer, panel, sides
         self._handle: WipeHandle | None = None
-        self._position = 0.0
-        self._working = False
+        self._sights: list[_Sight] = []
+        self._shown: list[_Composite] = []
+        self._task: WorkerTask | None = None
+        self._settling = False
+        # Changes of the selection come while a layer is removed; another one must not be then.
+        self._soon = QTimer(panel)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self.follow)
 
     @property
     def active(self) -> bool:
-        """Whether the line is on the screen."""
-        return bool(self._pairs)
+        """Whether the line is there."""
+        return self._handle is not None
 
     @property
     def handle(self) -> WipeHandle | None:
-        """What the user drags."""
+        """The line."""
         return self._handle
 
-    @property
-    def layers(self) -> tuple[Image, ...]:
-        """The temporary layers."""
-        return tuple(wiped.layer for wiped in self._layers)
+    def covers(self, layer: Image) -> bool:
+        """Whether a layer is divided now: it may be hidden for that."""
+        return any(part.sight.sides.layer is layer for part in self._shown)
 
-    def start(self, layers: Sequence[Image]) -> None:
-        """Part the results of some layers, which may be noisy or denoised."""
-        self.end()
-        if self._viewer.dims.ndisplay == 3 or self._viewer.canvas.grid.enabled:
-            self.said.emit("info", NEEDS_2D if self._viewer.dims.ndisplay == 3 else NO_GRID)
-            return
-        pairs = {id(p.layer): p for x in layers if (p := before_after(self._history, [x]))}
-        self._pairs = list(pairs.values())
-        self._handle = WipeHandle(bare(self._viewer), self._dragged, self.end)
-        self._position = self._world(0.5)
-        self._draw()
-        if not self._layers:
-            self._let_go()
-            self.said.emit("info", BESIDE)
-            return
-        self._place()
-        for emitter, callback in self._events():
-            emitter.connect(callback)
-        self.said.emit("info", SAID)
+    def start(self) -> bool:
+        """Show the line; False, having said why, where that makes no sense."""
+        canvas = canvas_of(self._panel)
+        if self.active or canvas is None or not self._possible():
+            return self.active
+        self._handle = WipeHandle(canvas)
+        self._handle.moved.connect(self._draw)
+        self._handle.left.connect(self.stop)
+        for event, follow in self._events():
+            event.connect(follow)
+        self.follow()
         self.changed.emit()
+        return self.active
 
-    def end(self, _event: Any = None) -> None:
-        """Take line and temporary layers away."""
-        if not self._pairs or self._working:
+    def stop(self) -> None:
+        """Take the line away and show the results."""
+        if self._handle is None:
             return
-        for emitter, callback in self._events():
-            emitter.disconnect(callback)
-        self._let_go()
-        self.said.emit("info", "")
-        self.changed.emit()
-
-    def _let_go(self) -> None:
-        self._pairs = []
-        self._clear()
         handle, self._handle = self._handle, None
-        if handle is not None:
-            handle.take_away()
+        self.close()
+        handle.take_away()
+        self.changed.emit()
 
-    def _clear(self) -> None:
-        self._working = True
-        try:
-            while self._layers:
-                self._layers.pop().remove()
-        finally:
-            self._working = False
+    def close(self) -> None:
+        """Let go of the viewer and of what was read."""
+        for event, follow in self._events():
+            event.disconnect(follow)
+        if self._task is not None:
+            self._task.detach()
+        self._sights = []
+        self._clear(self._shown)
 
-    def _events(self) -> Iterable[tuple[Any, Callable[..., None]]]:
-        dims, camera = self._viewer.dims, self._viewer.scene.camera
-        yield dims.events.ndisplay, self.end  # in 3-D, removing a layer later can crash the canvas
-        yield self._viewer.canvas.grid.events.enabled, self.end
-        yield self._viewer.layers.events.removed, self._removed
-        for pair in self._pairs:
-            yield pair.layer.events.data, self.end
-        for emitter in (dims.events.current_step, dims.events.order):
-            yield emitter, self._draw
-        for emitter in (camera.events.center, camera.events.zoom, self._viewer.canvas.events.size):
-            yield emitter, self._moved
+    def follow(self) -> None:
+        """Compare what is selected and in view now; end where there is nothing."""
+        if not self.active or self._settling:
+            return
+        if not self._possible():
+            self.stop()
+            return
+        wanted = self._sides()
+        if wanted is None:
+            self.stop()
+            return
+        sights = [sight for sides in wanted if (sight := self._sight(sides)) is not None]
+        if len(sights) == len(self._sights) and all(
+            new.same_as(old) for new, old in zip(sights, self._sights, strict=True)
+        ):
+            self._draw()
+        else:
+            self._read(sights)
+
+    def uncover(self, layer: Image) -> None:
+        """Show a layer as it is, before it goes."""
+        self._clear([part for part in self._shown if part.sight.sides.layer is layer])
+
+    def update(self) -> None:
+        """Show what is there by now of a preview that is still computed."""
+        for part in self._shown:
+            part.update()
+        self._draw()
+
+    def follow_soon(self, _event: Any = None) -> None:
+        """Do so once the event at work is over."""
+        if self.active and not self._settling:
+            self._soon.start()
+
+    def _follow(self, _event: Any = None) -> None:
+        self.follow()
 
     def _removed(self, event: Any) -> None:
-        mine = [*self.layers, *(pair.layer for pair in self._pairs)]
-        if any(bare(event.value) is layer for layer in mine):
-            self.end()
+        """Let a cover go with its layer: drawn without it, it can crash Mesa."""
+        self.uncover(bare(event.value))
+        self.follow_soon()
 
-    # --- planes -------------------------------------------------------------------------
+    def _events(self) -> list[tuple[Any, Callable[..., None]]]:
+        dims, layers = self._viewer.dims.events, self._viewer.layers
+        camera, grid = self._viewer.scene.camera.events, self._viewer.canvas.grid.events
+        return [
+            (dims.ndisplay, self._follow),
+            (grid.enabled, self._follow),
+            (dims.current_step, self.follow_soon),
+            (dims.order, self.follow_soon),
+            (camera.center, self.follow_soon),
+            (camera.zoom, self.follow_soon),
+            (camera.orientation, self.follow_soon),
+            (layers.events.removed, self._removed),
+            (layers.selection.events.changed, self.follow_soon),
+        ]
 
-    def _draw(self, _event: Any = None) -> None:
-        """Show the planes at the position of the sliders."""
-        if self._working:
-            return
-        boxes = [(pair, box) for pair in self._pairs if (box := self._box(pair)) is not None]
-        same = [(id(w.pair), w.corner, w.shape) for w in self._layers]
-        if same != [(id(pair), self._corner(pair, box), _shape(box)) for pair, box in boxes]:
-            self._clear()
-            self._working = True
-            try:
-                for pair, box in boxes:
-                    wiped = WipedLayer(self._viewer, pair, box)
-                    wiped.read(box)
-                    wiped.part(self._position, self._turned)  # its thumbnail is made of it
-                    self._layers.append(wiped)
-                    wiped.show()
-            finally:
-                self._working = False
-        for wiped, (_, box) in zip(self._layers, boxes, strict=True):
-            wiped.read(box)
-        self._part()
+    def _possible(self) -> bool:
+        if self._viewer.dims.ndisplay == 3:
+            self.said.emit("warning", NEEDS_2D)
+        elif self._viewer.canvas.grid.enabled:
+            self.said.emit("warning", NEEDS_ONE_PLACE)
+        else:
+            return True
+        return False
 
-    def _box(self, pair: BeforeAfter) -> Box | None:
-        point = current_point(self._viewer, pair.layer)
+    def _sight(self, sides: Sides) -> _Sight | None:
+        layer = sides.layer
+        point = current_point(self._viewer, layer)
         if point is None:
+            self.said.emit("info", OUTSIDE.format(layer.name))
             return None
-        source = Source.of(pair.layer)
+        source = Source(layer, levels_of(layer), "")
         plane = current_plane(self._viewer, source, point)
-        return wanted_plane(source, plane, visible_part(self._viewer, source, plane))
+        view = wanted_plane(source, plane, visible_part(self._viewer, source, plane))
+        return _Sight(sides, view)
 
-    def _corner(self, pair: BeforeAfter, box: Box) -> tuple[int, ...]:
-        shown = displayed_axes(self._viewer.dims.order, pair.layer.ndim)
-        return tuple(s.start if a in shown else 0 for a, s in enumerate(box))
+    def _read(self, sights: list[_Sight]) -> None:
+        if self._task is not None:
+            self._task.detach()
+        self._clear([part for part in self._shown if not any(part.takes(s) for s in sights)])
+        self._sights = sights
+        self._task = WorkerTask(reading, sights, on_event=self._have, on_error=self._fail)
 
-    def _part(self) -> None:
-        for wiped in self._layers:
-            wiped.part(self._position, self._turned)
+    def _have(self, event: tuple[_Sight, NDArray[Any], NDArray[Any]]) -> None:
+        sight, before, after = event
+        if not self.active or sight.sides.layer not in self._viewer.layers:
+            return
+        self._settling = True
+        try:
+            for part in self._shown:
+                if part.takes(sight):
+                    part.take(sight, before, after)
+                    break
+            else:
+                self._shown.append(_Composite(self._viewer, sight, before, after))
+        finally:
+            self._settling = False
+        self.update()
 
-    # --- where the line is --------------------------------------------------------------
+    def _fail(self, error: Exception) -> None:
+        self.stop()
+        self.failed.emit(error)
 
-    @property
-    def _turned(self) -> bool:
-        """Whether the canvas shows the horizontal axis from right to left."""
-        return str(self._viewer.scene.camera.orientation2d[1]) == "left"
+    def _draw(self) -> None:
+        if self._handle is None:
+            return
+        line, sign = self._place_of(self._handle.x_of_line, self._handle.parentWidget().width())
+        for part in self._shown:
+            part.show(line, sign)
 
-    @property
-    def _width(self) -> int:
-        """Of the canvas, in pixels of the screen."""
-        return self._handle.canvas_width if self._handle is not None else 1
+    def _place_of(self, x: float, width: int) -> tuple[float, int]:
+        """Where a pixel of the canvas is in the world, along its horizontal axis."""
+        camera = self._viewer.scene.camera
+        sign = 1 if camera.orientation2d[1] == "right" else -1
+        return float(camera.center[-1]) + sign * (x - width / 2) / float(camera.zoom), sign
 
-    def _world(self, share: float) -> float:
-        """Return the position in the world of a share of the canvas's width."""
-        camera, width = self._viewer.scene.camera, self._width
-        offset = (share - 0.5) * width / camera.zoom
-        return float(camera.center[-1] + (-offset if self._turned else offset))
-
-    def _share(self) -> float:
-        camera, width = self._viewer.scene.camera, self._width
-        offset = (self._position - camera.center[-1]) * camera.zoom / width
-        return 0.5 + float(-offset if self._turned else offset)
-
-    def _dragged(self, share: float) -> None:
-        self._position = self._world(share)
-        self._place()
-        self._part()
-
-    def _moved(self, _event: Any = None) -> None:
-        """Keep the line in sight, and of a large plane what is in sight."""
-        share = self._share()
-        if not 0 <= share <= 1:
-            self._position = self._world(min(max(share, 0.0), 1.0))
-        self._place()
-        if not 0 <= share <= 1 or any(self._outgrown(w) for w in self._layers):
-            self._draw()
-
-    def _outgrown(self, wiped: WipedLayer) -> bool:
-        box = self._box(wiped.pair)
-        return box is not None and (wiped.corner, wiped.shape) != (
-            self._corner(wiped.pair, box),
-            _shape(box),
-        )
-
-    def _place(self) -> None:
-        if self._handle is not None:
-            self._handle.place(self._share())
+    def _clear(self, parts: Sequence[_Composite]) -> None:
+        self._settling = True
+        try:
+            for part in list(parts):
+                self._shown.remove(part)
+                part.remove()
+        finally:
+            self._settling = False
 
 
-def _shape(box: Box) -> tuple[int, ...]:
-    return tuple(s.stop - s.start for s in box)
+def canvas_of(panel: QWidget) -> QWidget | None:
+    """Find the canvas in the window of a panel; None where there is no window yet."""
+    parent: Any = panel
+    while parent is not None and not isinstance(parent, QMainWindow):
+        parent = parent.parent()
+    found = [] if parent is None else parent.findChildren(QOpenGLWidget)
+    return max(found, key=lambda w: w.width() * w.height()) if found else None

@@ -1,97 +1,135 @@
-"""The line of the wipe over the canvas, easily seen and grabbed."""
+"""The line of the wipe, over the canvas: dragged with the mouse or moved with the arrow keys."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from qtpy.QtCore import QEvent, QObject, QPointF, QRectF, Qt, Signal
+from qtpy.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
+from qtpy.QtWidgets import QLabel, QWidget
 
-from qtpy.QtCore import QEvent, QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QKeySequence, QPainter, QPen, QPolygonF
-from qtpy.QtWidgets import QShortcut, QWidget
-
-_WIDTH = 26
-"""Pixels in which the mouse finds the line."""
-_RADIUS = 11
-_DARK, _BRIGHT = QColor(0, 0, 0), QColor(255, 255, 255)
+_WIDTH, _GRIP = 32, 11
+_STEP, _FAR = 2, 25
+"""Pixels for an arrow key, without and with Shift."""
+_GAP = 8
+_LIGHT, _DARK = QColor(255, 255, 255), QColor(0, 0, 0, 170)
+_LABEL = (
+    "background: rgba(0, 0, 0, 170); color: white; border-radius: 3px; padding: 2px 6px; "
+    "font-size: 9pt;"
+)
+TIP = (
+    "Drag the line: the original is on its left, the result on its right. "
+    "Arrow keys move it, Esc ends the wipe."
+)
 
 
 class WipeHandle(QWidget):  # type: ignore[misc]  # Qt has no types
-    """A line with a grip, bright with dark edges, on top of the canvas.
+    """A line from top to bottom of a canvas, with a grip, and a word on either side.
+
+    It keeps its share of the width when the canvas changes its size.
 
     Parameters
     ----------
-    viewer
-        Whose canvas.
-    dragged
-        Called with the share of the canvas's width that lies left of the line.
-    escaped
-        Called when Esc is pressed in the window.
+    canvas
+        The widget that shows the layers.
+
+    Signals
+    -------
+    moved : ()
+        The line is elsewhere.
+    left : ()
+        Esc was pressed.
     """
 
-    def __init__(
-        self, viewer: Any, dragged: Callable[[float], None], escaped: Callable[[], None]
-    ) -> None:
-        super().__init__(viewer.window._qt_viewer.canvas.native)
-        self._dragged = dragged
+    moved = Signal()
+    left = Signal()
+
+    def __init__(self, canvas: QWidget) -> None:
+        super().__init__(canvas)
+        self._share, self._from = 0.5, 0.0
+        self._labels = [QLabel(text, canvas) for text in ("Before", "After")]
+        for label in self._labels:
+            label.setStyleSheet(_LABEL)
+            label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+            label.adjustSize()
         self.setCursor(Qt.CursorShape.SplitHCursor)
-        self.setToolTip("Drag: before on the left, denoised on the right. Esc ends the wipe.")
-        self.setAccessibleName("Line between before and after")
-        self.setAttribute(Qt.WidgetAttribute.WA_NoSystemBackground)
-        self.setStyleSheet("background: transparent;")
-        self._escape = QShortcut(QKeySequence(Qt.Key.Key_Escape), self.window())
-        self._escape.activated.connect(escaped)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName("Wipe line")
+        self.setToolTip(TIP)
+        canvas.installEventFilter(self)
+        self._place()
+        for part in (*self._labels, self):
+            part.show()
+            part.raise_()
+        self.setFocus()
 
     @property
-    def canvas_width(self) -> int:
-        """Of the canvas, in the pixels that the camera's zoom counts."""
-        return max(int(self.parentWidget().width()), 1)
+    def x_of_line(self) -> float:
+        """Distance of the line from the left edge of the canvas, in its pixels."""
+        return self._share * float(self.parentWidget().width())
 
-    def place(self, share: float) -> None:
-        """Stand at a share of the canvas's width."""
-        canvas = self.parentWidget()
-        self.setGeometry(
-            round(share * canvas.width()) - _WIDTH // 2, 0, _WIDTH, max(canvas.height(), 1)
-        )
-        self.show()
-        self.raise_()
+    def move_to(self, x: float) -> None:
+        """Put the line somewhere, at most at an edge of the canvas."""
+        width = max(self.parentWidget().width(), 1)
+        self._share = min(max(x / width, 0.0), 1.0)
+        self._place()
+        self.moved.emit()
 
     def take_away(self) -> None:
-        """Vanish, and leave the Esc key to others."""
-        self._escape.setEnabled(False)
-        self._escape.deleteLater()
-        self.hide()
-        self.deleteLater()
+        """Remove line and words."""
+        self.parentWidget().removeEventFilter(self)
+        for part in (*self._labels, self):
+            part.hide()
+            part.deleteLater()
 
-    def event(self, event: QEvent) -> bool:
-        """Keep the mouse from the canvas below."""
-        kinds = (
-            QEvent.Type.MouseButtonPress,
-            QEvent.Type.MouseMove,
-            QEvent.Type.MouseButtonRelease,
-        )
-        if event.type() not in kinds:
-            return bool(super().event(event))
-        if event.type() == QEvent.Type.MouseMove and event.buttons() & Qt.MouseButton.LeftButton:
-            canvas = self.parentWidget()
-            x = self.mapToParent(event.position().toPoint()).x()
-            self._dragged(min(max(x / canvas.width(), 0.0), 1.0))
-        event.accept()
-        return True
+    def _place(self) -> None:
+        canvas, x = self.parentWidget(), round(self.x_of_line)
+        self.setGeometry(x - _WIDTH // 2, 0, _WIDTH, canvas.height())
+        before, after = self._labels
+        before.move(x - _GAP - before.width(), _GAP)
+        after.move(x + _GAP, _GAP)
 
-    def paintEvent(self, _event: Any) -> None:
-        """Draw the line, and a grip with two arrows in its middle."""
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Follow the size of the canvas."""
+        if event.type() == QEvent.Type.Resize and watched is self.parentWidget():
+            self._place()
+            self.moved.emit()
+        return False
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Begin to drag, wherever the line was grabbed."""
+        self._from = event.position().x() - _WIDTH / 2
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Drag the line."""
+        if event.buttons() & Qt.MouseButton.LeftButton:
+            self.move_to(self.x() + event.position().x() - self._from)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Move with the arrow keys, end with Esc."""
+        step = _FAR if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else _STEP
+        moves = {Qt.Key.Key_Left: -step, Qt.Key.Key_Right: step}
+        if event.key() == Qt.Key.Key_Escape:
+            self.left.emit()
+        elif event.key() in moves:
+            self.move_to(self.x_of_line + moves[Qt.Key(event.key())])
+        else:
+            super().keyPressEvent(event)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Draw a light line with a dark rim, to be seen on every image."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        x, y = _WIDTH / 2, self.height() / 2
-        for colour, width in ((_DARK, 4), (_BRIGHT, 2)):
+        middle, height = _WIDTH / 2, self.height()
+        for colour, width in ((_DARK, 4.0), (_LIGHT, 2.0)):
             painter.setPen(QPen(colour, width))
-            painter.drawLine(QPointF(x, 0), QPointF(x, self.height()))
+            painter.drawLine(QPointF(middle, 0), QPointF(middle, height))
+        centre = QPointF(middle, height / 2)
         painter.setPen(QPen(_DARK, 1.5))
-        painter.setBrush(_BRIGHT)
-        painter.drawEllipse(QRectF(x - _RADIUS, y - _RADIUS, 2 * _RADIUS, 2 * _RADIUS))
+        painter.setBrush(_LIGHT)
+        painter.drawEllipse(QRectF(centre.x() - _GRIP, centre.y() - _GRIP, 2 * _GRIP, 2 * _GRIP))
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(_DARK)
+        painter.setBrush(QColor(40, 40, 40))
         for side in (-1, 1):
-            tip = [(8, 0), (3, -5), (3, 5)]
-            painter.drawPolygon(QPolygonF([QPointF(x + side * a, y + b) for a, b in tip]))
+            tip, back = side * (_GRIP - 3), side * 2.5
+            corners = [(tip, 0), (back, -4), (back, 4)]
+            painter.drawPolygon(QPolygonF([centre + QPointF(x, y) for x, y in corners]))
         painter.end()

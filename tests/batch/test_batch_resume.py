@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from pathlib import Path
@@ -14,6 +15,7 @@ from _small import contents, journal, outcomes, photons, planned, save
 from _processes import CONTEXT
 from napari_denoise.batch import Done, Ended, Failed, Progress, Resume, Skipped, run
 from napari_denoise.batch.history import History
+from napari_denoise.batch.journal import Journal
 from napari_denoise.io.errors import FileError, FileExists
 from napari_denoise.io.read import read
 
@@ -88,7 +90,7 @@ def test_a_failed_input_is_tried_again_when_asked(
 ) -> None:
     out = tmp_path / "out"
     with monkeypatch.context() as patched:
-        patched.setattr("napari_denoise.batch.work._check_unchanged", _breaks)
+        patched.setattr("napari_denoise.batch.work.check_unchanged", _breaks)
         assert kinds(list(run(planned([raw], out, tiny)))).count("Failed") == 3
     assert not list(out.glob("*.tif"))
     again = list(run(planned([raw], out, tiny)))
@@ -242,8 +244,6 @@ def test_an_input_that_vanishes_fails_alone(raw: Path, tiny: Path, tmp_path: Pat
 def test_a_full_disk_fails_what_does_not_fit(
     raw: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import errno
-
     from napari_denoise.io import atomic
 
     flush, count = atomic.flush, iter(range(100))
@@ -278,6 +278,54 @@ def test_a_folder_that_cannot_be_written_is_named(raw: Path, tiny: Path, tmp_pat
     plan = planned([raw], tmp_path / "file" / "out", tiny)
     with pytest.raises(FileError, match=r"out: it cannot be written .*choose a folder"):
         list(run(plan))
+
+
+def test_a_folder_that_becomes_read_only_fails_each_result_by_name(
+    raw: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_denoise.io import atomic
+
+    def refused(*_: object, **__: object) -> Path:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    plan = planned([raw], tmp_path / "out", tiny)
+    with monkeypatch.context() as patched:
+        patched.setattr(atomic, "temporary", refused)
+        patched.setattr("napari_denoise.batch.runner.write_report", lambda folder: None)
+        failed = [event for event in run(plan) if isinstance(event, Failed)]
+    assert len(failed) == 3
+    for name, event in zip("abc", failed, strict=True):
+        assert f"{name}.ome.tif: it could not be written" in str(event.error)
+        assert "Read-only file system" in str(event.error)
+    again = planned([raw], tmp_path / "out", tiny, Resume(retry_failed=True))
+    assert kinds(list(run(again))).count("Done") == 3
+
+
+def test_a_journal_that_cannot_grow_ends_the_run_and_nothing_is_done_twice(
+    raw: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        """A file on a disk that takes the first events of a run."""
+
+        def __init__(self, file: Any) -> None:
+            self._file, self.flush, self.fileno = file, file.flush, file.fileno
+
+        def write(self, line: bytes) -> None:
+            if b'"event": "done"' in line:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._file.write(line)
+
+    out, begun = tmp_path / "out", Journal.__init__
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "__init__", lambda book, at, file: begun(book, at, Full(file)))
+        with pytest.raises(FileError, match=r"batch.jsonl: it cannot be written \(No space left"):
+            list(run(planned([raw], out, tiny)))
+    (first,) = sorted(out.glob("*.tif"))[:1]
+    before = first.stat().st_mtime_ns
+    events = list(run(planned([raw], out, tiny)))
+    assert first.stat().st_mtime_ns == before
+    assert kinds(events).count("Skipped") >= 1
+    assert kinds(events).count("Done") + kinds(events).count("Skipped") == 3
 
 
 def test_a_journal_of_a_newer_version_is_refused(raw: Path, tiny: Path, tmp_path: Path) -> None:

@@ -50,7 +50,9 @@ def test_a_dry_run_lists_everything_and_writes_nothing(raw: Path, weights: str) 
     assert rows["a.ome.tif"]["seconds"] > 0
     assert rows["a.ome.tif"]["result_bytes"] == 24 * 30 * 2
     assert "not a whole TIFF file" in rows["bad.tif"]["problem"]
-    assert "names no axes, TYX" in rows["c.npy"]["notes"][0]
+    assert rows["c.npy"]["act"] == "refuse"
+    assert "names no axes, TYX of shape (3, 16, 16) is a guess; state" in rows["c.npy"]["problem"]
+    assert "--guess-axes" in errors
     assert "bad.tif" in errors
     assert not out.exists()
 
@@ -117,3 +119,13 @@ def test_without_the_extra_one_sentence_names_it(
     code, _, errors = batch(raw, "-r", "-o", raw.parent / "out", "-w", weights, "--workers", 2)
     assert code == 2
     assert "pip install 'napari-denoise[cluster]'" in errors
+
+
+def test_a_second_run_into_one_folder_is_refused_clearly(raw: Path, weights: str) -> None:
+    from napari_denoise.batch import journal
+
+    with journal.opened(raw.parent / "out"):
+        code, _, errors = batch(raw, "-r", "-o", raw.parent / "out", "-w", weights)
+    assert code != 0
+    assert "another batch is at work in this folder; wait for it" in " ".join(errors.split())
+    assert "Traceback" not in errors

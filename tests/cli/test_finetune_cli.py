@@ -101,12 +101,14 @@ def test_one_clean_image_for_all_and_a_pair_held_out(data, tmp_path):
     )
     done = tune(data, *options, "--regions", regions)
     assert done.exit_code == 0, done.stderr
-    assert "480 pixels drawn to train on are held out" in done.stderr.replace("\n", " ")
+    assert "480 pixels drawn to train on are in the validation set" in done.stderr.replace(
+        "\n", " "
+    )
     wrong = tune(data, *options, "--overwrite", "--hold-out", "other*")
     assert wrong.exit_code == 2 and "no pair of that name" in wrong.stderr
     whole = tune(data, *options, "--overwrite", "--hold-out", "*b")
     assert whole.exit_code == 2  # they are one scene: nothing is left
-    assert "every frame is held out" in whole.stderr
+    assert "every frame is in the validation set" in whole.stderr
 
 
 @pytest.mark.parametrize("low", [0.1, -0.1], ids=["better", "not surely better"])
@@ -140,8 +142,8 @@ def test_every_part_of_the_wait_is_named(data, tmp_path, monkeypatch):
         "Reading the pairs ...",
         "Checking the pair shota ...",
         "Timing the first steps ...",
-        "Measuring the base weights on what is held out (1 of 2) ...",
-        "Measuring the fine-tuned weights on what is held out (2 of 2) ...",
+        "Measuring the base weights on the validation set (1 of 2) ...",
+        "Measuring the fine-tuned weights on the validation set (2 of 2) ...",
     )
     places = [done.stderr.find(part) for part in parts]
     assert -1 not in places and places == sorted(places)
@@ -178,7 +180,7 @@ def test_an_interrupted_run_keeps_the_step_at_work_unless_it_is_asked_twice(
     done = tune(data, *options)
     assert done.exit_code == code, done.stderr
     checkpoint = tmp_path / "w.finetuning" / "checkpoint.pt"
-    assert ("--resume goes on" in done.stderr) == checkpoint.is_file() == (kept is not None)
+    assert ("with --resume" in done.stderr) == checkpoint.is_file() == (kept is not None)
     assert signal.getsignal(signal.SIGINT) is before
     if kept:
         assert load_checkpoint(checkpoint)["step"] == kept
@@ -192,7 +194,7 @@ def test_a_run_that_was_interrupted_goes_on_where_it_stopped(data, tmp_path, mon
     assert tune(data, *options).exit_code == 130
     done = tune(data, *options, "--resume")  # whose first step is the fifth
     assert done.exit_code == 0, done.stderr
-    assert "going on: " in done.stderr
+    assert "resuming: " in done.stderr
     assert load_checkpoint(tmp_path / "w.finetuning" / "checkpoint.pt")["step"] == 6
     again = tune(data, *options, "--resume")
     assert again.exit_code == 2 and "that fine-tuning is finished" in again.stderr
@@ -247,7 +249,7 @@ def test_to_go_on_with_nothing_is_said_to_begin(data, tmp_path):
     pair = ("--noisy", data / "shota.png", "--clean", data / "clean.png", "--steps", 2)
     done = tune(data, *pair, "-o", tmp_path / "w.safetensors", "--resume")
     assert done.exit_code == 0
-    assert "there is no run to go on with; this one is new" in done.stderr
+    assert "there is no run to resume; this one is new" in done.stderr
 
 
 def test_weights_with_too_little_held_out_for_ssim_can_be_read(data, tmp_path):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from npe2.manifest import _bases as npe2_files
 from superqt.utils import WorkerBase
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -22,6 +25,16 @@ from napari_denoise.plugin.denoise.denoise_widget import DenoiseWidget
 from napari_denoise.plugin.denoise.session import session_of
 from napari_denoise.plugin.finetune.finetune_widget import FineTuneWidget
 from napari_denoise.weights import catalogue
+
+
+@pytest.fixture(scope="session", autouse=True)
+def manifests_are_parsed_once() -> Iterator[None]:
+    """Spare every viewer the parsing of all manifests, a tenth of its test."""
+    name = "_load_yaml_no_duplicates"
+    parse = cache(getattr(npe2_files, name))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(npe2_files, name, lambda file: deepcopy(parse(file.read())))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from napari_denoise.batch.distributed import Processes
 from napari_denoise.batch.events import (
+    Adapted,
     Connected,
     Done,
     Ended,
@@ -31,6 +32,7 @@ from napari_denoise.batch.watch import watch
 from napari_denoise.batch.work import denoise_all, denoise_file
 
 __all__ = [
+    "Adapted",
     "BatchPlan",
     "BatchTask",
     "Connected",

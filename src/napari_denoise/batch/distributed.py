@@ -6,30 +6,27 @@ import logging
 import os
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from math import prod
 from queue import Empty, SimpleQueue
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import napari_denoise
 from napari_denoise.batch.events import Connected, Done, Event, Failed, Progress, Started
-from napari_denoise.batch.maps import used_text
+from napari_denoise.batch.shared import SharedStack, begun
 from napari_denoise.batch.units import (
-    Block,
     SentWeights,
     denoise_region,
     denoise_whole,
     keep_weights,
 )
-from napari_denoise.batch.work import Work, make_folder, opened, prepared
-from napari_denoise.image.frames import is_large
+from napari_denoise.batch.work import Work, opened
 from napari_denoise.io.inputs import suffix_of
 from napari_denoise.weights.catalogue import find_weights
 
 if TYPE_CHECKING:
-    from napari_denoise.inference.stack import StackJob
+    from napari_denoise.batch.plan import BatchTask
+    from napari_denoise.io.stores import Region
 
 IN_BLOCKS = 2**26
 """Bytes of pixels from which a stack is shared by the workers, where its result is a store."""
@@ -153,18 +150,16 @@ def _check_versions(client: Any) -> None:
         )
 
 
-@dataclass(eq=False)
-class _Stack:
-    """A stack that is shared by the workers."""
+@dataclass(frozen=True, eq=False)
+class _Region:
+    """A part of a stack that was sent; None is its end."""
 
-    block: Block
-    job: StackJob
-    said: list[str]
-    begun: float
-    left: int
-    done: int = 0
-    finishing: Any = None
-    note: dict[str, Any] = field(default_factory=dict)
+    shared: SharedStack
+    region: Region | None
+
+    @property
+    def task(self) -> BatchTask:
+        return self.shared.work.task
 
 
 class _Spread:
@@ -172,9 +167,9 @@ class _Spread:
 
     def __init__(self, client: Any, workers: int, processes: Processes) -> None:
         self._client, self._most, self._processes = client, _AHEAD * workers, processes
-        self._units: dict[Any, Work | _Stack] = {}
+        self._units: dict[Any, Work | _Region] = {}
         self._sent: set[SentWeights] = set()
-        self._stacks: list[_Stack] = []
+        self._stacks: list[SharedStack] = []
         self._back_again: SimpleQueue[Any] = SimpleQueue()
 
     def events(self, works: Iterable[Work | Event]) -> Iterator[Event]:
@@ -191,7 +186,7 @@ class _Spread:
         finally:
             self._client.cancel(list(self._units))
             for shared in self._stacks:
-                shared.block.store.discard()
+                shared.leave()
 
     def _send(self, work: Work) -> Iterator[Event]:
         try:
@@ -215,45 +210,25 @@ class _Spread:
         return size >= self._processes.in_blocks
 
     def _share(self, work: Work) -> Iterator[Event]:
-        """Measure a stack once, and send its regions."""
-        from napari_denoise.inference.denoiser import Denoiser
-        from napari_denoise.inference.parts import JobParts
-        from napari_denoise.io.stores import prepare_store
-
-        begun, said = perf_counter(), list[str]()
-        settings = work.settings
-        denoiser = Denoiser.load(settings.weights, settings.device, settings.precision)
-        source = opened(work)
-        preparing = prepared(work, source, denoiser, said)
+        """Measure a stack once, and send those of its regions that are not whole yet."""
+        preparing = begun(work)
         while True:
             try:
                 next(preparing)
             except StopIteration as end:
-                job, ahead = end.value
+                shared: SharedStack = end.value
                 break
             yield Progress(work.task)
-        if job.neighbors is not None and is_large(source.array, source.meta.axes):
-            for _ in job.neighbors.relating():
-                yield Progress(work.task)
-        make_folder(work.task.target)
-        meta = source.meta
-        shape = tuple(source.array.shape)
-        store = prepare_store(work.task.target, shape, job.dtype, meta, overwrite=work.overwrite)
-        regions = list(store.regions)
-        block = Block(uuid4().hex, work, JobParts.of(job), store)
-        note = {**job.provenance(), **work.note}
-        if ahead is not None:
-            ahead.close()
-        job.let_go()
-        said[:0] = source.said
-        shared = _Stack(block, job, said, begun, len(regions), note=note)
         self._stacks.append(shared)
-        weights = self._weights(str(job.info.path))
-        for region in regions:
-            self._submit(shared, denoise_region, block, region, weights)
+        weights = self._weights(str(shared.job.info.path))
+        for region in shared.kept.left:
+            sent = _Region(shared, region)
+            self._submit(sent, denoise_region, shared.block, region, weights)
             yield from self._wait_for_room(work)
             if shared not in self._stacks:  # one of its regions failed
                 return
+        if len(shared.kept.whole) == shared.count:
+            yield from self._finish(shared)
 
     def _wait_for_room(self, work: Work) -> Iterator[Event]:
         while len(self._units) >= self._most:
@@ -265,8 +240,7 @@ class _Spread:
         try:
             future = self._back_again.get(timeout=_LOOK)
         except Empty:
-            unit = next(iter(self._units.values()))
-            yield Progress(unit.task if isinstance(unit, Work) else unit.block.work.task)
+            yield Progress(next(iter(self._units.values())).task)
             return
         if future not in self._units:  # it was cancelled
             return
@@ -276,7 +250,7 @@ class _Spread:
         else:
             yield from self._region_back(due, future)
 
-    def _submit(self, unit: Work | _Stack, function: Any, *arguments: Any) -> Any:
+    def _submit(self, unit: Work | _Region, function: Any, *arguments: Any) -> Any:
         future = self._client.submit(function, *arguments, pure=False)
         self._units[future] = unit
         future.add_done_callback(self._back_again.put)
@@ -288,45 +262,49 @@ class _Spread:
             return outcome
         return Failed(work.task, _error_of(future), unusable=False)
 
-    def _region_back(self, shared: _Stack, future: Any) -> Iterator[Event]:
-        task = shared.block.work.task
-        if future.status != "finished":
+    def _region_back(self, sent: _Region, future: Any) -> Iterator[Event]:
+        shared = sent.shared
+        try:
+            if future.status != "finished":
+                raise _error_of(future)
+            if sent.region is not None:
+                shared.took(sent.region, future.result())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others must go on
+            yield self._failed(shared, error)
+            return
+        if sent.region is None:
             self._stacks.remove(shared)
-            others = [f for f, unit in self._units.items() if unit is shared]
-            self._client.cancel(others)
-            for other in others:
-                del self._units[other]
-            shared.block.store.discard()
-            yield Failed(task, _error_of(future), unusable=False)
-        elif future is shared.finishing:
-            self._stacks.remove(shared)
-            yield self._done(shared, future.result())
-        else:
-            shared.job.add(future.result())
-            shared.done += 1
-            yield Progress(task, _step(shared))
-            if shared.done == shared.left:
-                shared.note.update(shared.job.neighbors_note())
-                extra = {**shared.block.store.meta.extra, "napari_denoise": shared.note}
-                meta = replace(shared.block.store.meta, extra=extra)
-                finish = shared.block.store.finish
-                shared.finishing = self._submit(shared, finish, meta)
+            yield shared.outcome(future.result())
+            return
+        yield Progress(sent.task, shared.step)
+        if shared.whole:
+            yield from self._finish(shared)
 
-    def _done(self, shared: _Stack, files: Any) -> Done:
-        job, task = shared.job, shared.block.work.task
-        told = (f"{task.source.pattern}: {text}" for text in job.warnings)
-        return Done(
-            task,
-            tuple(files),
-            frames=len(job.frames),
-            seconds=perf_counter() - shared.begun,
-            noise=tuple(noise.describe() for noise in job.noise),
-            weights=job.info.name,
-            frames_used=used_text(job),
-            warnings=tuple(dict.fromkeys([*shared.said, *told])),
-            weights_sha256=job.info.sha256,
-            pixels=prod(job.layout.shape),
-        )
+    def _finish(self, shared: SharedStack) -> Iterator[Event]:
+        try:
+            meta = shared.last_meta()
+        except ValueError as error:
+            yield self._failed(shared, error)
+            return
+        self._submit(_Region(shared, None), shared.block.store.finish, meta)
+
+    def _failed(self, shared: SharedStack, error: Exception) -> Failed:
+        self._drop(shared)
+        shared.leave(error)
+        return Failed(shared.work.task, error, unusable=False)
+
+    def _drop(self, shared: SharedStack) -> None:
+        """Let go of what was sent of a stack."""
+        if shared in self._stacks:
+            self._stacks.remove(shared)
+        others = [
+            future
+            for future, unit in self._units.items()
+            if isinstance(unit, _Region) and unit.shared is shared
+        ]
+        self._client.cancel(others)
+        for other in others:
+            del self._units[other]
 
     def _weights(self, name: str) -> SentWeights | None:
         """Say which weights; those that workers may lack travel to all of them, once."""
@@ -356,12 +334,6 @@ def _carrier(weights: SentWeights, content: bytes) -> Any:
             keep_weights(weights, content)
 
     return Carrier()
-
-
-def _step(shared: _Stack) -> Any:
-    from napari_denoise.inference.steps import Step
-
-    return Step(0, 1, shared.done, shared.left)
 
 
 def _error_of(future: Any) -> Exception:

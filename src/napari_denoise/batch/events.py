@@ -30,6 +30,8 @@ class Progress:
     seconds_left: float | None = None
     """Of the whole batch; None while nothing tells. Time that nobody asks for events is not
     counted: a pause takes none of it."""
+    what: str = ""
+    """What is done where there is no step, for people."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Done:
     weights_sha256: str = ""
     pixels: int = 0
     """In the stack."""
+    kept: str = ""
+    """How much of it an earlier run had done, for people."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,18 @@ class Failed:
     error: Exception
     unusable: bool
     """True if the input, the settings or the target were refused before any computing."""
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """Weights were adapted to an experiment, or it was tried."""
+
+    task: BatchTask
+    """The first input of it."""
+    used: bool
+    """Whether they surely gain, and so are used."""
+    text: str
+    """What they gain, or why they are not used, for people."""
 
 
 @dataclass(frozen=True)
@@ -101,4 +117,4 @@ class Ended:
     """`batch.html`."""
 
 
-Event = Started | Progress | Done | Failed | Skipped | Waiting | Connected | Ended
+Event = Adapted | Started | Progress | Done | Failed | Skipped | Waiting | Connected | Ended

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from napari_denoise.batch import journal
+from napari_denoise.batch.adapt import Adaptation
 from napari_denoise.batch.marks import mark_of
 from napari_denoise.batch.plan import BatchTask
 from napari_denoise.io.errors import FileError, FileExists, listening
@@ -76,27 +77,34 @@ class History:
         The last event of each result.
     noise
         Of each experiment, as it was measured.
+    adapted
+        Weights of each group, or why there are none.
     """
 
     folder: Path
     last: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     noise: Mapping[str, Any] = field(default_factory=dict)
     seconds_per_byte: float | None = None
+    adapted: Mapping[str, Adaptation] = field(default_factory=dict)
 
     @classmethod
     def of(cls, folder: Path) -> History:
         """Read the journal of a folder; empty if it has none."""
         last: dict[str, Mapping[str, Any]] = {}
         noise: dict[str, Any] = {}
+        adapted: dict[str, Adaptation] = {}
         spent = size = 0.0
         for event in journal.read(folder):
             if event["event"] == "noise":
                 noise[event["experiment"]] = event["models"]
+            if event["event"] == "adapted":
+                adapted[event["group"]] = Adaptation.parse(event)
             if event["event"] in ("started", *journal.OUTCOMES):
                 last[event["target"]] = event
             if event["event"] == "done" and event.get("bytes"):
                 spent, size = spent + event["seconds"], size + event["bytes"]
-        return cls(folder.absolute(), last, noise, spent / size if size else None)
+        pace = spent / size if size else None
+        return cls(folder.absolute(), last, noise, pace, adapted)
 
     @property
     def results(self) -> tuple[Path, ...]:

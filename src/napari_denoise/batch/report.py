@@ -17,6 +17,8 @@ from PIL import Image
 
 import napari_denoise
 from napari_denoise.batch import journal
+from napari_denoise.batch.adapt import Adaptation
+from napari_denoise.batch.history import History
 from napari_denoise.image.axes import Layout
 from napari_denoise.image.planes import color_samples
 from napari_denoise.io.atomic import replacing
@@ -73,7 +75,8 @@ def write_report(folder: Path) -> Path | None:
     if not events:
         return None
     target = folder / journal.REPORT
-    text = _page(folder, events)
+    adapted = History.of(folder).adapted
+    text = _page(folder, events, adapted)
     with replacing([target], overwrite=True) as (temporary,):
         temporary.write_text(text, encoding="utf-8")
     return target
@@ -85,7 +88,9 @@ def _urgency(event: Mapping[str, Any]) -> tuple[int, str]:
     return rank, event["name"]
 
 
-def _page(folder: Path, events: Sequence[Mapping[str, Any]]) -> str:
+def _page(
+    folder: Path, events: Sequence[Mapping[str, Any]], adapted: Mapping[str, Adaptation]
+) -> str:
     from jinja2 import Environment
 
     template = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
@@ -104,6 +109,7 @@ def _page(folder: Path, events: Sequence[Mapping[str, Any]]) -> str:
             time=datetime.now().astimezone().isoformat(sep=" ", timespec="seconds"),
             warnings=_common(rows),
             rows=rows,
+            adapted=adapted,
             shown=len(shown),
             left_out=len(done) - len(shown),
         )

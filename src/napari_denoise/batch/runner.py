@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import napari_denoise
 from napari_denoise.batch import journal
+from napari_denoise.batch.adapt import adapting, tidy
 from napari_denoise.batch.distributed import Processes, spread
 from napari_denoise.batch.events import (
+    Adapted,
     Done,
     Ended,
     Event,
@@ -30,6 +32,7 @@ from napari_denoise.batch.journal import Journal
 from napari_denoise.batch.marks import mark_of
 from napari_denoise.batch.plan import BatchTask
 from napari_denoise.batch.report import write_report
+from napari_denoise.batch.shared import forget
 from napari_denoise.batch.survey import BatchPlan, PlanRow, decided
 from napari_denoise.batch.work import Work, denoised
 from napari_denoise.io.atomic import sweep
@@ -92,6 +95,8 @@ def carried_out(
         settings=plan.settings.to_json(),
         axes=plan.axes,
         one_noise=plan.one_noise,
+        guess_axes=plan.guess_axes,
+        adapt=plan.adapt,
         inputs=len(plan.rows),
     )
     run = _Run(plan, book)
@@ -115,6 +120,8 @@ class _Run:
     def __init__(self, plan: BatchPlan, book: Journal) -> None:
         self._plan, self._book = plan, book
         self._history = History.of(plan.folder)
+        if plan.resume.force:
+            self._history = replace(self._history, adapted={})
         self._marks: dict[BatchTask, Marks] = {}
         self._bytes = {row.task: row.bytes for row in plan.rows}
         self.done = self.failed = self.skipped = 0
@@ -134,13 +141,18 @@ class _Run:
             yield Failed(task, row.error, unusable=True)
             return
         settings = yield from self._with_noise(row, plan.settings_of(task))
-        axes = task.axes or plan.axes
+        axes, note = task.axes or plan.axes, dict[str, Any]()
         row = decided(row, plan.settings_of(task), axes, self._history, plan.resume)
+        if row.adapts and row.act == "denoise":
+            settings, note = yield from self._adapted(row, settings)
+            row = decided(row, plan.settings_of(task), axes, self._history, plan.resume)
         assert row.marks is not None  # noqa: S101 - `decided` sets them
         self._marks[task] = row.marks
         decision = row.decision
         if decision.act == "denoise":
-            note = {EVIDENCE: row.marks.to_json()}
+            if plan.resume.force:
+                forget(task.target)
+            note[EVIDENCE] = row.marks.to_json()
             yield Work(task, settings, axes, decision.overwrite, note)
         elif decision.act == "refuse":
             yield Failed(task, decision.error or FileError(task.target, decision.why, ""), True)
@@ -158,7 +170,11 @@ class _Run:
             return settings
         models = self._history.noise.get(row.experiment)
         if models is None:
-            tasks = [other.task for other in self._plan.rows if other.experiment == row.experiment]
+            tasks = [
+                other.task
+                for other in self._plan.rows
+                if other.experiment == row.experiment and other.error is None
+            ]
             work = measured_together(tasks, settings, self._plan.axes)
             while True:
                 try:
@@ -173,6 +189,33 @@ class _Run:
         if not models:
             return settings
         return DenoiseSettings.parse({**settings.to_json(), "noise": tuple(models)})
+
+    def _adapted(
+        self, row: PlanRow, settings: DenoiseSettings
+    ) -> Generator[Event, None, tuple[DenoiseSettings, dict[str, Any]]]:
+        """Put weights in that were adapted to the experiment, where they surely gain."""
+        folder, group, plan = self._plan.folder.absolute(), row.adapts, self._plan
+        found = self._history.adapted.get(group)
+        if found is None:
+            tasks = [other.task for other in plan.rows if other.adapts == group and not other.error]
+            work = adapting(group, tasks, settings, plan.axes, plan.adapt, folder)
+            with closing(work):
+                while True:
+                    try:
+                        what = next(work)
+                    except StopIteration as end:
+                        found = end.value
+                        break
+                    yield Progress(row.task, what=f"adapting: {what}")
+            self._book.write("adapted", group=group, **found.to_json())
+            tidy(group, folder)
+            adapted = {**self._history.adapted, group: found}
+            self._history = replace(self._history, adapted=adapted)
+            yield Adapted(row.task, found.used, found.verdict)
+        note = {"adapted": {"group": group, **found.to_json()}}
+        if not found.used:
+            return settings, note
+        return replace(settings, weights=str(found.place(folder))), note
 
     def note(self, event: Event) -> None:
         """Write what happened, before anybody is told."""
@@ -204,6 +247,7 @@ class _Run:
         done: Done | None = None,
         **more: Any,
     ) -> None:
+        forget(task.target)
         if task.frames_used is not None:
             files = (*files, task.frames_used)
         values = {} if done is None else _values_of(done)
@@ -277,6 +321,7 @@ def _values_of(done: Done) -> dict[str, Any]:
         "weights": done.weights,
         "weights_sha256": done.weights_sha256,
         "frames_used": done.frames_used,
+        "kept": done.kept,
         "warnings": list(done.warnings),
     }
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_denoise.batch.adapt import Adaptation, check_adaptable, group_of
+from napari_denoise.batch.guessed import axes_wanted, guess_note, is_guess
 from napari_denoise.batch.history import Decision, History, Marks, Resume
 from napari_denoise.batch.marks import mark_of, settings_mark
 from napari_denoise.batch.plan import BatchTask, collisions
@@ -20,7 +22,6 @@ from napari_denoise.io.errors import FileError, listening
 from napari_denoise.io.formats.loaded import lazily
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.read import read
-from napari_denoise.io.sidecar import sidecar_path
 from napari_denoise.io.write import check_output
 from napari_denoise.settings.denoise import DenoiseSettings
 from napari_denoise.settings.noise import NoiseModel
@@ -60,11 +61,20 @@ class PlanRow:
     """What was guessed or left out, such as axes."""
     experiment: str = ""
     """Inputs with one noise model share it; empty where each is measured."""
+    guessed: bool = False
+    """Whether nothing but the shape tells the axes."""
+    adapts: str = ""
+    """Inputs whose weights are adapted together share it; empty for none."""
 
     @property
     def act(self) -> str:
         """What will be done: denoise, skip, failed (before), refuse."""
         return "refuse" if self.error is not None else self.decision.act
+
+    @property
+    def wants_axes(self) -> bool:
+        """Whether it waits for somebody to say its axes."""
+        return self.guessed and self.error is not None
 
     @property
     def problem(self) -> str:
@@ -90,6 +100,11 @@ class BatchPlan:
         What to do about results that are there.
     one_noise
         Whether inputs of one experiment share a noise model.
+    guess_axes
+        Whether axes that are a guess are taken as they are.
+    adapt
+        Minutes in which weights are adapted to the stacks of an experiment before those are
+        denoised, and used where that surely helps; 0 for none.
     """
 
     rows: tuple[PlanRow, ...]
@@ -98,6 +113,8 @@ class BatchPlan:
     axes: str | None = None
     resume: Resume = field(default_factory=Resume)
     one_noise: bool = False
+    guess_axes: bool = False
+    adapt: float = 0.0
 
     def settings_of(self, task: BatchTask) -> DenoiseSettings:
         """Return how a task is denoised."""
@@ -112,7 +129,9 @@ class BatchPlan:
     def seconds(self) -> float | None:
         """Expected for all of them; None where nothing tells."""
         known = [row.seconds for row in self.waiting if row.seconds is not None]
-        return sum(known) if known and len(known) == len(self.waiting) else None
+        groups = {row.adapts for row in self.waiting} - {""} - {*History.of(self.folder).adapted}
+        adapting = 60 * self.adapt * len(groups)
+        return sum(known) + adapting if known and len(known) == len(self.waiting) else None
 
     def check_space(self) -> None:
         """Refuse at once what would fail in the night.
@@ -148,6 +167,8 @@ def survey(
     axes: str | None = None,
     resume: Resume | None = None,
     one_noise: bool = False,
+    guess_axes: bool = False,
+    adapt: float = 0.0,
     look: bool = False,
 ) -> Generator[PlanRow, None, BatchPlan]:
     """Look at each input, yielding its row; returns the plan.
@@ -156,13 +177,21 @@ def survey(
     ----------
     tasks
         From `plan_folder`.
-    settings, axes, resume, one_noise
-        As in `BatchPlan`.
+    settings, axes, resume, one_noise, guess_axes, adapt
+        As in `BatchPlan`. Axes that are a guess are a problem of the row where they are not told
+        and guesses are not taken.
     folder
         For the journal.
     look
         Look into the pixels too, for the weights and the time; else only headers are read.
+
+    Raises
+    ------
+    ValueError
+        Weights cannot be adapted for these settings.
     """
+    if adapt:
+        check_adaptable(settings)
     resume = resume or Resume()
     history, clashes = History.of(folder), collisions(tasks)
     inputs = {file.resolve() for task in tasks for file in task.source.files}
@@ -175,14 +204,18 @@ def survey(
             if task in clashes:
                 raise ValueError(clashes[task])
             _check_apart(task, inputs)
-            row = _looked_at(row, own, task.axes or axes, one_noise, look)
+            if adapt:
+                check_adaptable(own)
+            row = _looked_at(row, own, task.axes or axes, one_noise, adapt, look)
             row = decided(row, own, task.axes or axes, history, resume)
+            if row.guessed and row.act == "denoise" and not guess_axes:
+                raise axes_wanted(row)
             row = replace(row, seconds=_expected(row, own, history, paces, look))
         except (ValueError, OSError) as error:
             row = replace(row, error=error)
         rows.append(row)
         yield row
-    return BatchPlan(tuple(rows), settings, folder, axes, resume, one_noise)
+    return BatchPlan(tuple(rows), settings, folder, axes, resume, one_noise, guess_axes, adapt)
 
 
 def decided(
@@ -196,12 +229,18 @@ def decided(
         The input is gone.
     """
     models = history.noise.get(row.experiment)
-    marks = marks_of(row, settings, axes, models)
+    marks = marks_of(row, settings, axes, models, history.adapted.get(row.adapts))
     return replace(row, marks=marks, decision=history.decide(row.task, marks, resume))
 
 
-def marks_of(row: PlanRow, settings: DenoiseSettings, axes: str | None, models: Any) -> Marks:
-    """Mark an input and what is asked for.
+def marks_of(
+    row: PlanRow,
+    settings: DenoiseSettings,
+    axes: str | None,
+    models: Any,
+    adapted: Adaptation | None = None,
+) -> Marks:
+    """Mark an input, what is asked for, and what was measured and adapted for it.
 
     Raises
     ------
@@ -217,6 +256,8 @@ def marks_of(row: PlanRow, settings: DenoiseSettings, axes: str | None, models: 
         ) from error
     weights = "" if settings.weights == "auto" else find_weights(settings.weights).sha256
     more = {"experiment": row.experiment, "noise": models} if row.experiment else {}
+    if row.adapts:
+        more |= {"adapts": row.adapts, "adapted": None if adapted is None else adapted.sha256}
     if source.series is not None:
         more["series"] = source.series
     if row.task.frames_used is not None:
@@ -237,7 +278,12 @@ def noise_text(settings: DenoiseSettings) -> str:
 
 
 def _looked_at(
-    row: PlanRow, settings: DenoiseSettings, axes: str | None, one_noise: bool, look: bool
+    row: PlanRow,
+    settings: DenoiseSettings,
+    axes: str | None,
+    one_noise: bool,
+    adapt: float,
+    look: bool,
 ) -> PlanRow:
     from napari_denoise.inference.described import described
 
@@ -250,14 +296,10 @@ def _looked_at(
     check_output(row.task.target, result, meta, overwrite=True)
     if "napari_denoise" in meta.extra:
         heard.append(f"{source.pattern}: it was denoised before, and is now once more")
-    if axes is None and _guessed(meta, stack):
-        heard.append(
-            f"{source.pattern}: its file names no axes, {meta.axes} of shape {array.shape} is a "
-            "guess: state them (--axes) if it is wrong"
-        )
     pixels = math.prod(array.shape)
     mapped = pixels // stack.layout.size("S") * 4 if row.task.frames_used else 0
-    return replace(
+    experiment = _experiment(source.files[0], array, meta)
+    row = replace(
         row,
         shape=tuple(array.shape),
         axes=meta.axes,
@@ -266,16 +308,14 @@ def _looked_at(
         result_bytes=pixels * dtype.itemsize + mapped,
         weights=_weights(stack, settings, look),
         neighbors=_neighbors(stack, settings),
-        notes=tuple(dict.fromkeys(heard)),
-        experiment=_experiment(source.files[0], array, meta) if one_noise else "",
+        experiment=experiment if one_noise else "",
+        adapts=group_of(experiment, stack, settings, adapt) if adapt else "",
+        guessed=axes is None and is_guess(meta),
     )
-
-
-def _guessed(meta: ImageMeta, stack: Described) -> bool:
-    """Whether letters of axes come from nowhere but the shape."""
-    several = len(meta.axes) - ("S" in meta.axes) > 2
-    silent = meta.extra.get("format") == "npy" or "file_axes" in meta.extra
-    return several and silent and not sidecar_path(meta.source[0]).is_file()
+    heard += [guess_note(row)] if row.guessed else []
+    if adapt and not row.adapts:
+        heard.append(f"{source.pattern}: no weights are adapted to it: that takes a noisy stack")
+    return replace(row, notes=tuple(dict.fromkeys(heard)))
 
 
 def _weights(stack: Described, settings: DenoiseSettings, look: bool) -> str:

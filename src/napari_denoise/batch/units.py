@@ -80,6 +80,7 @@ def denoise_region(block: Block, region: Region, weights: SentWeights) -> Tally:
         ]
         pixels[tuple(local)] = array[place]
     block.store.write(region, pixels)
+    block.store.flush(region)
     return _since(before, job.tally())
 
 

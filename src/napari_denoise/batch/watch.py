@@ -76,6 +76,8 @@ def watch(
     axes: str | None = None,
     resume: Resume | None = None,
     one_noise: bool = False,
+    guess_axes: bool = False,
+    adapt: float = 0.0,
     processes: Processes | None = None,
 ) -> Generator[Event, None, None]:
     """Denoise inputs as they arrive, until the generator is closed; events as of `run`.
@@ -86,7 +88,7 @@ def watch(
     ----------
     find
         Gives the tasks of all inputs there are now; asked again and again.
-    settings, folder, axes, resume, one_noise
+    settings, folder, axes, resume, one_noise, guess_axes, adapt
         As for `survey`.
     settle
         Seconds without a change after which an input is taken.
@@ -96,7 +98,8 @@ def watch(
         As for `run`.
     """
     arrivals = Arrivals(settle)
-    asked: dict[str, Any] = {"axes": axes, "resume": resume, "one_noise": one_noise}
+    asked: dict[str, Any] = {"axes": axes, "resume": resume}
+    asked |= {"one_noise": one_noise, "guess_axes": guess_axes, "adapt": adapt}
     with journal.opened(folder) as book:
         while True:
             try:

@@ -315,7 +315,7 @@ class _Running:
                 maps.write(task.frames_used, overwrite=work.overwrite)
             return files
 
-        unchanged = partial(_check_unchanged, task, source)
+        unchanged = partial(check_unchanged, task, source)
         parts = Parts(job, source=task.source.files[0], used=told, whole=unchanged)
         writer = Written(parts, job, written)
         self._open.callback(writer.cancel)
@@ -408,8 +408,14 @@ def _overheard(
         yield None if silent else step
 
 
-def _check_unchanged(task: BatchTask, source: Opened) -> None:
+def check_unchanged(task: BatchTask, source: Opened) -> None:
     """Refuse a result of a file that was still being written.
+
+    Parameters
+    ----------
+    task, source
+        The input, and as it was opened.
+
 
     Raises
     ------

@@ -63,6 +63,16 @@ def batch(
             rich_help_panel=options.HOW,
         ),
     ] = False,
+    adapt: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            metavar="MINUTES",
+            help="Before stacks of one camera setting are denoised, adapt weights to them for so "
+            "long; they are used where they surely gain. 0 does not.",
+            rich_help_panel=options.HOW,
+        ),
+    ] = 0.0,
     workers: Annotated[
         int,
         typer.Option(
@@ -130,6 +140,15 @@ def batch(
     line_noise: options.LineNoise = "auto",
     intensity_range: options.IntensityRange = None,
     axes: options.Axes = None,
+    guess_axes: Annotated[
+        bool,
+        typer.Option(
+            "--guess-axes",
+            help="Take axes that are a guess as they are. By default such inputs are left out "
+            "until --axes says them.",
+            rich_help_panel=options.DATA,
+        ),
+    ] = False,
     sequence: options.Sequence = None,
     tile: options.Tile = "auto",
     device: Device = "auto",
@@ -183,29 +202,18 @@ def batch(
         if watching:
             sequence = False if sequence is None else sequence
         find = partial(_tasks, inputs, output, sequence, recursive, name, file_format, frames_used)
+        asked: dict[str, Any] = {
+            "axes": axes,
+            "resume": Resume(skip_existing, retry_failed, force),
+            "one_noise": one_noise,
+            "guess_axes": guess_axes,
+            "adapt": adapt,
+        }
         if watching and not dry_run:
-            asked = {"axes": axes, "resume": Resume(skip_existing, retry_failed, force)}
-            _watch(
-                lambda: find(True)[0],
-                settings,
-                output.expanduser(),
-                settle,
-                quiet,
-                processes,
-                one_noise=one_noise,
-                **asked,
-            )
+            folder = output.expanduser()
+            _watch(lambda: find(True)[0], settings, folder, settle, quiet, processes, **asked)
         tasks, missing = find(quiet)
-        resume = Resume(skip_existing, retry_failed, force)
-        looking = survey(
-            tasks,
-            settings,
-            output.expanduser(),
-            axes=axes,
-            resume=resume,
-            one_noise=one_noise,
-            look=dry_run,
-        )
+        looking = survey(tasks, settings, output.expanduser(), look=dry_run, **asked)
         plan = _looked(looking, len(tasks), quiet)
         code = FAILED if missing else 0
         if dry_run:

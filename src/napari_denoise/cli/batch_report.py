@@ -27,7 +27,8 @@ def show_plan(plan: BatchPlan, *, as_json: bool) -> int:
     code = 0
     for row in plan.rows:
         for note in row.notes:
-            warn(note)
+            if note not in row.problem:
+                warn(note)
         if row.problem:
             code = FAILED
             say("error", "bold red", _with_name(row.task.name, row.problem))
@@ -41,7 +42,7 @@ def show_plan(plan: BatchPlan, *, as_json: bool) -> int:
 
 def show_run(events: Generator[Event, None, None], count: int, quiet: bool) -> list[Failed]:
     """Show how a batch goes; return what failed."""
-    from napari_denoise.batch import Connected, Done, Ended, Failed, Progress, Skipped
+    from napari_denoise.batch import Adapted, Connected, Done, Ended, Failed, Progress, Skipped
 
     failures: list[Failed] = []
     skipped: list[Skipped] = []
@@ -61,6 +62,9 @@ def show_run(events: Generator[Event, None, None], count: int, quiet: bool) -> l
             elif isinstance(event, Skipped):
                 bars.finished()
                 skipped.append(event)
+            elif isinstance(event, Adapted) and not quiet:
+                word = "adapted" if event.used else "not adapted"
+                say(word, "bold green" if event.used else "bold yellow", event.text, bars.console)
             elif isinstance(event, Connected) and not quiet:
                 count_text = "1 worker" if event.workers == 1 else f"{event.workers} workers"
                 say("cluster", "bold green", f"{count_text}, dashboard {event.dashboard}")
@@ -78,7 +82,7 @@ def report_done(done: Done, bars: FileProgress) -> None:
     noise = "; ".join(dict.fromkeys(done.noise))
     images = [file for file in done.files if file.suffix != ".json"]
     target = f"{images[0]} to {images[-1].name}" if images[1:] else images[0]
-    used = f", {done.frames_used}" if done.frames_used else ""
+    used = "".join(f", {text}" for text in (done.frames_used, done.kept) if text)
     bars.line(
         f"{done.task.name} -> {target}: {frames} in {done.seconds:.1f} s, "
         f"weights {done.weights}, noise: {noise}{used}"
@@ -115,11 +119,12 @@ def _show_table(plan: BatchPlan) -> None:
         waits = row.act == "denoise"
         holds = [" x ".join(map(str, row.shape)), row.axes, row.dtype]
         held = f"{row.bytes / 1e6:,.1f} MB" if row.shape else ""
+        weights = row.weights + (f" adapted in {plan.adapt:g} min" if row.adapts else "")
         result = str(_short(row.task.target, plan)) if waits else _ACTS[row.act]
         table.add_row(
             Text(row.task.name),
             _parts([" ".join(filter(None, holds)), held]),
-            _parts([row.weights, f"noise {row.noise}", row.neighbors]) if row.shape else Text(),
+            _parts([weights, f"noise {row.noise}", row.neighbors]) if row.shape else Text(),
             duration(row.seconds) if row.seconds is not None and waits else "",
             _parts([result, f"{row.result_bytes / 1e6:,.1f} MB" if waits else ""]),
         )
@@ -127,6 +132,8 @@ def _show_table(plan: BatchPlan) -> None:
     todo = plan.waiting
     expected = f", about {duration(plan.seconds)}" if plan.seconds is not None else ""
     size = sum(row.result_bytes for row in todo) / 1e6
+    if groups := {row.adapts for row in todo if row.adapts}:
+        tell(f"weights are adapted to {len(groups)} of camera settings, and used where they gain")
     tell(f"{len(todo)} of {len(plan.rows)} to denoise, {size:,.1f} MB of results{expected}")
 
 
@@ -148,12 +155,14 @@ def _plain(row: PlanRow) -> dict[str, Any]:
         "result": str(row.task.target),
         "shape": list(row.shape),
         "axes": row.axes,
+        "guessed": row.guessed,
         "dtype": row.dtype,
         "bytes": row.bytes,
         "result_bytes": row.result_bytes,
         "weights": row.weights,
         "noise": row.noise,
         "experiment": row.experiment,
+        "adapts": row.adapts,
         "neighbors": row.neighbors,
         "seconds": row.seconds,
         "act": row.act,

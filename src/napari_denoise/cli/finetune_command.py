@@ -170,7 +170,7 @@ def finetune(
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", help="Go on with a run that was stopped or killed.", rich_help_panel=_RUN
+            "--resume", help="Resume a run that was stopped or killed.", rich_help_panel=_RUN
         ),
     ] = False,
     overwrite: Annotated[
@@ -244,7 +244,7 @@ def finetune(
         parts = FineTuning.preparing(given, settings, folder, drawn, resume=resume, overwrite=anew)
         tuning = _shown(parts)
         if resume and not folder.is_dir():
-            warn(f"{folder}: there is no run to go on with; this one is new")
+            warn(f"{folder}: there is no run to resume; this one is new")
         if assumed := assumed_offset(noise, model):
             warn(assumed)
         for note in tuning.notes:
@@ -350,7 +350,7 @@ def _train(tuning: FineTuning) -> FineTuneResult:
     """Train to the end and measure; interrupted, it keeps the steps done."""
     plan = _shown(tuning.beginning())
     if plan is None:
-        say("going on", "bold", str(tuning.folder))
+        say("resuming", "bold", str(tuning.folder))
     else:
         say("plan", "bold", plan.describe())
         if not plan.fits:
@@ -360,10 +360,10 @@ def _train(tuning: FineTuning) -> FineTuneResult:
         return _shown(tuning.measuring())
     except KeyboardInterrupt:
         if tuning.keep():
-            warn("the run is kept; --resume goes on with it")
+            warn("the run is kept: take it up with --resume")
         raise
     except NotWritten:
-        warn("the run is kept as it was written last; --resume goes on with it")
+        warn("the run is kept as it was written last: take it up with --resume")
         raise
 
 
@@ -443,7 +443,7 @@ def _finish(tuning: FineTuning, result: FineTuneResult, path: Path | None, as_js
     _print_table(result)
     tell(result.verdict)
     kept = f" ({result.kept})" if result.kept else ""
-    tell(f"weights: {path}{kept}" if path else "weights: not saved, go on with the base")
+    tell(f"weights: {path}{kept}" if path else "weights: not saved; keep using the base")
     tell(f"curve: {' and '.join(map(str, curve))}")
 
 

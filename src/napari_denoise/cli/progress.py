@@ -92,6 +92,8 @@ class FileProgress:
             count = f"file {self._done}/{self._files}"
             if left is not None:
                 count += f"  {duration(left)} left"
+            if event.what:
+                count += f"  {event.what}"
             self._bars.update(self._all, completed=event.overall * self._files, count=count)
 
     def line(self, text: str) -> None:

@@ -26,8 +26,8 @@ def unnoisy_notes(channels: tuple[Channel, ...], settings: DenoiseSettings) -> l
     said = []
     if looked:
         said.append(
-            f"no noise was found in {_places(looked, channels)}: {_stay(looked)}; if there is "
-            "noise, state it (noise = its standard deviation, in the data's units)"
+            f"no noise was found in {_places(looked, channels)}: {_stay(looked)}; if it is "
+            "noisy, set the noise yourself (noise = its standard deviation, in the data's units)"
         )
     if given:
         said.append(

@@ -15,7 +15,7 @@ from napari_denoise.io.errors import FileError, FileExists, NotWritten
 from napari_denoise.io.names import LONGEST, fitting, length
 
 _HOST = re.sub(r"\W", "", platform.node())[:24] or "host"
-_ADDED = 48
+ADDED = 48
 """Bytes that a temporary name has more, at most."""
 _TEMPORARY = re.compile(
     rf"\.(?P<name>.+)\.{_HOST}-(?P<process>\d+)-\d+\.(?P<kind>tmp|old)", re.DOTALL
@@ -132,7 +132,7 @@ def check_absent(targets: Iterable[Path]) -> None:
 def temporary(target: Path, *, folder: bool = False, kind: str = "tmp") -> Path:
     """Make an empty file or folder that no other writer of the same target uses."""
     for number in count():
-        name = fitting(target.name, _ADDED)
+        name = fitting(target.name, ADDED)
         path = target.with_name(f".{name}.{_HOST}-{os.getpid()}-{number}.{kind}")
         try:
             path.mkdir() if folder else path.touch(exist_ok=False)
@@ -147,7 +147,7 @@ def remove_abandoned(targets: Sequence[Path]) -> None:
 
     A folder that was about to be replaced, and whose successor never got its name, gets it back.
     """
-    places = {(target.parent, fitting(target.name, _ADDED)): target for target in targets}
+    places = {(target.parent, fitting(target.name, ADDED)): target for target in targets}
     for folder in {target.parent for target in targets}:
         for entry in os.scandir(folder):
             found = _TEMPORARY.fullmatch(entry.name)

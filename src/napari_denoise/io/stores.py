@@ -23,7 +23,7 @@ from napari_denoise.image.frames import evenly, is_large
 from napari_denoise.image.long_work import finished
 from napari_denoise.image.pyramid import halve, level_shapes
 from napari_denoise.io import sidecar
-from napari_denoise.io.atomic import check_absent, not_written, remove
+from napari_denoise.io.atomic import check_absent, flush, not_written, remove
 from napari_denoise.io.errors import FileError
 from napari_denoise.io.folders import begin_folder, put_folder
 from napari_denoise.io.formats.loaded import check_dtype
@@ -44,6 +44,8 @@ CHUNK = 1024
 """Side of the largest chunk, in pixels: what is read at once."""
 SHARD = 4096
 """Side of the largest shard, in pixels: what is written at once, and is one file."""
+RECORD = ".regions.jsonl"
+"""In a store that is being written: which regions are whole, where that is kept."""
 Region = tuple[slice, ...]
 _LOOKED_AT = 16
 """Frames of the smallest level that contrast limits are taken from."""
@@ -112,9 +114,7 @@ class PreparedStore:
         NotWritten
             The disk is full.
         """
-        letters = stored_axes(self.meta.axes)
-        given = dict(zip(self.meta.axes.replace("S", "C"), region, strict=True))
-        where = tuple(given[a] for a in letters)
+        letters, where = stored_axes(self.meta.axes), self._where(region)
         for side, shard, n, letter in zip(where, self._shards, self._shape, letters, strict=True):
             if side.start % shard or (side.stop % shard and side.stop != n):
                 raise ValueError(
@@ -124,6 +124,55 @@ class PreparedStore:
         order = [self.meta.axes.replace("S", "C").index(a) for a in letters]
         with not_written(self.target):
             self._finest[where] = np.asarray(block, self.dtype).transpose(order)
+
+    def files(self, region: Region) -> list[Path]:
+        """Find the files that hold a region, as far as they are there: zeros alone have none."""
+        sides = [
+            range(side.start // shard, -(-side.stop // shard))
+            for side, shard in zip(self._where(region), self._shards, strict=True)
+        ]
+        level = self.folder / "0" if self.version == "0.4" else self.folder / "0" / "c"
+        found = (level.joinpath(*map(str, place)) for place in product(*sides))
+        return [file for file in found if file.is_file()]
+
+    def flush(self, region: Region) -> None:
+        """Have a region that was written on the disk itself.
+
+        Raises
+        ------
+        NotWritten
+            The disk is full or gone.
+        """
+        with not_written(self.target):
+            for file in self.files(region):
+                flush(file)
+
+    @property
+    def form(self) -> dict[str, Any]:
+        """What its files depend on, as JSON values."""
+        letters = stored_axes(self.meta.axes)
+        sides = _sides(self._shape, letters, self.version)
+        return {
+            "shape": self.shape,
+            "axes": self.meta.axes,
+            "dtype": str(self.dtype),
+            "ome_zarr": self.version,
+            "sides": sides,
+        }
+
+    def make(self) -> None:
+        """Make it, without a pixel in it.
+
+        Raises
+        ------
+        NotWritten
+            The disk cannot be written.
+        """
+        letters = stored_axes(self.meta.axes)
+        sides = _sides(self._shape, letters, self.version)
+        with not_written(self.target):
+            create_root(self.folder, self.version, {})
+            create_level(self.folder, 0, self._shape, self.dtype, *sides, letters, self.version)
 
     def finishing(self, meta: ImageMeta | None = None) -> Generator[None, None, list[Path]]:
         """Add the smaller levels, say what the image is, and give the store its name.
@@ -163,6 +212,7 @@ class PreparedStore:
             if values:
                 attributes[OURS] = sidecar.content(values, self.target)
             create_root(self.folder, self.version, attributes)
+            (self.folder / RECORD).unlink(missing_ok=True)
         beside = sidecar.encode(values, self.target) if values else b""
         return put_folder(self.folder, self.target, beside, overwrite=self.overwrite)
 
@@ -173,6 +223,11 @@ class PreparedStore:
     def discard(self) -> None:
         """Delete what was written; the target stays as it is."""
         remove(self.folder)
+
+    def _where(self, region: Region) -> tuple[slice, ...]:
+        """Put the slices of a region in the order of the stored axes."""
+        given = dict(zip(self.meta.axes.replace("S", "C"), region, strict=True))
+        return tuple(given[a] for a in stored_axes(self.meta.axes))
 
     @cached_property
     def _finest(self) -> Any:
@@ -198,6 +253,7 @@ def prepare_store(
     meta: ImageMeta,
     *,
     overwrite: bool = False,
+    folder: Path | None = None,
 ) -> PreparedStore:
     """Make an empty OME-Zarr store under a hidden name, to be written in regions.
 
@@ -211,6 +267,9 @@ def prepare_store(
         As `read` gave it. ``meta.extra["ome_zarr_version"]`` chooses "0.5" (the default) or "0.4".
     overwrite
         Let `finish` replace a store of that name.
+    folder
+        Where it is until then, beside `path`; nothing is made, see `PreparedStore.make`. A hidden
+        folder of this process by default.
 
     Raises
     ------
@@ -232,17 +291,13 @@ def prepare_store(
     meta = filled(path, replace(meta, features={}), shape)
     dtype = np.dtype(dtype).newbyteorder("=")
     version = check_store(path, dtype, meta, overwrite=overwrite)
-    folder = begin_folder(path)
-    store = PreparedStore(path, folder, shape, dtype, meta, version, overwrite)
-    letters = stored_axes(meta.axes)
+    if folder is not None:
+        return PreparedStore(path, folder, shape, dtype, meta, version, overwrite)
+    store = PreparedStore(path, begin_folder(path), shape, dtype, meta, version, overwrite)
     try:
         if not overwrite:
             check_absent([path])  # a killed writer's old store is back in its place
-        with not_written(path):
-            create_root(folder, version, {})
-            stored = _stored(shape, meta.axes)
-            sides = _sides(stored, letters, version)
-            create_level(folder, 0, stored, dtype, *sides, letters, version)
+        store.make()
     except BaseException:
         store.discard()
         raise

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from napari_denoise.image.axes import Index, Layout
 from napari_denoise.image.tiles import Window
 from napari_denoise.image.values import Float32Array
-from napari_denoise.io.read import read
 from napari_denoise.settings.denoise import MAPS
 
 _POSITIVE = {
@@ -221,6 +220,8 @@ def open_maps(given: Mapping[str, Any], layout: Layout) -> tuple[PixelMaps, ...]
 
 def _planes_of(path: str | PathLike[str]) -> Any:
     """Read an image as (Y, X) or (C, Y, X); axes of length 1 are dropped."""
+    from napari_denoise.io.read import read  # every format's library, and training needs none
+
     array, meta = read(str(path), sequence=False)
     keep = [n for n, letter in enumerate(meta.axes) if letter in "YX" or array.shape[n] > 1]
     letters = "".join(meta.axes[n] for n in keep)

@@ -66,13 +66,13 @@ def test_every_part_of_the_wait_is_named_once_and_in_order(asked: Asked):
         "Reading the pairs …",
         "Checking the pair cells …",
         "Measuring the noise of cells, and preparing its frames …",
-        "Reading what is held out …",
-        "Measuring the weights to start from on what is held out …",
+        "Reading the validation set …",
+        "Measuring the weights to start from on the validation set …",
         "Timing the first steps …",
-        "Keeping a copy of cells, to go on from after an interruption …",
+        "Keeping a copy of cells, to resume from after an interruption …",
         "Choosing how far to go from the base weights …",
-        "Measuring the base weights on what is held out (1 of 2) …",
-        "Measuring the fine-tuned weights on what is held out (2 of 2) …",
+        "Measuring the base weights on the validation set (1 of 2) …",
+        "Measuring the fine-tuned weights on the validation set (2 of 2) …",
     ]
     assert isinstance(events[-1], Ended) and events[-1].error is None
     assert events[-1].result.best_step is not None

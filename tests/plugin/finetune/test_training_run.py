@@ -202,7 +202,7 @@ def test_weights_no_better_than_the_base_are_not_offered_at_first(tuning: Tuning
         "Names",
     ]
     selected = tuning.viewer.layers.selection
-    assert [layer.name for layer in selected] == ["noisy (held out)"]
+    assert [layer.name for layer in selected] == ["noisy (validation set)"]
     result.side_by_side.native.click()
     assert [layer.name for layer in tuning.viewer.layers if layer.visible] == ["cells"]
     assert [layer.name for layer in selected] == ["cells"]
@@ -220,6 +220,9 @@ def test_figures_and_verdict_are_in_sight_when_they_arrive(tuning: TuningBench, 
     for part in (result.table, result.verdict):
         tuning.until(lambda part=part: whole_in_sight(part))
     assert tuning.widget.window().height() == height
+    table = result.table  # the names of its rows lie beside their figures
+    first, names = table.viewport(), table.verticalHeader().viewport()
+    assert first.mapTo(table, QPoint(0, 0)).y() == names.mapTo(table, QPoint(0, 0)).y()
 
 
 def whole_in_sight(widget: QWidget) -> bool:
@@ -342,14 +345,14 @@ def test_the_result_says_what_is_measured_and_what_the_curves_are_of(page: Watch
     found = FineTuneResult({"base": row, "fine-tuned": row}, 3, "data range 1")
     page.result.show_result(found, "mine", "The curves are of one part of it")
     assert page.result.against.text() == (
-        "Measured on what was held out, against the clean image; data range 1; the weights are "
+        "Measured on the validation set, against the clean image; data range 1; the weights are "
         "those of step 3. The curves are of one part of it."
     )
     assert page.result.table.horizontalHeaderItem(2).text() == "Mean intensity error"
 
 
 def test_a_run_that_is_held_is_offered_to_go_on_in_so_many_words(page: WatchPage):
-    for paused, word in ((False, "Hold on"), (True, "Go on"), (False, "Hold on")):
+    for paused, word in ((False, "Pause"), (True, "Resume"), (False, "Pause")):
         page.show_state(running=True, paused=paused, finished=False)
         assert page.pause.tooltip.startswith(word)
 
@@ -381,25 +384,13 @@ def test_after_saving_the_next_button_stands_out_and_a_frame_of_a_stack_is_named
     assert result.use.native.styleSheet() == result.save.native.styleSheet() != ""
     result.side_by_side.native.click()
     tuning.until(lambda: tuning.widget.side.shown)
-    *images, names = [layer for layer in tuning.viewer.layers if "held out" in layer.name]
-    place = images[0].name.removeprefix("noisy (held out, ").removesuffix(")")
+    *images, names = [layer for layer in tuning.viewer.layers if "validation set" in layer.name]
+    place = images[0].name.removeprefix("noisy (validation set, ").removesuffix(")")
     frame = tuning.widget.ended.tuning.pairs[0].noisy[int(place.removeprefix("T "))]
     assert any(np.array_equal(images[0].data, frame[:, n : n + 24]) for n in range(73))
     assert list(names.features["name"]) == [
         f"{name} · {place}" for name in ("noisy", "base", "fine-tuned", "clean")
     ]
-
-
-def test_names_of_rows_lie_beside_their_figures(tuning: TuningBench):
-    tuning.viewer.window.show()
-    tuning.layers()
-    tuning.add()
-    tuning.start(steps=4)
-    tuning.end()
-    table = tuning.widget.watch.result.table
-    tuning.until(table.isVisible)
-    first, names = table.viewport(), table.verticalHeader().viewport()
-    assert first.mapTo(table, QPoint(0, 0)).y() == names.mapTo(table, QPoint(0, 0)).y()
 
 
 @pytest.mark.parametrize("leave", ["back", "close"])

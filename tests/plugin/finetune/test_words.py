@@ -38,7 +38,7 @@ def test_rewards_that_are_all_nothing_are_said_plainly(tuning: TuningBench):
     for term in form.terms.values():
         term.value = 0
     tuning.widget.start.native.click()
-    assert tuning.widget.status.text.startswith("every reward is 0: ")
+    assert tuning.widget.status.text.startswith("every loss weight is 0: ")
     assert "\n" not in tuning.widget.status.text and not tuning.widget.busy
 
 

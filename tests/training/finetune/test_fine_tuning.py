@@ -139,7 +139,7 @@ def test_weights_that_went_too_far_are_taken_back_towards_the_base(tmp_path, mon
         assert torch.equal(as_learnt.state_dict()[name], learnt[name].half().float())
     monkeypatch.undo()
     assert run.result().share == 0.5
-    assert "50 % of the way there from the base" in run.result().kept
+    assert "blended with the base (50 % of the change from the base)" in run.result().kept
     card = run.save(tmp_path / "mine.safetensors").card
     assert card.recipe["share_of_change"] == 0.5
 
@@ -324,7 +324,7 @@ def test_a_killed_fine_tuning_goes_on_and_ends_alike(tmp_path):
             if line.strip() == "5":
                 os.kill(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
-    with pytest.raises(ValueError, match="pass resume=True to go on"):
+    with pytest.raises(ValueError, match="pass resume=True to resume it"):
         tuning(parts, [camera_pair()])
     resumed = tuning(parts, [camera_pair()], resume=True)
     reports = list(resumed.steps())
@@ -411,7 +411,7 @@ def test_after_a_nan_it_goes_on_from_the_checkpoint_at_half_the_rate(tmp_path, m
     before = run.plan().settings.distortion.learning_rate
     reports = list(run.steps())
     assert [r.step for r in reports] == [1, 2, 3, 4, 4, 4, 5, 6, 6]
-    assert "Going on at half the rate" in reports[5].note and reports[5].warning
+    assert "Training resumes at half the rate" in reports[5].note and reports[5].warning
     recipe = TrainSettings.parse(json.loads((run.folder / "recipe.json").read_text())["settings"])
     assert recipe.distortion.learning_rate == before / 2
     state = load_checkpoint(run.folder / "checkpoint.pt")
@@ -438,7 +438,7 @@ def test_out_of_memory_it_goes_on_with_half_the_patches(tmp_path, monkeypatch):
     monkeypatch.setattr(material, "RealPairs", Greedy)
     reports = list(tuning(tmp_path, [camera_pair()]).steps())
     (said,) = [r for r in reports if r.note]
-    assert "going on with 1 patches a step" in said.note
+    assert "training resumes with 1 patches a step" in said.note
     assert said.step == 2  # that of the checkpoint
     assert reports[-1].result is not None
     assert [r.step for r in reports if r.terms] == [1, 2, 3, 3, 4, 5, 6]

@@ -19,7 +19,7 @@ def test_where_psnr_rises_and_ssim_falls_the_verdict_says_both():
     found = result(30.5, 0.79)
     assert found.improved and found.mixed
     assert found.verdict == (
-        "+0.50 dB against the base on what was held out, but SSIM fell by 0.0100 (from 0.8000 to "
+        "+0.50 dB against the base on the validation set, but SSIM fell by 0.0100 (from 0.8000 to "
         "0.7900): compare them by eye"
     )
     assert found.to_json()["mixed"] is True
@@ -28,7 +28,7 @@ def test_where_psnr_rises_and_ssim_falls_the_verdict_says_both():
 def test_where_psnr_falls_and_ssim_rises_the_verdict_says_both():
     found = result(29.5, 0.82)
     assert not found.improved and found.mixed
-    assert found.verdict.startswith("NO better than the base (-0.50 dB) on what was held out")
+    assert found.verdict.startswith("NO better than the base (-0.50 dB) on the validation set")
     assert "though SSIM rose by 0.0200 (from 0.8000 to 0.8200)" in found.verdict
     assert "use the base" not in found.verdict
 

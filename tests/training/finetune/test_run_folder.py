@@ -62,7 +62,7 @@ def test_what_is_to_be_replaced_stays_until_the_first_step(tmp_path):
     begun(tmp_path)
     folder = tmp_path / "run"
     before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    with pytest.raises(ValueError, match="every frame is held out"):
+    with pytest.raises(ValueError, match="every frame is in the validation set"):
         FineTuning([camera_pair()], chosen(tmp_path), folder, drawn(validate()), overwrite=True)
     anew = FineTuning([camera_pair(seed=5)], chosen(tmp_path, steps=2), folder, overwrite=True)
     anew.plan()

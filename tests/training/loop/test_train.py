@@ -176,3 +176,13 @@ def test_features_go_only_to_networks_that_take_them():
     for taken in (0, 8):
         wanted = tiny(config={**settings.config, "features": taken})
         assert math.isfinite(distortion_step(fresh(wanted), with_features)["pixel"])
+
+
+@pytest.mark.parametrize("changes", [{}, CRITIC], ids=["R1", "gradient penalty"])
+def test_mixed_precision_takes_the_penalty_too(changes):
+    state = fresh(tiny(adversarial=changes, precision="bf16-mixed"))
+    terms = adversarial_step(state, synthetic(state.settings).batch(0))
+    assert terms["penalty"] > 0
+    exact = fresh(tiny(adversarial=changes))
+    wanted = adversarial_step(exact, synthetic(exact.settings).batch(0))["penalty"]
+    assert terms["penalty"] == pytest.approx(wanted, rel=0.1)

@@ -55,7 +55,13 @@ def create_level(
         how = {"zarr_format": 3, "compressors": packed, "dimension_names": list(letters.lower())}
         how["shards"] = shards if shards != chunks else None
     return zarr.create_array(
-        folder / str(number), shape=shape, dtype=dtype, chunks=chunks, fill_value=0, **how
+        folder / str(number),
+        shape=shape,
+        dtype=dtype,
+        chunks=chunks,
+        fill_value=0,
+        overwrite=True,  # a level that was cut off is made anew
+        **how,
     )
 
 

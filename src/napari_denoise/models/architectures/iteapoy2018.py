@@ -1,4 +1,4 @@
-"""The generator of GANDenoising (iteapoy, 2018), without its faults."""
+"""The generator of iteapoy/GANDenoising (2018), without its faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The generator of ImageDenoisingGAN (M. M. Thomas, 2017), without its faults."""
+"""The generator of manumathewthomas/ImageDenoisingGAN (2017), without its faults."""
 
 from __future__ import annotations
 

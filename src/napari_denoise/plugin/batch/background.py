@@ -92,8 +92,10 @@ class Run:
         box = QMessageBox(_window())
         box.setWindowTitle("Batch")
         box.setText("The batch is not finished.")
-        box.setInformativeText("It can go on in the background, or stop and be resumed later.")
-        box.addButton("Go on in the background", QMessageBox.ButtonRole.AcceptRole)
+        box.setInformativeText(
+            "It can keep running in the background, or stop and be resumed later."
+        )
+        box.addButton("Keep running in the background", QMessageBox.ButtonRole.AcceptRole)
         stop = box.addButton("Cancel the batch", QMessageBox.ButtonRole.DestructiveRole)
         stop.clicked.connect(self.cancel)
         self.question = box

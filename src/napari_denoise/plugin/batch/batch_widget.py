@@ -426,6 +426,15 @@ class BatchWidget(DockedWidget):
 
     # --- the end ------------------------------------------------------------------------
 
+    def at_work(self) -> str:
+        """Tell what closing napari would cut off."""
+        if self.run is None or not self.run.running:
+            return ""
+        return (
+            "A batch is still at work. If napari closes now it stops; the same batch skips what "
+            "is finished and does the rest."
+        )
+
     def stop_work(self) -> None:
         """Stop all work, touching nothing of Qt."""
         self._closed = True

@@ -63,6 +63,8 @@ def line_of(row: PlanRow) -> Line:
     """Say what will be done with an input."""
     if row.act in ("refuse", "failed"):
         kind = "error" if row.error is not None else "warning"
+        if row.wants_axes:
+            return Line(row, kind, "say its axes", row.problem)
         status = "cannot be denoised" if row.act == "refuse" else _ACTS["failed"]
         return Line(row, kind, status, row.problem)
     if row.act == "skip":

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from magicgui import widgets as mg
 from qtpy.QtWidgets import QWidget
 
-from napari_denoise.plugin.kit.parts import Status, button, column, row, small_print
+from napari_denoise.plugin.denoise.shortcuts import KEYS, tip_of
+from napari_denoise.plugin.kit.parts import Status, button, column, enable, row, small_print
 from napari_denoise.plugin.kit.text import names_text
 
 UNDO_TIP = "Take the last run back, with all of its layers: they get the data back that they had."
 REDO_TIP = "Do again what Undo took back last, without computing it anew."
+
+NEEDS_FRAMES = "Select one stack of at least three frames over time or depth."
 
 
 class Actions(QWidget):  # type: ignore[misc]  # Qt has no types
@@ -35,6 +38,11 @@ class Actions(QWidget):  # type: ignore[misc]  # Qt has no types
         self.compare = button(
             "Hold to compare", "Shows the original for as long as the button is held."
         )
+        self.wipe = button(
+            "Wipe",
+            "Drag a line in the image: the original is on its left, the result on its right.",
+        )
+        self.wipe.native.setCheckable(True)
         self.residual = button(
             "Residual",
             "Add noisy - denoised beside the layer, in units of the noise where that is known. It "
@@ -42,6 +50,14 @@ class Actions(QWidget):  # type: ignore[misc]  # Qt has no types
         )
         self.residual.native.setCheckable(True)
         self.again = button("Denoise again anyway", "Denoise it a second time.")
+        self.adapt = button(
+            "Adapt to this stack …",
+            "Open Fine-tune with this stack: the weights learn from its own frames, without any "
+            "clean image. Nothing is trained before you press Start there.",
+        )
+        for name in KEYS:
+            pressed = getattr(self, name)
+            pressed.tooltip += tip_of(name)
         self.bar = mg.ProgressBar(value=0, min=0, max=1000)
         self.note = small_print()
         self.status = Status(self.again)
@@ -49,8 +65,9 @@ class Actions(QWidget):  # type: ignore[misc]  # Qt has no types
         rows.addLayout(row(self.preview, self.run, self.cancel))
         rows.addWidget(self.bar.native)
         rows.addWidget(self.note)
-        rows.addLayout(row(self.compare, self.residual))
+        rows.addLayout(row(self.compare, self.wipe, self.residual))
         rows.addLayout(row(self.undo, self.redo, self.save))
+        rows.addLayout(row(self.adapt))
         rows.addWidget(self.status)
 
     def check(self, pressed: mg.PushButton, on: bool) -> None:
@@ -80,9 +97,12 @@ class Actions(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def show_history(self, back: Sequence[str], forth: Sequence[str], idle: bool) -> None:
         """Say which layers Undo and Redo would change next."""
-        for pressed, tip, names in (
-            (self.undo, UNDO_TIP, back),
-            (self.redo, REDO_TIP, forth),
-        ):
-            pressed.tooltip = tip + (f" Next: {names_text(list(names))}." if names else "")
+        for name, tip, names in (("undo", UNDO_TIP, back), ("redo", REDO_TIP, forth)):
+            pressed = getattr(self, name)
+            told = f" Next: {names_text(list(names))}." if names else ""
+            pressed.tooltip = tip + told + tip_of(name)
             pressed.enabled = bool(names) and idle
+
+    def offer_adapting(self, possible: bool) -> None:
+        """Enable Adapt, or say what it takes."""
+        enable(self.adapt, possible, NEEDS_FRAMES)

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QMessageBox, QWidget
 
 
 class Question:
-    """Go on in the background, or cancel? Until somebody answers, the run goes on.
+    """Keep running in the background, or cancel? Until somebody answers, the run goes on.
 
     Parameters
     ----------
@@ -31,7 +31,9 @@ class Question:
             "In the background the result arrives in its layer all the same. Open Denoise again "
             "to watch it, and to undo it."
         )
-        self.stay = self.box.addButton("Go on in the background", QMessageBox.ButtonRole.AcceptRole)
+        self.stay = self.box.addButton(
+            "Keep running in the background", QMessageBox.ButtonRole.AcceptRole
+        )
         self.stop = self.box.addButton("Cancel the run", QMessageBox.ButtonRole.RejectRole)
         self.box.setDefaultButton(self.stay)
         self.box.setEscapeButton(self.stay)

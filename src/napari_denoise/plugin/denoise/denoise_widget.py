@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -10,8 +11,8 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import QSize, QTimer
 from qtpy.QtGui import QShowEvent
 
-from napari_denoise.plugin import contributions, preferences
-from napari_denoise.plugin.denoise import last_settings
+from napari_denoise.plugin import commands, contributions, preferences
+from napari_denoise.plugin.denoise import last_settings, shortcuts
 from napari_denoise.plugin.denoise.actions import Actions
 from napari_denoise.plugin.denoise.jobs import Found, Measured, discover
 from napari_denoise.plugin.denoise.looking import Looking
@@ -64,7 +65,8 @@ class DenoiseWidget(DockedWidget):
         self._closed = False
         self._build()
         self.measuring = Measuring(self.form, self.session.jobs)
-        self.looking = Looking(viewer, self.session, self.preview, lambda: self.selection.sources)
+        chosen = lambda: self.selection.sources  # noqa: E731
+        self.looking = Looking(viewer, self, self.session, self.preview, chosen)
         self._settle = self._timer(self._settled)
         self._look = self._timer(self._show_preview)
         self._connect()
@@ -140,17 +142,29 @@ class DenoiseWidget(DockedWidget):
         actions.redo.changed.connect(self._redo_clicked)
         actions.save.changed.connect(lambda: contributions.save_denoised(self._viewer))
         actions.residual.native.toggled.connect(self._residual_clicked)
+        actions.adapt.changed.connect(self._adapt)
+        pressing = {name: partial(getattr(commands, name), self._viewer) for name in shortcuts.KEYS}
+        self._shortcuts = shortcuts.bind(self, pressing)
+        actions.wipe.native.toggled.connect(self._wipe_clicked)
         actions.compare.native.pressed.connect(self.looking.start_comparing)
         actions.compare.native.released.connect(self.looking.stop_comparing)
         form.changed.connect(self._settings_changed)
         form.guides.chosen.connect(self._guide_chosen)
         form.axes.chosen.connect(self._select)
-        for said in (self.preview.said, self.looking.said, form.axes.said, form.noise.said):
+        wipe = self.looking.wipe
+        for said in (
+            self.preview.said,
+            self.looking.said,
+            wipe.said,
+            form.axes.said,
+            form.noise.said,
+        ):
             said.connect(self._say)
-        for failed in (self.preview.failed, self.selection.failed, form.noise.failed):
+        for failed in (self.preview.failed, self.selection.failed, form.noise.failed, wipe.failed):
             failed.connect(self._fail)
         self.measuring.failed.connect(self._measure_failed)
-        self.preview.changed.connect(self._update)
+        for changed in (self.preview.changed, wipe.changed):
+            changed.connect(self._update)
         self.selection.taken.connect(self._taken)
         for measured in (self.preview.measured, self.measuring.ready):
             measured.connect(self._measured)
@@ -378,6 +392,15 @@ class DenoiseWidget(DockedWidget):
         self.looking.stop_comparing()
         self.session.undo.step_forward()
 
+    def _adapt(self) -> None:
+        from napari_denoise.plugin.finetune.adapting import adapt_to  # loads what training needs
+
+        adapt_to(self._viewer, self.selection.layers[0])
+
+    def _wipe_clicked(self, on: bool) -> None:
+        self.looking.toggle_wipe(on)
+        self._update()
+
     def _residual_clicked(self, on: bool) -> None:
         self.looking.toggle_residual(on)
         self._update()
@@ -408,7 +431,11 @@ class DenoiseWidget(DockedWidget):
         )
         found = self.looking.pair is not None
         actions.compare.enabled = self.preview.active or found
+        self.looking.wipe.follow_soon()
+        actions.wipe.enabled = actions.compare.enabled
+        actions.check(actions.wipe, self.looking.wipe.active)
         actions.residual.enabled = found
+        actions.offer_adapting(not running and self.selection.is_one_stack)
         actions.save.enabled = bool(self.selection.sources) and not running
         actions.check(actions.residual, self.looking.residual_shown)
         self._show_header()
@@ -463,6 +490,7 @@ class DenoiseWidget(DockedWidget):
         self._settle.stop()
         self._look.stop()
         self.looking.compare.release()
+        self.looking.wipe.stop()
         self.session.form_values = self.form.state
         for emitter, callback in self._viewer_events():
             emitter.disconnect(callback)

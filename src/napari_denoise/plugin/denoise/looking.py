@@ -1,4 +1,4 @@
-"""How a panel looks at what runs did: compare and residual, from either layer."""
+"""How a panel looks at what runs did: compare, wipe and residual, from either layer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from psygnal import Signal
+from qtpy.QtWidgets import QWidget
 
 from napari_denoise.plugin.denoise.compare import (
     BeforeAfter,
@@ -16,7 +17,8 @@ from napari_denoise.plugin.denoise.compare import (
 )
 from napari_denoise.plugin.denoise.previewing import Preview
 from napari_denoise.plugin.denoise.session import Session
-from napari_denoise.plugin.layers.source import Source, current_frame, current_point
+from napari_denoise.plugin.denoise.wipe import Sides, Wipe
+from napari_denoise.plugin.layers.source import Source, current_frame, current_point, levels_of
 
 _RESIDUAL = (
     "The residual is what was taken out of “{}”. It should look like noise: what stands out in it, "
@@ -36,6 +38,8 @@ class Looking:
     ----------
     viewer
         Where the layers are.
+    panel
+        A widget in the viewer's window.
     session
         Has history and residuals.
     preview
@@ -54,6 +58,7 @@ class Looking:
     def __init__(
         self,
         viewer: Any,
+        panel: QWidget,
         session: Session,
         preview: Preview,
         sources: Callable[[], Sequence[Source]],
@@ -61,6 +66,11 @@ class Looking:
         self._viewer, self._session, self._preview = viewer, session, preview
         self._sources = sources
         self.compare = Compare(session.history)
+        self._lifted = False
+        self.wipe = Wipe(viewer, panel, self._sides)
+        preview.painted.connect(self.wipe.update)
+        preview.dropping.connect(lambda _layer: self.wipe.stop())
+        preview.changed.connect(self.wipe.follow_soon)
 
     @property
     def pair(self) -> BeforeAfter | None:
@@ -73,8 +83,36 @@ class Looking:
         pair = self.pair
         return pair is not None and self._session.residuals.shown_of(pair.layer) is not None
 
+    def _sides(self) -> list[Sides] | None:
+        """Tell what a wipe divides: previews, else results."""
+        if self._preview.active:
+            return [
+                Sides(o.layer, o.source.noisy, levels_of(o.layer)[0], o.plane)
+                for o in self._preview.overlays
+            ]
+        pairs: dict[int, BeforeAfter] = {}
+        for source in self._sources():
+            pair = before_after(self._session.history, [source.layer])
+            if pair is not None and pair.layer.visible | self.wipe.covers(pair.layer):
+                pairs[id(pair.layer)] = pair
+        return [Sides(p.layer, p.noisy, levels_of(p.layer)[0]) for p in pairs.values()] or None
+
+    def toggle_wipe(self, on: bool) -> None:
+        """Show the line between before and after, or take it away."""
+        if on:
+            self.stop_comparing()
+            self.wipe.start()
+        else:
+            self.wipe.stop()
+
+    @property
+    def comparing(self) -> bool:
+        """Whether the originals are shown."""
+        return self._lifted or self.compare.active
+
     def start_comparing(self) -> None:
         """Show what was before."""
+        self._lifted = self._preview.active
         if self._preview.active:
             self._preview.hide(True)
         else:
@@ -82,6 +120,7 @@ class Looking:
 
     def stop_comparing(self) -> None:
         """Show the results again."""
+        self._lifted = False
         if self._preview.active:
             self._preview.hide(False)
         self.compare.release()

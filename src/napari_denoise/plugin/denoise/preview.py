@@ -9,11 +9,10 @@ from math import ceil, sqrt
 from typing import Any
 
 import numpy as np
-from napari.layers import Image
 
 from napari_denoise.image.axes import Layout
-from napari_denoise.plugin.layers.apply import covers, insert_above, twin
-from napari_denoise.plugin.layers.source import HELPER, Box, Source
+from napari_denoise.plugin.layers.cover import Cover
+from napari_denoise.plugin.layers.source import Box, Source
 
 FIRST_PIXELS = 448 * 448
 """Around the centre, in one go: with its halo well under a second on two processor cores."""
@@ -97,8 +96,8 @@ def _distance(box: Box, centre: Sequence[float]) -> float:
     return sum(g * g for g in gaps) + 1e-6 * sum(m * m for m in middle)
 
 
-class Overlay:
-    """A temporary layer over a plane of another, noisy at first, denoised bit by bit.
+class Overlay(Cover):
+    """A cover that is noisy at first, and denoised bit by bit.
 
     Parameters
     ----------
@@ -113,24 +112,11 @@ class Overlay:
     """
 
     def __init__(self, viewer: Any, source: Source, plane: Box, noisy: Any) -> None:
-        self.source, self.plane = source, plane
-        self._viewer = viewer
+        self.source = source
         self._pixels = noisy
         self._stale = False
         self.known = np.zeros(tuple(s.stop - s.start for s in plane), bool)
-        base = source.layer
-        self.layer: Image = twin(
-            base,
-            (noisy,),
-            f"Preview of {base.name}",
-            offset=[s.start for s in plane],
-        )
-        self.layer.metadata = {HELPER: "preview"}
-        # Added to the noisy layer the preview would be twice as bright: hide that one.
-        self._hides = base.visible and not covers(base)
-        insert_above(viewer, base, self.layer)
-        if self._hides:
-            base.visible = False
+        super().__init__(viewer, source.layer, plane, noisy, "Preview of", "preview")
 
     def has(self, piece: Piece) -> bool:
         """Whether a piece is there already."""
@@ -147,27 +133,13 @@ class Overlay:
         """Show what was put in place since the last time."""
         if self._stale:
             self._stale = False
-            self.layer.refresh(thumbnail=False, extent=False)
+            super().refresh()
 
     def _inside(self, piece: Piece) -> Box:
         return tuple(
             slice(s.start - p.start, s.stop - p.start)
             for s, p in zip(piece.box, self.plane, strict=True)
         )
-
-    def lift(self, lifted: bool) -> None:
-        """Show the covered layer instead, for a moment."""
-        self.layer.visible = not lifted
-        if self._hides:
-            self.source.layer.visible = lifted
-
-    def remove(self) -> None:
-        """Take the layer away and show what it covered, if that was hidden for it."""
-        if self._hides:
-            self.source.layer.visible = True
-            self._hides = False
-        if self.layer in self._viewer.layers:
-            self._viewer.layers.remove(self.layer)
 
 
 def wanted_plane(source: Source, plane: Box, view: Box) -> Box:

@@ -27,7 +27,7 @@ NEEDS_2D = (
 )
 _BETWEEN_PAINTS = 0.25
 """Seconds; in software and over remote desktops a window takes long to paint."""
-_BESIDE = "The sliders point beside “{}”: move them to where it has data."
+_OUTSIDE = "The sliders are outside “{}”: move them to where it has data."
 
 
 class PlaneInView(NamedTuple):
@@ -66,12 +66,18 @@ class Preview:
         The worker ended in an error.
     changed : ()
         It went on or off.
+    painted : ()
+        There is more to see than before.
+    dropping : (Image,)
+        An overlay is about to go: what lies above it must go first, as Mesa crashes otherwise.
     """
 
     said = Signal(str, str)
     measured = Signal(object)
     failed = Signal(object)
     changed = Signal()
+    painted = Signal()
+    dropping = Signal(object)
 
     def __init__(self, viewer: Any, jobs: Jobs) -> None:
         self._viewer, self._jobs = viewer, jobs
@@ -139,7 +145,7 @@ class Preview:
     def _sight(self, source: Source) -> PlaneInView | None:
         point = current_point(self._viewer, source.layer)
         if point is None:
-            self.said.emit("info", _BESIDE.format(source.layer.name))
+            self.said.emit("info", _OUTSIDE.format(source.layer.name))
             return None
         plane = current_plane(self._viewer, source, point)
         return PlaneInView(source, plane, visible_part(self._viewer, source, plane))
@@ -163,12 +169,14 @@ class Preview:
             self._overlays[id(event.source.layer)] = Overlay(
                 self._viewer, event.source, event.box, event.pixels
             )
+            self.painted.emit()
         elif overlay := self._overlays.get(id(event.source.layer)):
             overlay.put(event.piece, event.pixels, final=event.final)
             if not self._due(event):
                 return
             for stale in self._overlays.values():
                 stale.refresh()
+            self.painted.emit()
             share = 100 * event.done // event.total
             text = "Preview ready." if share == 100 else f"Preview: {share} % of the view."
             if not event.final:
@@ -225,9 +233,12 @@ class Preview:
     def _drop(self, layer: Image) -> None:
         overlay = self._overlays.pop(id(layer), None)
         if overlay is not None:
+            self.dropping.emit(overlay.layer)
             overlay.remove()
 
     def _drop_others(self, sources: Sequence[Source]) -> None:
         wanted = {id(s.layer) for s in sources}
         for key in [k for k in self._overlays if k not in wanted]:
-            self._overlays.pop(key).remove()
+            overlay = self._overlays.pop(key)
+            self.dropping.emit(overlay.layer)
+            overlay.remove()

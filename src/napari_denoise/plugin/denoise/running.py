@@ -152,7 +152,7 @@ class Runner:
         point = current_point(self._viewer, source.layer)
         if point is None:
             raise Refused(
-                f"The sliders point beside “{source.layer.name}”: move them to the frame to "
+                f"The sliders are outside “{source.layer.name}”: move them to the frame to "
                 "denoise, or choose the whole stack."
             )
         alone = not order.in_place or not source.in_memory

@@ -14,6 +14,9 @@ from napari_denoise.plugin.layers.guides import GuideOffer
 from napari_denoise.plugin.layers.source import Source, targets
 from napari_denoise.plugin.layers.stated_axes import FileSays, ask_file, askable, take
 
+LEAST_FRAMES = 3
+"""Over time or depth, for a stack that weights may be adapted to."""
+
 
 class Selection:
     """Follows the layer list, and the data of what is selected in it.
@@ -50,6 +53,14 @@ class Selection:
     def layers(self) -> list[Image]:
         """The layers of the sources."""
         return [source.layer for source in self.sources]
+
+    @property
+    def is_one_stack(self) -> bool:
+        """Whether it is one layer, with frames over time or depth that can tell of each other."""
+        if len(self.sources) != 1:
+            return False
+        layout = self.sources[0].layout
+        return max(layout.size("T"), layout.size("Z")) >= LEAST_FRAMES
 
     @property
     def guides(self) -> GuideOffer | None:

@@ -17,6 +17,7 @@ from napari_denoise.plugin.denoise.compare import Residuals
 from napari_denoise.plugin.denoise.jobs import Jobs
 from napari_denoise.plugin.denoise.running import Runner
 from napari_denoise.plugin.denoise.undo import Undo
+from napari_denoise.plugin.kit.closing import Work, guard
 from napari_denoise.plugin.kit.docked import notify
 from napari_denoise.plugin.layers.guides import Guiding
 from napari_denoise.plugin.layers.history import History, default_budget
@@ -94,6 +95,7 @@ class Session:
 
     def follow(self, panel: QWidget) -> None:
         """Close with the window that a panel is docked in."""
+        guard(panel, self, _work_of(weakref.ref(self)))
         parent: Any = panel
         while parent is not None and not isinstance(parent, QMainWindow):
             parent = parent.parent()
@@ -182,6 +184,17 @@ def session_of(viewer: Any) -> Session:
         session = _sessions[viewer] = Session(viewer)
         weakref.finalize(viewer, session.close).atexit = False
     return session
+
+
+def _work_of(session: weakref.ref[Session]) -> Work:
+    def work() -> str:
+        alive = session()
+        if alive is None or not alive.runner.busy:
+            return ""
+        names = alive.runner.names
+        return f"{names} is still being denoised. If napari closes now, that result is lost."
+
+    return work
 
 
 def _closer(session: weakref.ref[Session]) -> Any:

@@ -16,7 +16,7 @@ _MOST_POINTS = 400
 _HEIGHT = 330
 _LINES = {"noisy": "#8a8f9c", "base": "#f0b429"}
 _ENDS = {"faithful": "#4cc38a", "realistic": "#e5484d"}
-_TERM_NAMES = {"pixel": "distance", "spread": "stated error", "feature": "VGG features"}
+_TERM_NAMES = {"pixel": "distance", "spread": "expected error", "feature": "VGG features"}
 _CALLED = {"faithful": "fine-tuned"}
 _NOWHERE = float("nan")
 _MOST_ABOVE = 3
@@ -103,7 +103,7 @@ class Curves(QWidget):  # type: ignore[misc]  # Qt has no types
                     "Training goes on; python -m pip install matplotlib brings them back."
                 )
                 return
-        for axes, title in zip(self._axes, ("Training terms", "PSNR", "SSIM"), strict=True):
+        for axes, title in zip(self._axes, ("Losses", "PSNR", "SSIM"), strict=True):
             axes.clear()
             self._style(axes, title)
         self._draw_terms(self._axes[0])

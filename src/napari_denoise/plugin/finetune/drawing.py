@@ -42,8 +42,8 @@ from napari_denoise.plugin.layers.source import bare
 from napari_denoise.training.data.regions import Regions, read_regions, write_regions
 
 _NOTHING = (
-    "Nothing is drawn: all of each image is trained on, but for a quarter at its end, which is "
-    "held out to measure on."
+    "Nothing is drawn: a quarter at the end of each image is the validation set, and the rest is "
+    "trained on."
 )
 _RECTANGLE = "Drag over the image to draw a rectangle."
 _POLYGON = "Click the corners of a polygon; a double click ends it."
@@ -80,7 +80,7 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
     def _build(self) -> None:
         self.train = button("Draw: train on", "Only what is drawn is trained on.")
         self.validate = button(
-            "Draw: hold out", "What is drawn is kept from training, to measure on."
+            "Draw: validate on", "What is drawn is measured on, and never trained on."
         )
         for made, kind in ((self.train, "train"), (self.validate, "validate")):
             made.native.setCheckable(True)
@@ -94,7 +94,8 @@ class Drawing(QWidget):  # type: ignore[misc]  # Qt has no types
         self.every.setToolTip("The next regions hold for all frames of the stack.")
         self.show_parts = QCheckBox("Show parts")
         self.show_parts.setToolTip(
-            "Colour what is trained on (green), held out (yellow), and drawn as both (red)."
+            "Colour the training set (green), the validation set (yellow), and what is drawn as "
+            "both (red)."
         )
         self.save = button(
             "Save …", "As a file that Load and `napari-denoise finetune --regions` read."

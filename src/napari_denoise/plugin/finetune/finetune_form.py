@@ -22,18 +22,18 @@ RECIPES = (
     (
         "Realistic (GAN)",
         "realistic",
-        "First as Faithful, then rewarded for texture that looks real, part of which is made up; "
+        "First as Faithful, then towards texture that looks real, part of which is made up. "
         "Denoise's Realism slider goes from the one to the other.",
     ),
     (
         "ImageDenoisingGAN (2017)",
         "thomas2017",
-        "Rewards as in thomasjlew/ImageDenoisingGAN, from the weights you start from.",
+        "Losses as in manumathewthomas/ImageDenoisingGAN, from the weights you start from.",
     ),
     (
         "GANDenoising (2018)",
         "iteapoy2018",
-        "Rewards as in iteapoy/GANDenoising, from the weights you start from.",
+        "Losses as in iteapoy/GANDenoising, from the weights you start from.",
     ),
 )
 _STEPS = "steps"
@@ -64,7 +64,7 @@ class FineTuneForm:
         self.recipe = mg.ComboBox(
             choices=[(title, name) for title, name, _ in RECIPES],
             value="faithful",
-            tooltip="What the network is rewarded for.",
+            tooltip="Which losses training makes small.",
         )
         self.recipe_note = small_print()
         self.time = mg.ComboBox(
@@ -117,8 +117,8 @@ class FineTuneForm:
             self._row(label, widget, layout)
         self.own_weights = mg.CheckBox(
             value=False,
-            text="Own rewards",
-            tooltip="How much each of these counts, in place of what the recipe says.",
+            text="Custom loss weights",
+            tooltip="How much each loss counts, in place of what the recipe says.",
         )
         self._row("", self.own_weights, layout)
         self.terms: dict[str, mg.FloatSpinBox] = {}
@@ -135,7 +135,7 @@ class FineTuneForm:
             self._row(field.name.replace("_", " ").capitalize(), widget, layout)
         self.own_weights.changed.connect(self._show)
         self.section = Section(
-            "Advanced", body, "Patch, batch, learning rate, rewards; few people need them."
+            "Advanced", body, "Patch, batch, learning rate, loss weights; few people need them."
         )
         return self.section
 
@@ -175,7 +175,7 @@ class FineTuneForm:
                 "batch": self.batch.value or None,
                 "patch": self.patch.value or None,
                 "learning_rate": _rate(self.rate.value),
-                "weights": self._rewards(),
+                "weights": self._loss_weights(),
                 "align": align,
             }
         )
@@ -188,12 +188,14 @@ class FineTuneForm:
             self.fill_base(list_weights())
             raise
 
-    def _rewards(self) -> dict[str, float] | None:
+    def _loss_weights(self) -> dict[str, float] | None:
         if self.recipe.value == "faithful" or not self.own_weights.value:
             return None
         rewards = {name: float(widget.value) for name, widget in self.terms.items()}
         if not any(rewards.values()):
-            raise ValueError("every reward is 0: make one of them more, or untick Own rewards")
+            raise ValueError(
+                "every loss weight is 0: raise one of them, or untick Custom loss weights"
+            )
         return rewards
 
     def fill_base(self, found: Sequence[WeightsInfo]) -> None:

@@ -564,6 +564,15 @@ class FineTuneWidget(DockedWidget):
 
     # --- the end ------------------------------------------------------------------------
 
+    def at_work(self) -> str:
+        """Tell what closing napari would cut off."""
+        if not self.busy:
+            return ""
+        return (
+            "Fine-tuning is still at work. If napari closes now it stops, and can be resumed "
+            "when Fine-tune is opened again."
+        )
+
     def shut_down(self) -> None:
         """Stop all work; it can be gone on with."""
         if self._closed:

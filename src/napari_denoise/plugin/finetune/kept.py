@@ -107,7 +107,7 @@ def keep(
     (folder / _PAIRS).mkdir(exist_ok=True)
     notes = []
     for number, pair in enumerate(pairs):
-        yield f"keeping a copy of {pair.name}, to go on from after an interruption"
+        yield f"keeping a copy of {pair.name}, to resume from after an interruption"
         notes.append(_write_pair(folder / _PAIRS, number, pair))
     values = {
         "title": ", ".join(pair.name for pair in pairs),

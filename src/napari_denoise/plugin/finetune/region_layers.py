@@ -174,9 +174,12 @@ def parts_of(
 def _shares(labels: Any) -> str:
     """Say how the pixels of a frame are shared out."""
     train, validate, trimmed = (int((labels == n).sum()) for n in (1, 2, 3))
-    text = f"On this frame: {train} pixels to train on, {validate + trimmed} held out"
+    text = (
+        f"On this frame: {train} pixels in the training set, {validate + trimmed} in the "
+        "validation set"
+    )
     if trimmed:
-        text += f"; {trimmed} drawn as both are held out"
+        text += f"; {trimmed} drawn as both are in the validation set"
     return text + "."
 
 
@@ -203,7 +206,7 @@ class PartsLayer:
             colors |= dict(enumerate(COLORS.values(), start=1))
             self.layer = Labels(
                 labels,
-                name="Trained on and held out",
+                name="Training and validation set",
                 opacity=0.25,
                 colormap=DirectLabelColormap(color_dict=colors),
                 units=base.units[-2:],

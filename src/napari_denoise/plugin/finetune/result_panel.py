@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 _HEADINGS = ("PSNR", "SSIM", "Mean intensity error")
 _COLUMNS = (
-    ("psnr", "There are values that are no numbers in what was held out."),
+    ("psnr", "The validation set holds values that are no numbers."),
     (
         "ssim",
         f"SSIM compares windows of {SSIM_WINDOW} by {SSIM_WINDOW} px with a clean image: there is "
-        "none, or what was held out is too small for one.",
+        "none, or the validation set is too small for one.",
     ),
     ("mean_error", "Relative to a mean intensity of 0 there is no such figure."),
 )
@@ -47,7 +47,7 @@ _LEGIBLE = 0.25  # of the height: names over images that are narrower would over
 
 
 class ResultPanel(QWidget):  # type: ignore[misc]  # Qt has no types
-    """Figures on held-out regions, and what can be done with the weights."""
+    """Figures on the validation set, and what can be done with the weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -209,11 +209,11 @@ class SideBySide:
         for layer in self._hidden:
             layer.visible = False
         last = np.asarray(list(look.images.values())[-1])
-        held_out = f"held out, {look.place}" if look.place else "held out"
+        origin = f"validation set, {look.place}" if look.place else "validation set"
         images = [
             Image(
                 np.asarray(image),
-                name=f"{name} ({held_out})",
+                name=f"{name} ({origin})",
                 translate=place,
                 units=units,
                 metadata={HELPER: "side by side"},
@@ -257,7 +257,7 @@ def _captions(names: list[str], shape: tuple[int, ...], units: Any) -> Points:
     places = np.array(_places(shape, len(names))) + above
     return Points(
         places,
-        name="Names (held out)",
+        name="Names (validation set)",
         size=0,
         face_color="transparent",
         border_color="transparent",

@@ -1,4 +1,4 @@
-"""The offer to go on with a fine-tuning that was interrupted."""
+"""The offer to resume a fine-tuning that was interrupted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ResumeOffer(QFrame):  # type: ignore[misc]  # Qt has no types
         super().__init__()
         self.kept: Kept | None = None
         self.text = Text()
-        self.resume = button("Go on", "Train on from where it stopped.")
+        self.resume = button("Resume", "Train on from where it stopped.")
         self.later = button("Not now", "It is offered again next time.")
         self.discard = button("Discard", "Delete what it has reached.")
         self.setObjectName("status")  # looks like a message

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from napari_denoise.training.finetune.fine_tuning import FineTuneReport
 
 
-_HOLD_ON = "Hold on after this step; nothing is lost."
-_GO_ON = "Go on with the next step."
+_PAUSE = "Pause after the current step; nothing is lost."
+_RESUME = "Resume with the next step."
 
 
 class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
@@ -34,10 +34,10 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
         self.progress = small_print()
         self.curves = Curves(background, foreground)
         self.curves.setToolTip(
-            "PSNR and SSIM are of a small part of what is held out, to be quick; the table at the "
-            "end is of all of it, so its figures differ a little."
+            "PSNR and SSIM are of a small part of the validation set, to be quick; the table at "
+            "the end is of all of it, so its figures differ a little."
         )
-        self.pause = button("Pause", _HOLD_ON)
+        self.pause = button("Pause", _PAUSE)
         self.stop = button("Stop, keep the best", "End here with the best weights so far.")
         self.result = ResultPanel()
         self.again = button("Back to the pairs", "Change pairs, regions or settings.")
@@ -108,7 +108,7 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
             part.native.setVisible(running)
         self.bar.native.setVisible(running)
         self.pause.text = "Resume" if paused else "Pause"
-        self.pause.tooltip = _GO_ON if paused else _HOLD_ON
+        self.pause.tooltip = _RESUME if paused else _PAUSE
         self.curves.setVisible(not finished or self.curves.measured)
         self.result.setVisible(finished)
         if finished:

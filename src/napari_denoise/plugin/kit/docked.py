@@ -9,8 +9,10 @@ from typing import Protocol
 
 from napari.utils.notifications import ErrorNotification, notification_manager, show_error
 from qtpy.QtCore import QEvent
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QWidget
 
+from napari_denoise.plugin.kit.closing import Work, guard
 from napari_denoise.plugin.kit.colours import colours
 
 EXPECTED = (ValueError, OSError, MemoryError)
@@ -55,6 +57,15 @@ class DockedWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         self.shut_down()
         self.deleteLater()
 
+    def at_work(self) -> str:
+        """Tell what closing napari now would cut off; empty for nothing."""
+        return ""
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Have the window that it is docked in ask before it closes over work."""
+        super().showEvent(event)
+        guard(self, self, _told_by(weakref.ref(self)))
+
     def paint(self, theme: str, main: Sequence[QWidget] = ()) -> None:
         """Take the colours of a theme, on all that is small print, a message or a main action.
 
@@ -82,6 +93,14 @@ class DockedWidget(QWidget):  # type: ignore[misc]  # Qt has no types
     def stop_when_deleted(self, *parts: Closable) -> None:
         """Stop work, and that of parts that may outlive the widget, when Qt deletes it."""
         self.destroyed.connect(_closer(weakref.ref(self), *parts))
+
+
+def _told_by(widget: weakref.ref[DockedWidget]) -> Work:
+    def work() -> str:
+        alive = widget()
+        return "" if alive is None else alive.at_work()
+
+    return work
 
 
 def _closer(widget: weakref.ref[DockedWidget], *parts: Closable) -> Callable[[], None]:

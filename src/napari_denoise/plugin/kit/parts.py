@@ -259,16 +259,25 @@ class FittingScroll(QScrollArea):  # type: ignore[misc]  # Qt has no types
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._later = QTimer(self)
         self._later.setSingleShot(True)
-        self._later.timeout.connect(self.updateGeometry)
+        self._later.timeout.connect(self._fit)
         self.setWidget(content)
         content.installEventFilter(self)
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
         """Follow the content's wish for another height."""
-        if event.type() == event.Type.LayoutRequest:
+        if event.type() in (event.Type.LayoutRequest, event.Type.Resize):
             self.updateGeometry()
             self._later.start()  # and once more when text has wrapped at its width
         return bool(super().eventFilter(watched, event))
+
+    def _fit(self) -> None:
+        """Keep the height that wrapped text takes at this width, else it is cut off."""
+        content = self.widget()
+        if content.hasHeightForWidth():
+            height = content.heightForWidth(self.viewport().width())
+            if height != content.minimumHeight():
+                content.setMinimumHeight(height)
+        self.updateGeometry()
 
     def sizeHint(self) -> QSize:
         """Return the content's own size."""
@@ -279,5 +288,6 @@ class FittingScroll(QScrollArea):  # type: ignore[misc]  # Qt has no types
         return QSize(content.sizeHint().width(), wanted + _FRAME)
 
     def minimumSizeHint(self) -> QSize:
-        """Never narrower than the content; a few rows high."""
-        return QSize(self.widget().minimumSizeHint().width(), 120)
+        """Never narrower than the content beside its scroll bar; a few rows high."""
+        bar = self.verticalScrollBar().sizeHint().width()
+        return QSize(self.widget().minimumSizeHint().width() + bar, 120)

@@ -17,6 +17,8 @@ from napari_denoise.settings.recipe import LEAST_PATCH, TrainSettings
 from napari_denoise.training.data.degrade import Degraded, Patch, camera, degrade, without_camera
 
 Number = TypeVar("Number", bound=np.generic)
+NOISY, CLEAN, SECOND = "noisy", "clean", "noisy2"
+"""Sub-folders of real pairs: files of equal names belong together."""
 COLOURS = 3
 _HALF = np.float32(0.5)
 _TINT = 0.5

@@ -20,9 +20,8 @@ from napari_denoise.inference.described import Described, described
 from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.read import read
 from napari_denoise.training.data.pair_planes import WHOLE, PairPlanes
+from napari_denoise.training.data.pairs import CLEAN, NOISY, SECOND
 
-NOISY, CLEAN, SECOND = "noisy", "clean", "noisy2"
-"""Sub-folders of real pairs: files of equal names belong together."""
 PROVENANCE = "napari_denoise"
 """Key of what was done to an image, in the `extra` of its metadata."""
 CLEAN_REPEATS = 8

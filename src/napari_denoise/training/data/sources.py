@@ -9,21 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_denoise.image.values import replace_nonfinite
-from napari_denoise.io.read import read
-from napari_denoise.measure.channels import measured
-from napari_denoise.settings.denoise import DenoiseSettings
 from napari_denoise.settings.recipe import TrainSettings
 from napari_denoise.training.data.fused import FusedPairs, load_fused
-from napari_denoise.training.data.mapped import MappedFrame, common_width, map_frame
 from napari_denoise.training.data.pairs import (
+    NOISY,
     Pairs,
-    RealPairs,
     SyntheticPairs,
     at_scales,
     load_images,
 )
-from napari_denoise.training.data.real_pairs import NOISY, pair_of, partners
 from napari_denoise.training.data.renders import RenderPairs, load_views
 from napari_denoise.training.loop.validation import Validator
 from napari_denoise.weights.card import WeightsCard
@@ -52,7 +46,11 @@ def open_pairs(
         Something smaller than a patch, shapes that differ, too few pictures to keep some.
     """
     if (folder / NOISY).is_dir():
-        return _real_pairs(folder, settings, card), None
+        from napari_denoise.training.data.real_folder import load_real  # every format's library
+
+        real = load_real(folder, settings, card)
+        _check_sizes(folder, real.stacked, settings.patch)
+        return real, None
     if settings.domain == "render":
         views = load_views(folder)
         _check_sizes(folder, [view.noisy[0] for view in views], settings.patch)
@@ -90,42 +88,3 @@ def _check_sizes(folder: Path, images: Sequence[NDArray[Any]], patch: int) -> No
             f"{patch} pixels, for example {small[0][0]} x {small[0][1]}: remove them or "
             "lower `patch` in the recipe"
         )
-
-
-def _real_pairs(folder: Path, settings: TrainSettings, card: WeightsCard) -> RealPairs:
-    frames: list[MappedFrame] = []
-    second = False
-    for path, target, second in partners(folder):
-        frames += _mapped(path, target, card, second)
-    _check_sizes(folder, [frame.noisy for frame in frames], settings.patch)
-    return RealPairs(
-        [frame.noisy for frame in frames],
-        [frame.target for frame in frames],
-        [frame.sigma for frame in frames],
-        settings,
-        noisy_target=second,
-        log_width=common_width(frames),
-    )
-
-
-def _mapped(path: Path, target: Path, card: WeightsCard, second: bool) -> list[MappedFrame]:
-    """Bring every frame of a pair of files to network units, as inference would."""
-    (noisy, meta), (clean, _) = read(path), read(target)
-    if noisy.shape != clean.shape:
-        raise ValueError(
-            f"{path} is {noisy.shape} and {target} is {clean.shape}: pairs must have equal shapes"
-        )
-    pair = pair_of(path.stem, noisy, clean, noisy_target=second, meta=meta)
-    asked = pair.described.settings_for(card, DenoiseSettings(line_noise="keep"))
-    channels = measured(noisy, pair.layout, card, asked)
-    done = []
-    for number in range(len(pair.layout.frames)):
-        seen = pair.planes(number)
-        if len(seen.noisy) != card.channels:
-            raise ValueError(
-                f"{path}: {len(seen.noisy)} colour samples a pixel, and the recipe's network takes "
-                f"{card.channels}: convert the images, or set config.channels"
-            )
-        one, other = (np.stack([replace_nonfinite(p)[0] for p in side]) for side in seen.sides)
-        done.append(map_frame(channels[seen.channel], one, other, noisy_target=second))
-    return done

@@ -28,7 +28,7 @@ def draw_curve(log: Path, target: Path) -> None:
         rows = list(csv.DictReader(file))
     ends = {name: _column(rows, f"psnr_{name}") for name in _COLORS}
     panels = [
-        ("PSNR on what is held out, dB", {k: v for k, v in ends.items() if v}),
+        ("PSNR on the validation set, dB", {k: v for k, v in ends.items() if v}),
         ("training loss (pixel term)", {"faithful": _column(rows, "pixel")}),
     ]
     page = Image.new("RGB", (_WIDTH, _HEIGHT * len(panels)), _BACK)

@@ -162,14 +162,14 @@ class FineTuning(Prepared):
                     raise
                 chances -= 1
                 settings = slower(settings)
-                note = f"{error} Going on at half the rate."
+                note = f"{error} Training resumes at half the rate."
                 yield replace(self._said(error.step, settings, note), warning=True)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error) or settings.batch == 1:
                     raise
                 release_memory(self.device)
                 settings = replace(settings, batch=settings.batch // 2)
-                note = f"out of memory: going on with {settings.batch} patches a step"
+                note = f"out of memory: training resumes with {settings.batch} patches a step"
                 saved = self._kept.state().get("step", 0)  # from where it goes on
                 yield replace(self._said(saved, settings, note), warning=True)
 
@@ -190,7 +190,7 @@ class FineTuning(Prepared):
         return self._kept.checkpoint.is_file()
 
     def result(self) -> FineTuneResult:
-        """Measure noisy, base and fine-tuned on what was held out; at most on a megapixel of it.
+        """Measure noisy, base and fine-tuned on the validation set; at most on a megapixel of it.
 
         The weights are measured as they are stored, in float16.
 
@@ -221,7 +221,7 @@ class FineTuning(Prepared):
         images = {}
         for number, (name, network) in enumerate(named.items(), 1):
             part = f"{number} of {len(named)}"
-            yield f"measuring the {name} weights on what is held out ({part})"
+            yield f"measuring the {name} weights on the validation set ({part})"
             calm = faithful if network is realistic else None
             rows[name], images[name] = self.views.denoised(network, calm, whole=True)
         gain = None

@@ -216,8 +216,8 @@ def gathering(
                 held.append(HeldOut(pair, number, part.validate, target, noisy))
     if not frames:
         raise ValueError(
-            "nothing is left to train on: every frame is held out; draw a region to train on, or "
-            "hold less out"
+            "nothing is left to train on: every frame is in the validation set; draw a region to "
+            "train on, or a smaller validation set"
         )
     return Material(
         tuple(frames),
@@ -260,8 +260,9 @@ def _gathering_stacks(
             )
     if not held:
         raise ValueError(
-            "nothing that is held out is seen in three frames, of which two measure the third: "
-            "hold out the same part of three frames in a row, or leave the choice to the program"
+            "no part of the validation set is seen in three frames, of which two measure the "
+            "third: validate on the same part of three frames in a row, or leave the choice to "
+            "the program"
         )
     return Material(
         tuple(each.mapped for each in learnt),
@@ -460,8 +461,8 @@ def _prepared(
         numbers = [n for n in layout.series(channel) if n in open_part.frames]
         if not numbers:
             raise ValueError(
-                f"{pair.name}: every frame of channel {channel} is held out; use one of them to "
-                "train on, or leave the channel out"
+                f"{pair.name}: every frame of channel {channel} is in the validation set; use "
+                "one of them to train on, or leave the channel out"
             )
         frames = [np.asarray(pair.noisy[layout.frames[n]])[rows_and_columns] for n in numbers]
         stack = np.stack(frames)
@@ -508,8 +509,8 @@ def _trimming(pairs: Sequence[Pair], splits: Sequence[Sequence[Split]]) -> list[
     for pair, parts in zip(pairs, splits, strict=True):
         if count := sum(part.trimmed for part in parts):
             notes.append(
-                f"{pair.name}: {count} pixels drawn to train on are held out, there or in a frame "
-                "of the same scene; they were left out of training"
+                f"{pair.name}: {count} pixels drawn to train on are in the validation set, there "
+                "or in a frame of the same scene; they were left out of training"
             )
     return notes
 

@@ -29,20 +29,20 @@ _HAIR = 0.001
 
 @dataclass(frozen=True)
 class FineTuneResult:
-    """What came out, measured on what was held out.
+    """What came out, measured on the validation set.
 
     Parameters
     ----------
     rows
         Figures of "noisy", "base", "fine-tuned" and, where there is one, "realistic".
     best_step
-        The step whose weights were kept; None if nothing was held out.
+        The step whose weights were kept; None without a validation set.
     peak
         What PSNR and SSIM relate to.
     against
         What the images are compared with.
     extent
-        How much of what was held out was measured; empty for all of it.
+        How much of the validation set was measured; empty for all of it.
     share
         How far the weights go from the base to those of that step, 0 to 1.
     gain
@@ -59,21 +59,22 @@ class FineTuneResult:
 
     @property
     def kept(self) -> str:
-        """Which weights these are; empty if nothing was held out to choose them by."""
+        """Which weights these are; empty without a validation set to choose them by."""
         if not self.best_step:
             return ""
-        way = f", {100 * self.share:.0f} % of the way there from the base" if self.share < 1 else ""
+        share = f"{100 * self.share:.0f} % of the change from the base"
+        way = f", blended with the base ({share})" if self.share < 1 else ""
         return f"those of step {self.best_step}{way}"
 
     @property
     def measured(self) -> str:
         """What was measured against what, in a line."""
         extent = f" ({self.extent})" if self.extent else ""
-        return f"Measured on what was held out{extent}, against {self.against}; {self.peak}"
+        return f"Measured on the validation set{extent}, against {self.against}; {self.peak}"
 
     @property
     def improved(self) -> bool | None:
-        """Whether the weights are better than the base; None where nothing was held out."""
+        """Whether the weights are better than the base; None without a validation set."""
         if not self.rows:
             return None
         if self.gain is not None:
@@ -97,20 +98,20 @@ class FineTuneResult:
     def verdict(self) -> str:
         """The same in words."""
         if self.improved is None:
-            return "nothing was held out: whether the weights are better is not known"
+            return "there is no validation set: whether the weights are better is not known"
         if self.gain is not None:
             if self.improved:
-                return f"{self.gain} against the base on what was held out, without a clean image"
+                return f"{self.gain} against the base on the validation set, without a clean image"
             return (
                 f"not surely better than the base, {self.gain}: use the base, or train for longer"
             )
         gain, ssim = f"{self._gain('psnr'):+.2f} dB", self._ssim
         if self.improved:
             but = f", but SSIM fell by {ssim}: compare them by eye" if self.mixed else ""
-            return f"{gain} against the base on what was held out{but}"
+            return f"{gain} against the base on the validation set{but}"
         though = f", though SSIM rose by {ssim}: compare them by eye" if self.mixed else ""
         return (
-            f"NO better than the base ({gain}) on what was held out{though or ': use the base'}, "
+            f"NO better than the base ({gain}) on the validation set{though or ': use the base'}, "
             "or give more pairs or more time"
         )
 

@@ -29,7 +29,7 @@ from napari_denoise.weights.files import load_network
 
 
 class Prepared:
-    """What a fine-tuning learns from, what is held out, how long it takes.
+    """What a fine-tuning learns from, its validation set, how long it takes.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class Prepared:
         if resume:
             self._kept.check_same(self._identity)
         self.material = yield from gathering(pairs, self.regions, settings, self.base, self.device)
-        yield "reading what is held out"
+        yield "reading the validation set"
         self.views = HeldOutSet(self.material.held_out, settings, self.base, self.device)
         self._validator: HeldOutValidator | None = None
         self._validation = 0.0
@@ -115,7 +115,7 @@ class Prepared:
         """Findings of the pairs, trimming, and what else to say before it begins."""
         said = [f"{v.pair}: {finding}" for v in self.material.verdicts for finding in v.findings]
         if not self.views.whole:
-            said.append("nothing is held out: no figures will tell whether it helped")
+            said.append("there is no validation set: no figures will tell whether it helped")
         if any(frame.sigma == 0 for frame in self.material.frames):
             said.append(
                 "no noise was measured in some image, which denoising would leave as it is: leave "
@@ -157,7 +157,7 @@ class Prepared:
 
     def _measuring_base(self) -> InParts[HeldOutValidator | None]:
         if self._validator is None and self.views.whole:
-            yield "measuring the weights to start from on what is held out"
+            yield "measuring the weights to start from on the validation set"
             start = perf_counter()
             best = self._kept.best
             self._validator = HeldOutValidator(

@@ -60,7 +60,7 @@ class Folder:
             raise FileExists(
                 self.path,
                 "it holds a fine-tuning",
-                "pass resume=True to go on with it, overwrite=True to begin anew, or choose "
+                "pass resume=True to resume it, overwrite=True to begin anew, or choose "
                 "another name",
                 replaceable=True,
             )
@@ -86,7 +86,7 @@ class Folder:
             if name not in ("device", "base") and now not in (then, getattr(usual, name)):
                 raise ValueError(
                     f"{self.path}: its fine-tuning was begun with {name} = {then!r}, not {now!r}: "
-                    "leave that out to go on with it, or begin anew under another name"
+                    "leave that out to resume it, or begin anew under another name"
                 )
         base = before.base if asked.base == usual.base else asked.base
         return replace(before, device=asked.device, base=base)

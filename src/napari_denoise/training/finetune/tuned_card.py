@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from math import isfinite
 from typing import Any
 
@@ -12,7 +11,7 @@ from napari_denoise.settings.finetune import FineTuneSettings
 from napari_denoise.training.data.real_pairs import Pair
 from napari_denoise.training.data.regions import Regions
 from napari_denoise.training.finetune.outcome import FineTuneResult
-from napari_denoise.training.loop.run import LIBRARIES
+from napari_denoise.training.loop.run import library_versions
 from napari_denoise.weights.card import TrainingData, WeightsCard
 from napari_denoise.weights.catalogue import WeightsInfo
 
@@ -81,5 +80,5 @@ def tuned_card(
         recipe={**done, "finetune": dict(what)},
         parent=base.sha256,
         second_pass=None,  # it was made for what the base leaves
-        libraries={name: version(name) for name in LIBRARIES},
+        libraries=library_versions(),
     )

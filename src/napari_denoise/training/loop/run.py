@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
 from lightning_fabric import Fabric
 from lightning_fabric.utilities import rank_zero_only
 
+import napari_denoise
 from napari_denoise.io.atomic import replacing
 from napari_denoise.settings.files import read_toml
 from napari_denoise.settings.recipe import TrainSettings
+from napari_denoise.training.data.loaders import LoadedPairs
 from napari_denoise.training.data.pairs import Pairs
+from napari_denoise.training.data.shards import unpacked
 from napari_denoise.training.data.sources import open_pairs
 from napari_denoise.training.loop.checkpoints import load_checkpoint
 from napari_denoise.training.loop.logs import RunLog
@@ -43,8 +47,16 @@ class RunReport:
     """Of the pixel term, over the last steps."""
 
 
-def read_recipe(path: Path) -> TrainSettings:
+def read_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> TrainSettings:
     """Read a recipe file.
+
+    Parameters
+    ----------
+    path
+        A TOML file.
+    changes
+        Values by dotted names, such as ``distortion.steps``, in place of those in the file; None
+        leaves out what the file says.
 
     Raises
     ------
@@ -57,6 +69,17 @@ def read_recipe(path: Path) -> TrainSettings:
         values = read_toml(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: there is no such recipe; see recipes/") from None
+    for name, value in (changes or {}).items():
+        *sections, last = name.split(".")
+        place = values
+        for section in sections:
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise ValueError(f"{name}: {section} in {path} is no section")
+        if value is None:
+            place.pop(last, None)
+        else:
+            place[last] = value
     try:
         return TrainSettings.parse(values)
     except ValueError as error:
@@ -87,19 +110,25 @@ class Run:
         device: str = "cpu",
         processes: int = 1,
         base: WeightsInfo | None = None,
+        until: float | None = None,
+        loaders: int = 0,
     ) -> Iterator[RunReport]:
         """Train to the end of the recipe, yielding a report per step.
 
         Parameters
         ----------
         data
-            Folder of training data, see `sources.open_pairs`.
+            Folder of training data, see `sources.open_pairs`, or of their shards.
         resume
             Go on from the checkpoint.
         device, processes
             See `loop.train`.
         base
             Weights to start from instead of random ones.
+        until
+            By `time.monotonic`, see `loop.train`.
+        loaders
+            Processes that draw batches ahead; 0 draws them in this one.
 
         Raises
         ------
@@ -111,10 +140,15 @@ class Run:
             The loss diverged; the checkpoint holds the last good state.
         """
         self._first_step(resume)
-        pairs, validator = open_pairs(data, self.settings, make_card(self.settings, 0))
-        yield from self.train_on(
-            pairs, validator, resume=resume, device=device, processes=processes, base=base
-        )
+        with unpacked(data) as folder:
+            pairs, validator = open_pairs(folder, self.settings, make_card(self.settings, 0))
+        options: dict[str, Any] = {"resume": resume, "device": device, "processes": processes}
+        options |= {"base": base, "until": until}
+        if not loaders:
+            yield from self.train_on(pairs, validator, **options)
+            return
+        with closing(LoadedPairs(pairs, loaders, device)) as drawn:
+            yield from self.train_on(drawn, validator, **options)
 
     def train_on(
         self,
@@ -125,6 +159,7 @@ class Run:
         device: str = "cpu",
         processes: int = 1,
         base: WeightsInfo | None = None,
+        until: float | None = None,
         columns: Sequence[str] | None = None,
     ) -> Iterator[RunReport]:
         """Train as `train` does, on pairs that are there already.
@@ -133,7 +168,7 @@ class Run:
         ----------
         pairs, validator
             See `loop.train`.
-        resume, device, processes, base
+        resume, device, processes, base, until
             As for `train`.
         columns
             Of the log; those of `log_columns` if None.
@@ -153,6 +188,7 @@ class Run:
             processes=processes,
             base=dict(load_network(base).state_dict()) if base and not first else None,
             validator=validator,
+            until=until,
         )
         # The first process writes the log.
         if processes > 1 and rank_zero_only.rank:  # type: ignore[attr-defined]
@@ -271,5 +307,16 @@ def make_card(settings: TrainSettings, steps: int, parent: str | None = None) ->
         training_data=tuple(TrainingData(d.name, d.licence) for d in settings.training_data),
         recipe={**settings.to_json(), "steps_done": steps},
         parent=parent,
-        libraries={name: version(name) for name in LIBRARIES},
+        libraries=library_versions(),
     )
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions that a card keeps; a source tree may be trained with uninstalled."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = napari_denoise.__version__
+    return found

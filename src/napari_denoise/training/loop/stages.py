@@ -232,13 +232,20 @@ def _penalty(
 ) -> Tensor:
     if not wasserstein:
         points = real.clone().requires_grad_(True)
-        return losses.r1(adversary.model(points).float(), points)
+        return losses.r1(_bare_scores(state, adversary, points), points)
     # Its own random numbers, from seed and step, so that a resumed run draws the same.
     seed = hash((state.settings.seed, state.step, turn))
     random = torch.Generator(device=real.device).manual_seed(seed & 0x7FFFFFFF)
     share = torch.rand(len(real), 1, 1, 1, generator=random, device=real.device)
     points = (share * real + (1 - share) * fake).requires_grad_(True)
-    return losses.gradient_penalty(adversary.model(points).float(), points)
+    return losses.gradient_penalty(_bare_scores(state, adversary, points), points)
+
+
+def _bare_scores(state: TrainingState, adversary: Adversary, points: Tensor) -> Tensor:
+    """Score without fabric's wrapping, which in mixed precision lets nobody take a gradient."""
+    with state.fabric.autocast():
+        scores: Tensor = adversary.network(points)
+    return scores.float()
 
 
 def _generator_terms(

@@ -64,6 +64,7 @@ def train(
     processes: int = 1,
     base: StateDict | None = None,
     validator: Validate | None = None,
+    until: float | None = None,
 ) -> Iterator[StepReport]:
     """Train as a recipe says, yielding a report per step.
 
@@ -86,6 +87,8 @@ def train(
         Weights to start from instead of random ones.
     validator
         Measures every `settings.validate_every` steps and at the end.
+    until
+        By `time.monotonic`: the step at work then is the last one, and `checkpoint` is written.
 
     Raises
     ------
@@ -99,7 +102,8 @@ def train(
     if resume and checkpoint.exists():
         state.load_state_dict(load_checkpoint(checkpoint))
     clock = _Clock(state.step)
-    while state.step < settings.steps:
+    over = False
+    while state.step < settings.steps and not over:
         stage, plan = _enter_stage(state)
         rate = learning_rate(state.stage_step, plan)
         batch = pairs.batch(state.step, state.fabric.global_rank)
@@ -113,7 +117,8 @@ def train(
         state.step += 1
         state.update_average()
         found = _validation(state, validator)
-        saved = _save(state, checkpoint)
+        over = _is_over(state, until)
+        saved = _save(state, checkpoint, over)
         yield StepReport(state.step, stage, terms, rate, *clock.read(state.step), found, saved)
 
 
@@ -145,9 +150,17 @@ def _validation(state: TrainingState, validator: Validate | None) -> Validation 
     return validator(state) if validator is not None and due else None
 
 
-def _save(state: TrainingState, checkpoint: Path) -> Path | None:
+def _is_over(state: TrainingState, until: float | None) -> bool:
+    """Whether the time is over; of several processes the first one decides."""
+    if until is None:
+        return False
+    over = time.monotonic() >= until
+    return over if state.fabric.world_size == 1 else bool(state.fabric.broadcast(over))
+
+
+def _save(state: TrainingState, checkpoint: Path, over: bool) -> Path | None:
     due = state.step % state.settings.save_every == 0 or state.step == state.settings.steps
-    if not due:
+    if not (due or over):
         return None
     if state.fabric.is_global_zero:
         save_checkpoint(checkpoint, state.state_dict())

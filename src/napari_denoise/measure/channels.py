@@ -40,9 +40,9 @@ MappingKind = Literal["affine", "anscombe", "log"]
 HEAVY_TAILS = 1.75
 """Path-traced noise has fireflies; a denoiser made for Gaussian noise must be told more than
 its sd. Best of 1, 1.5, 2, 2.5, 3 is between 1.5 and 2, on random procedural scenes."""
-_NOISE_ABOVE, _CLEARLY = 3.0, 1.0
-"""The brightest pixel is so many sd of noise above its structure; what exceeds the range by this
-part of it lets the range grow."""
+_NOISE_ABOVE, _AT_LEAST, _CLEARLY = 1.0, 3.0, 0.3
+"""The brightest pixel is so many sd of noise above its structure, for certain no more than the
+second; what then exceeds the range by this part of it lets the range grow."""
 _LEAST_SIGMA = 0.01
 """Of noise that does not depend on the signal: below, the ground would lose its contrast."""
 WIDEST = 1e5
@@ -408,15 +408,34 @@ def _reaching(
     """
     if isinstance(mapping, LogMapping):
         return mapping
-    brightest = samples.brightest - _NOISE_ABOVE * float(np.sqrt(noise.variance(samples.brightest)))
-    if brightest <= mapping.high + _CLEARLY * (mapping.high - mapping.low):
+    if noise.inverted:
+        return _reaching_down(mapping, kind, noise, samples)
+    sd = float(np.sqrt(noise.variance(samples.brightest)))
+    certain = samples.brightest - _AT_LEAST * sd
+    if certain <= mapping.high + _CLEARLY * (mapping.high - mapping.low):
         return mapping
+    brightest = samples.brightest - _NOISE_ABOVE * sd
     wide = fit_mapping(kind, noise, mapping.low, brightest)
     if isinstance(wide, AffineMapping) and 0 < wide.sigma < _LEAST_SIGMA:
         ground = samples.ground()
         gain = 4 * (brightest - ground) * _LEAST_SIGMA**2
         return AnscombeMapping(gain, ground, wide.noise_sd, mapping.low, brightest)
     return wide
+
+
+def _reaching_down(
+    mapping: AffineMapping | AnscombeMapping,
+    kind: MappingKind,
+    noise: NoiseModel,
+    samples: SampledFrames,
+) -> Mapping:
+    """Do as `_reaching` for a negative, whose most light has the lowest values."""
+    lowest = min(float(np.nanmin(frame)) for frame in samples.frames)
+    sd = float(np.sqrt(noise.variance(lowest)))
+    certain = lowest + _AT_LEAST * sd
+    if certain >= mapping.low - _CLEARLY * (mapping.high - mapping.low):
+        return mapping
+    return fit_mapping(kind, noise, lowest + _NOISE_ABOVE * sd, mapping.high)
 
 
 def _guarded(

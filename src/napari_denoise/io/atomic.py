@@ -96,7 +96,7 @@ def remedy_for(error: OSError) -> str:
         return "choose a folder that you may write to"
     if error.errno == errno.ENAMETOOLONG:
         return "choose a shorter name, or a folder less deep"
-    if error.errno == errno.ENOTDIR:
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return "a file stands where a folder is needed: choose another folder"
     if error.errno == errno.ELOOP:
         return "a link on the way leads back to itself: choose another folder"

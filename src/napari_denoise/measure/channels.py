@@ -40,7 +40,7 @@ MappingKind = Literal["affine", "anscombe", "log"]
 HEAVY_TAILS = 1.75
 """Path-traced noise has fireflies; a denoiser made for Gaussian noise must be told more than
 its sd. Best of 1, 1.5, 2, 2.5, 3 is between 1.5 and 2, on random procedural scenes."""
-_NOISE_ABOVE, _AT_LEAST, _CLEARLY = 1.0, 3.0, 0.3
+_NOISE_ABOVE, _AT_LEAST, _CLEARLY = 1.0, 5.0, 0.3
 """The brightest pixel is so many sd of noise above its structure, for certain no more than the
 second; what then exceeds the range by this part of it lets the range grow."""
 _LEAST_SIGMA = 0.01

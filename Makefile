@@ -45,11 +45,10 @@ demo: $(VENV)/.all
 	$(if $(DISPLAYS),scripts/system.sh qt)
 	$(BIN)/napari-denoise demo
 
-# Three processes on two cores, as many tests wait for timers.
 # A new worker would begin with the very test that ended the last one.
 test: $(VENV)/.test
 	scripts/system.sh qt xvfb
-	$(XVFB) $(BIN)/python -m pytest -n 3 --dist loadfile --max-worker-restart 0 $(PYTEST)
+	$(XVFB) $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 $(PYTEST)
 
 test-pyqt6: export QT_API = pyqt6
 test-pyqt6: export PYTEST_QT_API = pyqt6

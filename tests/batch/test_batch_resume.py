@@ -276,7 +276,9 @@ def test_a_disk_too_small_for_all_is_refused_before_anything(
 def test_a_folder_that_cannot_be_written_is_named(raw: Path, tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     plan = planned([raw], tmp_path / "file" / "out", tiny)
-    with pytest.raises(FileError, match=r"out: it cannot be written .*choose a folder"):
+    with pytest.raises(
+        FileError, match=r"out: it cannot be written .*a file stands where a folder is needed"
+    ):
         list(run(plan))
 
 

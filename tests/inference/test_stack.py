@@ -294,7 +294,7 @@ def test_a_constant_image_comes_back_unchanged(gray):
 def test_data_without_noise_is_said_to_be_returned_as_it_is(gray, shape):
     flat = np.full(shape, 7, np.uint16)
     (text,) = gray.prepare(flat).warnings
-    assert text.startswith("no noise was found in the data: it is returned as it is; if there")
+    assert text.startswith("no noise was found in the data: it is returned as it is; if it is")
     assert not gray.prepare(flat, noise=2.0).warnings
     assert not gray.prepare(flat, noise=0.0).warnings  # nobody looked for it
 

@@ -20,6 +20,7 @@ from napari_denoise.batch.layers import LayerChoice, denoise_layers
 from napari_denoise.batch.plan import (
     BatchTask,
     check_outputs,
+    is_there,
     plan,
     plan_folder,
     with_maps,
@@ -53,6 +54,7 @@ __all__ = [
     "denoise_file",
     "denoise_layers",
     "find_inputs",
+    "is_there",
     "plan",
     "plan_folder",
     "run",

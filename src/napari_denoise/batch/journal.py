@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
+from napari_denoise.io.atomic import remedy_for
 from napari_denoise.io.errors import FileError, NotWritten
 
 VERSION = 1
@@ -162,5 +163,5 @@ def _unwritable(path: Path, error: OSError) -> NotWritten:
     return NotWritten(
         path,
         f"it cannot be written ({error.strerror or error})",
-        "free some space, or choose a folder that you may write to",
+        remedy_for(error),
     )

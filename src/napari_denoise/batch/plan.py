@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from string import Formatter
 
-from napari_denoise.batch.sources import Found, find_all, find_inputs
-from napari_denoise.io.atomic import check_absent
-from napari_denoise.io.errors import FileError
+from napari_denoise.batch.sources import Found, find_all, find_measured
+from napari_denoise.io.atomic import check_absent, check_reachable
+from napari_denoise.io.errors import FileError, listening
+from napari_denoise.io.formats.loaded import lazily
 from napari_denoise.io.formats.ome_zarr import VERSIONS
 from napari_denoise.io.images import images_among
 from napari_denoise.io.inputs import (
@@ -23,6 +24,7 @@ from napari_denoise.io.inputs import (
     suffix_of,
 )
 from napari_denoise.io.names import fitting
+from napari_denoise.io.read import read
 from napari_denoise.io.write import FRAME_FORMATS, WRITABLE, frame_paths, frame_pattern
 from napari_denoise.io.zarr_folders import STORE_SUFFIXES, is_store
 from napari_denoise.settings.denoise import DenoiseSettings
@@ -92,8 +94,11 @@ def plan(
     file_format: str | None = None,
     series: int | None = None,
     position: str | None = None,
+    recursive: bool = False,
 ) -> list[BatchTask]:
     """Decide what is read and what is written; touches nothing.
+
+    What an earlier run wrote is no input, unless it is named itself; that is said.
 
     Parameters
     ----------
@@ -110,6 +115,8 @@ def plan(
     series, position
         Which image of each file, by number or by name; by default all of them, each a result of
         its own.
+    recursive
+        Whether a folder stands for its subfolders too.
 
     Raises
     ------
@@ -122,8 +129,10 @@ def plan(
         raise ValueError("the output is empty: name a file, or a folder such as 'clean'")
     if Path(suffix).name != suffix:
         raise ValueError(f"suffix {suffix!r} names a folder: use plain text such as _denoised")
-    sources = images_among(find_inputs(inputs, sequence), series, position)
+    found = find_measured(inputs, sequence, recursive=recursive)
+    sources = images_among(found, series, position)
     place = Path(output).expanduser()
+    check_reachable(place)
     if _names_a_file(place, str(output)):
         tasks = [_single(sources, place, suffix, file_format)]
     else:
@@ -160,6 +169,7 @@ def plan_folder(
     The tasks, and what was found: `collisions` tells which of them want one place.
     """
     place = Path(folder).expanduser()
+    check_reachable(place)
     if place.exists() and not place.is_dir():
         raise FileError(place, "it is a file", "name a folder for the results")
     found = find_all(inputs, sequence, recursive=recursive, results=results)
@@ -231,6 +241,9 @@ def check_outputs(tasks: Iterable[BatchTask], *, overwrite: bool) -> None:
         A result is one of the inputs, or two would be one file; that holds with `overwrite` too.
     """
     tasks = list(tasks)
+    for task in tasks:
+        for file in task.outputs or [task.target]:
+            check_reachable(file)
     inputs = {file.resolve() for task in tasks for file in task.source.files}
     maps = [task.frames_used for task in tasks if task.frames_used is not None]
     outputs = [*(file for task in tasks for file in task.outputs), *maps]
@@ -250,6 +263,28 @@ def check_outputs(tasks: Iterable[BatchTask], *, overwrite: bool) -> None:
     if not overwrite:
         check_absent(file for task in tasks for file in task.taken)
         check_absent(file for file in maps if file.exists())
+
+
+def is_there(task: BatchTask) -> bool:
+    """Whether the result of a task is there, whole.
+
+    Raises
+    ------
+    FileError
+        Something is there that cannot be read.
+    """
+    if not task.outputs or not all(file.exists() for file in task.outputs):
+        return False
+    try:
+        with listening(), lazily(0):
+            read(task.outputs, sequence=len(task.outputs) > 1)
+    except FileError as error:
+        raise FileError(
+            task.target,
+            f"it is there and cannot be read ({error.rule})",
+            "remove it, or replace it with --overwrite (overwrite=True)",
+        ) from error
+    return True
 
 
 def with_maps(tasks: Sequence[BatchTask], place: Path | None) -> list[BatchTask]:

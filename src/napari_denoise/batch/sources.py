@@ -12,12 +12,13 @@ from pathlib import Path
 from natsort import natsorted
 
 from napari_denoise.io import sidecar
-from napari_denoise.io.errors import FileError
+from napari_denoise.io.errors import FileError, ReadWarning, say
 from napari_denoise.io.images import images_of
 from napari_denoise.io.inputs import (
     ImageInput,
     PathLike,
     as_sequence,
+    check_name,
     expand,
     find_sequences,
     is_image,
@@ -67,7 +68,7 @@ def find_inputs(
     FileError
         Nothing is there.
     """
-    entries = [entry for given in inputs for entry in _unfold(given, recursive)]
+    entries = [entry for given in _given(inputs) for entry in _unfold(given, recursive)]
     if sequence is None:
         return find_sequences(entries)
     if not sequence:
@@ -75,6 +76,13 @@ def find_inputs(
     if not all(entry.is_file() for entry in entries):
         return [as_sequence(expand(entry)) for entry in entries]
     return [siblings(entries[0]) if len(entries) == 1 else as_sequence(entries)]
+
+
+def _given(inputs: Iterable[PathLike]) -> list[Path]:
+    paths = [Path(entry).expanduser() for entry in inputs]
+    for path in paths:
+        check_name(path)
+    return paths
 
 
 def find_all(
@@ -93,7 +101,7 @@ def find_all(
     results
         Files and folders that are no inputs unless they are named themselves.
     """
-    given = [Path(entry).expanduser() for entry in inputs]
+    given = _given(inputs)
     known = {path.resolve() for path in results}
     named = [entry for entry in given if entry.is_file() or is_store(entry)]
     groups = [[entry] for entry in given if entry not in named]
@@ -113,6 +121,31 @@ def find_all(
                 sources.append(source)
     unique = dict.fromkeys(image for source in sources for image in images_of(source))
     return Found(tuple(unique), tuple(left), tuple(missing))
+
+
+def find_measured(
+    inputs: Iterable[PathLike], sequence: bool | None = None, *, recursive: bool = False
+) -> list[ImageInput]:
+    """Find inputs as `find_inputs` does, without results of ours that nobody named; say so.
+
+    Raises
+    ------
+    FileError
+        Nothing is there, or nothing but results.
+    """
+    given = _given(inputs)
+    named = {entry.resolve() for entry in given if entry.exists()}
+    found = find_inputs(given, sequence, recursive=recursive)
+    kept = [s for s in found if s.files[0].resolve() in named or not _is_result(s, ())]
+    left = len(found) - len(kept)
+    if not kept:
+        rule = f"all {left} images there are results of denoising"
+        raise FileError(given[0], rule, "name one of them to denoise it once more")
+    if left:
+        count = "1 result of denoising was" if left == 1 else f"{left} results of denoising were"
+        text = f"{count} left out; name one to denoise it once more"
+        say(text, ReadWarning, stacklevel=3)
+    return kept
 
 
 def _is_result(source: ImageInput, known: Collection[Path]) -> bool:

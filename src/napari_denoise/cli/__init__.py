@@ -6,6 +6,15 @@ Nothing here imports PyTorch, napari or a reader before a command needs it, so t
 
 from __future__ import annotations
 
-from napari_denoise.cli.commands import app
+from typing import Any
 
 __all__ = ["app"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the commands when they are asked for: `start` is there before them."""
+    if name == "app":
+        from napari_denoise.cli.commands import app
+
+        return app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,5 +1,5 @@
 """`python -m napari_denoise.cli` is `napari-denoise`."""
 
-from napari_denoise.cli import app
+from napari_denoise.cli.start import main
 
-app(prog_name="napari-denoise")
+main()

@@ -137,6 +137,7 @@ def batch(
     along: options.Along = "auto",
     mapping: options.Mapping = "auto",
     outliers: options.Outliers = "auto",
+    line_noise: options.LineNoise = "auto",
     intensity_range: options.IntensityRange = None,
     axes: options.Axes = None,
     guess_axes: Annotated[
@@ -184,6 +185,7 @@ def batch(
             along=along,
             mapping=mapping,
             outliers=outliers,
+            line_noise=line_noise,
             intensity_range=intensity_range,
             tile=tile,
             device=device,
@@ -240,8 +242,10 @@ def _tasks(
     """
     from napari_denoise.batch import plan_folder, with_maps
     from napari_denoise.batch.history import History
+    from napari_denoise.io.atomic import check_reachable
 
     folder = output.expanduser()
+    check_reachable(folder)
     known = History.of(folder).results
     inside = any(_is_below(folder, Path(entry).expanduser()) for entry in inputs)
     tasks, found = plan_folder(

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from napari_denoise.cli import completion
 from napari_denoise.cli.plain import plain
 from napari_denoise.io.errors import FileExists, NotWritten
 from napari_denoise.settings.text import printable, printable_json
@@ -27,7 +28,14 @@ FAILED, UNUSABLE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Device = Annotated[
-    str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1 or mps.", metavar="NAME")
+    str,
+    typer.Option(
+        "--device",
+        "-d",
+        help="auto, cpu, cuda, cuda:1 or mps.",
+        metavar="NAME",
+        autocompletion=completion.DEVICE,
+    ),
 ]
 Series = Annotated[
     int | None,

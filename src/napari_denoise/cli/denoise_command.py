@@ -23,6 +23,7 @@ from napari_denoise.cli.console import (
     reporting,
     say,
     summary,
+    warn,
 )
 from napari_denoise.cli.progress import FileProgress
 
@@ -56,6 +57,7 @@ def denoise(
     along: options.Along = "auto",
     mapping: options.Mapping = "auto",
     outliers: options.Outliers = "auto",
+    line_noise: options.LineNoise = "auto",
     intensity_range: options.IntensityRange = None,
     layer: renders.Layer = None,
     every_view: renders.EveryView = False,
@@ -88,6 +90,15 @@ def denoise(
             "--overwrite", help="Replace existing results.", rich_help_panel=options.FILES
         ),
     ] = False,
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing",
+            help="Leave out inputs whose results are there and can be read.",
+            rich_help_panel=options.FILES,
+        ),
+    ] = False,
+    recursive: options.Recursive = False,
     quiet: options.Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -112,6 +123,7 @@ def denoise(
             with_maps,
             with_version,
         )
+        from napari_denoise.io.errors import listening
 
         settings = options.settings_of(
             weights=weights,
@@ -126,6 +138,7 @@ def denoise(
             along=along,
             mapping=mapping,
             outliers=outliers,
+            line_noise=line_noise,
             alpha=alpha,
             intensity_range=intensity_range,
             tile=tile,
@@ -135,27 +148,56 @@ def denoise(
             dtype=dtype,
             quiet=quiet,
         )
-        found, missing = _split(inputs, whole=bool(sequence))
-        tasks = plan(
-            found,
-            output,
-            sequence=sequence,
-            suffix=suffix,
-            file_format=file_format,
-            series=series,
-            position=position,
-        )
+        if skip_existing and overwrite:
+            raise ValueError("--skip-existing keeps what --overwrite replaces: choose one of them")
+        found, missing = _split(inputs, whole=bool(sequence), recursive=recursive)
+        with listening() as said:
+            tasks = plan(
+                found,
+                output,
+                sequence=sequence,
+                suffix=suffix,
+                file_format=file_format,
+                series=series,
+                position=position,
+                recursive=recursive,
+            )
+        if not quiet:
+            for text in said:
+                warn(text)
         tasks = with_maps(tasks, frames_used)
         tasks = with_version(tasks, ome_zarr_version)
+        if skip_existing:
+            tasks = _unfinished(tasks, quiet)
         check_outputs(tasks, overwrite=overwrite)
         for error in missing:
             say("error", "bold red", summary(error))
         choice = LayerChoice(tuple(layer or ()), every_view, passes, albedo, normal)
+        if not (tasks or missing):
+            raise typer.Exit
         code = _run(tasks, settings, choice, axes, overwrite, quiet, debug, len(missing))
     raise typer.Exit(code)
 
 
-def _split(inputs: list[str], whole: bool) -> tuple[list[str], list[FileError]]:
+def _unfinished(tasks: list[BatchTask], quiet: bool) -> list[BatchTask]:
+    """Leave out tasks whose results are there, and say how many.
+
+    Raises
+    ------
+    FileError
+        A result is there and cannot be read: it is not skipped in silence, nor replaced.
+    """
+    from napari_denoise.batch import is_there
+
+    left = [task for task in tasks if not is_there(task)]
+    if (skipped := len(tasks) - len(left)) and not quiet:
+        err().print(f"skipped {skipped} of {len(tasks)}: their results are there")
+    return left
+
+
+def _split(
+    inputs: list[str], whole: bool, recursive: bool = False
+) -> tuple[list[str], list[FileError]]:
     """Tell inputs that are there from missing ones; a stack named as a whole needs all.
 
     Raises
@@ -169,7 +211,7 @@ def _split(inputs: list[str], whole: bool) -> tuple[list[str], list[FileError]]:
     found, missing = list[str](), list[FileError]()
     for given in inputs:
         try:
-            find_inputs([given], sequence=False)
+            find_inputs([given], sequence=False, recursive=recursive)
             found.append(given)
         except FileError as error:
             missing.append(error)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_denoise.cli import completion
 from napari_denoise.cli.console import warn
 from napari_denoise.cli.plain import as_options
 
@@ -26,7 +27,12 @@ Inputs = Annotated[
 ]
 Weights = Annotated[
     str,
-    typer.Option("--weights", "-w", help="auto, a name, or a .safetensors file."),
+    typer.Option(
+        "--weights",
+        "-w",
+        help="auto, a name, or a .safetensors file.",
+        autocompletion=completion.weights,
+    ),
 ]
 Noise = Annotated[str, typer.Option("--noise", "-n", help=_NOISE)]
 NoiseFrom = Annotated[
@@ -77,6 +83,7 @@ Neighbors = Annotated[
         help="Frames on each side that make a frame better where they show the same: auto (2 "
         "in time, 1 in depth, none where they do not agree), or 0 to 4. Choose 0 for kinetics "
         "and for single events near the noise.",
+        autocompletion=completion.NEIGHBORS,
         rich_help_panel=HOW,
     ),
 ]
@@ -84,6 +91,7 @@ Along = Annotated[
     str,
     typer.Option(
         help="The axis that neighbours lie along: auto (T, else Z), T, Z.",
+        autocompletion=completion.ALONG,
         rich_help_panel=HOW,
     ),
 ]
@@ -92,6 +100,7 @@ Mapping = Annotated[
     typer.Option(
         help="How intensities are brought to what the network knows: auto, affine (noise "
         "equal everywhere), anscombe (photon noise), log (linear HDR).",
+        autocompletion=completion.MAPPING,
         rich_help_panel=HOW,
     ),
 ]
@@ -100,6 +109,15 @@ Outliers = Annotated[
     typer.Option(
         help="Isolated outliers (hot, dead, cosmic, fireflies) in the result: auto (replace in "
         "renders, keep elsewhere), replace, keep.",
+        autocompletion=completion.OUTLIERS,
+        rich_help_panel=HOW,
+    ),
+]
+LineNoise = Annotated[
+    str,
+    typer.Option(
+        help="Noise that whole rows or columns share, as some cameras and scanners add: auto "
+        "(remove what is recognised), keep.",
         rich_help_panel=HOW,
     ),
 ]
@@ -132,13 +150,21 @@ Tile = Annotated[
     typer.Option(help="auto or pixels. Never changes the result.", rich_help_panel=HOW),
 ]
 Precision = Annotated[
-    str, typer.Option(help="auto, float32, bfloat16, float16.", rich_help_panel=HOW)
+    str,
+    typer.Option(
+        help="auto, float32, bfloat16, float16.",
+        rich_help_panel=HOW,
+        autocompletion=completion.PRECISION,
+    ),
 ]
-Engine = Annotated[str, typer.Option(help="torch.", rich_help_panel=HOW)]
+Engine = Annotated[
+    str, typer.Option(help="torch.", rich_help_panel=HOW, autocompletion=completion.ENGINE)
+]
 Dtype = Annotated[
     str,
     typer.Option(
         help="same (as the data), or float32, which keeps what whole numbers near zero round away.",
+        autocompletion=completion.DTYPE,
         rich_help_panel=FILES,
     ),
 ]
@@ -147,6 +173,7 @@ FileFormat = Annotated[
     typer.Option(
         "--format",
         help="Ending of results in a folder: ome.tif, exr, png, npy. Kept by default.",
+        autocompletion=completion.formats,
         rich_help_panel=FILES,
     ),
 ]
@@ -155,6 +182,7 @@ OmeZarrVersion = Annotated[
     typer.Option(
         metavar="VERSION",
         help="Of OME-Zarr results: 0.5 or 0.4. That of the input by default, else 0.5.",
+        autocompletion=completion.OME_ZARR,
         rich_help_panel=FILES,
     ),
 ]
@@ -166,6 +194,12 @@ FramesUsed = Annotated[
         help="Write a map beside the result: how many frames each pixel is made of. A file for "
         "one input, else a folder.",
         rich_help_panel=FILES,
+    ),
+]
+Recursive = Annotated[
+    bool,
+    typer.Option(
+        "--recursive", "-r", help="A folder stands for its subfolders too.", rich_help_panel=FILES
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")]

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_denoise.cli.console import (
+    FAILED,
     Debug,
     Json,
     Position,
     Series,
+    err,
     facts,
     print_json,
     reporting,
+    say,
+    summary,
     warn,
 )
 
 if TYPE_CHECKING:
     from napari_denoise.inference.described import Described
+    from napari_denoise.io.errors import FileError
     from napari_denoise.io.inputs import ImageInput
     from napari_denoise.io.meta import ImageMeta
 
@@ -43,32 +49,57 @@ def info(
             help="Keep the noise of the one input in a file, for denoise --noise-from.",
         ),
     ] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="A folder stands for its subfolders too.")
+    ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Show shape, axes, scale and noise of a file, and the weights it would get.
 
     A folder or wildcard with several inputs, and a file with several images, show each. JSON is
-    always a list of objects that all have the same keys; what is unknown is null.
+    always a list of objects that all have the same keys; what is unknown is null. An input that
+    cannot be read is named at the end, and the exit code is 1.
     """
+    failed: list[FileError] = []
     with reporting(debug):
         from napari_denoise.batch import find_inputs
         from napari_denoise.io.images import images_among
 
-        sources = images_among(find_inputs([file]), series, position)
+        sources = images_among(find_inputs([file], recursive=recursive), series, position)
         if save_noise is not None and len(sources) > 1:
             raise ValueError(
                 f"--save-noise {save_noise}: {file} stands for {len(sources)} inputs; name one"
             )
-        values = [describe(source, axes) for source in sources]
+        values = list(_described(sources, axes, failed))
         if save_noise is not None:
             _save_noise(save_noise, values[0])
         if as_json:
             print_json(values)
-            return
-        for entry in values:
-            image = f" [{entry['image']}]" if entry["image"] else ""
-            facts(entry["name"] + image, _readable(entry))
+        else:
+            for entry in values:
+                image = f" [{entry['image']}]" if entry["image"] else ""
+                facts(entry["name"] + image, _readable(entry))
+        for error in failed:
+            say("error", "bold red", summary(error))
+        if failed:
+            err().print(f"{len(failed)} of {len(sources)} inputs cannot be read")
+            raise typer.Exit(FAILED)
+
+
+def _described(
+    sources: list[ImageInput], axes: str | None, failed: list[FileError]
+) -> Iterator[dict[str, Any]]:
+    """Describe what can be read; where there are several inputs, keep the errors of the others."""
+    from napari_denoise.io.errors import FileError
+
+    for source in sources:
+        try:
+            yield describe(source, axes)
+        except FileError as error:
+            if len(sources) == 1:
+                raise
+            failed.append(error)
 
 
 def describe(source: ImageInput, axes: str | None = None) -> dict[str, Any]:
@@ -209,7 +240,7 @@ def _readable(entry: dict[str, Any]) -> dict[str, Any]:
         "sequence": _sequence_text(entry),
         "noise": "\n".join(noise),
         "weights": _weights_text(entry["weights"]) if measured else "none: it has no values",
-        "denoised": _denoised_text(entry["denoised"]),
+        "denoised": _denoised_text(entry["denoised"], names),
     }
 
 
@@ -256,7 +287,13 @@ def _weights_text(name: str) -> str:
     return f"{name}: {titles[name]}" if name in titles else f"{name} (not installed)"
 
 
-def _denoised_text(provenance: Any) -> str | None:
+def _denoised_text(provenance: Any, names: list[str]) -> str | None:
+    """Say with what an image was denoised; of channels that were denoised apart, each."""
+    if isinstance(provenance, list):
+        texts = [_denoised_text(note, []) or "not denoised" for note in provenance]
+        if len(texts) == len(names):
+            texts = [f"{name}: {text}" for name, text in zip(names, texts, strict=True)]
+        return "\n".join(texts) if any(map(bool, provenance)) else None
     if not isinstance(provenance, dict):
         return None
     made = [str(provenance[k]) for k in ("weights", "version", "time") if k in provenance]

@@ -78,7 +78,7 @@ def _share(job: StackJob, number: int, channel: Channel) -> Generator[None, None
         mean, variance = channel.from_network(*found)
         if variance is None:
             return 1.0
-        light = channel.maps.calibrated(part.original, tile.write) - channel.noise.offset
+        light = part.window[:, *tile.keep] - channel.noise.offset
         told = ~part.outliers.any(axis=0)
         for aside in (part.fill, part.bad):
             told &= True if aside is None else ~aside

@@ -13,6 +13,7 @@ from napari_denoise.image.planes import color_samples
 from napari_denoise.image.tiles import Tile, Window, within
 from napari_denoise.image.values import replace_nonfinite
 from napari_denoise.measure.channels import Channel
+from napari_denoise.measure.line_noise import LineNoise
 from napari_denoise.measure.outliers import (
     FILL_REACH,
     BoolArray,
@@ -33,7 +34,7 @@ class Part(NamedTuple):
 
     window: NDArray[Any]
     """(C, Y, X) of all that is read, bad pixels and outliers replaced; without the offset and gain
-    of single pixels where they are given."""
+    of single pixels where they are given, and without noise of whole rows and columns."""
     original: NDArray[Any]
     """(C, Y, X) of what is written, outliers as they are."""
     outliers: BoolArray
@@ -58,10 +59,19 @@ class _Colors:
         colors = self.calm = channel.maps.calibrated(colors, where)
         self._places: list[NDArray[np.intp]] = []
         self._fill = self._filled(colors, channel.fill)
+        if channel.lines:
+            colors = self.calm = self._without_lines(colors, channel.lines)
         if rule := channel.outliers:
             self._replace(colors, rule)
         if self._fill is not None:
             self.calm = np.where(self._fill, colors.dtype.type(channel.ground), self.calm)
+
+    def _without_lines(self, colors: NDArray[Any], lines: LineNoise) -> NDArray[Any]:
+        if self._fill is None:
+            return np.stack([lines.without(plane) for plane in colors])
+        unknown = [np.where(self._fill, np.float32(np.nan), plane) for plane in colors]
+        made = np.stack([lines.without(plane) for plane in unknown])
+        return np.where(self._fill, colors, made)
 
     def _replace(self, colors: NDArray[Any], rule: OutlierRule) -> None:
         found = [find_outliers(plane, rule) for plane in colors]

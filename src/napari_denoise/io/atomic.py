@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import re
@@ -14,6 +15,8 @@ from pathlib import Path
 from napari_denoise.io.errors import FileError, FileExists, NotWritten
 from napari_denoise.io.names import LONGEST, fitting, length
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _HOST = re.sub(r"\W", "", platform.node())[:24] or "host"
 ADDED = 48
 """Bytes that a temporary name has more, at most."""
@@ -81,14 +84,29 @@ def not_written(target: Path) -> Iterator[None]:
         raise NotWritten(
             target,
             f"it could not be written ({error})",
-            "free some space or choose another folder; what was there before is unchanged",
+            f"{remedy_for(error)}; what was there before is unchanged",
         ) from error
+
+
+def remedy_for(error: OSError) -> str:
+    """Say what helps against an error of the system in writing."""
+    if error.errno in _FULL:
+        return "free some space or choose another folder"
+    if error.errno in _FORBIDDEN:
+        return "choose a folder that you may write to"
+    if error.errno == errno.ENAMETOOLONG:
+        return "choose a shorter name, or a folder less deep"
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return "a file stands where a folder is needed: choose another folder"
+    if error.errno == errno.ELOOP:
+        return "a link on the way leads back to itself: choose another folder"
+    return "choose another folder"
 
 
 def check_targets(targets: Sequence[Path], *, overwrite: bool) -> None:
     """Refuse targets that cannot or must not be written, before any work is done."""
     for target in targets:
-        check_length(target)
+        check_reachable(target)
         if not target.parent.is_dir():
             raise FileError(target, f"the folder {target.parent} does not exist", "create it first")
         if target.is_dir():
@@ -99,6 +117,24 @@ def check_targets(targets: Sequence[Path], *, overwrite: bool) -> None:
             )
     if not overwrite:
         check_absent(targets)
+
+
+def check_reachable(target: Path) -> None:
+    """Refuse a place that no file can have.
+
+    Raises
+    ------
+    FileError
+        A name on the way is too long, or a link leads back to itself.
+    """
+    for place in (target, *target.parents):
+        check_length(place)
+    try:
+        target.parent.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            rule = "a link on its way leads back to itself"
+            raise FileError(target, rule, "choose another folder") from None
 
 
 def check_length(target: Path) -> None:

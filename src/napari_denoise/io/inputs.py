@@ -6,6 +6,7 @@ or channels are ONE stack. Positions and wells are an input each, and so is ever
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Hashable, Iterable
@@ -18,6 +19,7 @@ from natsort import natsorted
 from napari_denoise.io.errors import FileError
 from napari_denoise.io.grouping import Stack, grouped
 from napari_denoise.io.guarded import Log, guarded
+from napari_denoise.io.names import LONGEST, length
 from napari_denoise.io.numbering import WELL, Counter, counters, missing_numbers
 from napari_denoise.io.sets.parts import entrances, files_of_description, is_part
 from napari_denoise.io.tiff_bounds import check_planes
@@ -187,7 +189,7 @@ def expand(path: PathLike | Iterable[PathLike]) -> list[Path]:
         return _known(path, path.iterdir(), "the folder holds no image")
     if re.search(r"[*?\[#]", path.name):
         return _known(path, _matching(path), "no image matches")
-    raise FileError(path, "there is no such file or folder", _hint(path))
+    raise _not_there(path)
 
 
 def find_sequences(paths: PathLike | Iterable[PathLike]) -> list[ImageInput]:
@@ -306,6 +308,42 @@ def _check_reach(path: PathLike) -> None:
         raise FileError(text, "it is not on this machine", "copy it to a disk first", value=text)
     if text.lower().endswith((".zarr.zip", ".ozx")) and Path(text).is_file():
         raise FileError(text, "it is a zipped store", "unpack it first")
+
+
+def check_name(path: Path) -> None:
+    """Refuse what no file can be called.
+
+    Raises
+    ------
+    FileError
+        A name on the way is too long, or holds a null character.
+    """
+    if any(length(part) > LONGEST for part in path.parts) or "\0" in str(path):
+        raise _not_there(path)
+
+
+def _not_there(path: Path) -> FileError:
+    """Say what stands in the place of a file or folder."""
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return FileError(
+                path, "a link on its way leads back to itself", "name what the link should lead to"
+            )
+        if error.errno == errno.ENAMETOOLONG:
+            rule = "there is no such file: the name is too long for any"
+            return FileError(path, rule, "check the spelling")
+        if path.is_symlink():
+            rule = f"it is a link to {os.readlink(path)}, which does not exist"
+            return FileError(path, rule, "bring that back, or name the file itself")
+        if error.errno == errno.EACCES:
+            return FileError(path, "it may not be looked at", "ask for the right to read it")
+        return FileError(path, "there is no such file or folder", _hint(path))
+    except ValueError:  # a null character
+        return FileError(repr(str(path)), "that is no name of a file", "check the spelling")
+    rule = "it is neither a file nor a folder, but a pipe, a socket or a device"
+    return FileError(path, rule, "save what it gives as a file")
 
 
 def _hint(path: Path) -> str:

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_denoise.image.axes import Layout
+from napari_denoise.image.frames import is_large
 from napari_denoise.image.long_work import finished
 from napari_denoise.image.tiles import Window
 from napari_denoise.image.values import Float32Array
 from napari_denoise.measure.kind import is_radiance, is_signed
-from napari_denoise.measure.line_noise import describe_lines, line_noise
+from napari_denoise.measure.line_noise import NO_LINES, LineNoise, find_lines
 from napari_denoise.measure.mappings import (
     AffineMapping,
     AnscombeMapping,
@@ -39,9 +40,9 @@ MappingKind = Literal["affine", "anscombe", "log"]
 HEAVY_TAILS = 1.75
 """Path-traced noise has fireflies; a denoiser made for Gaussian noise must be told more than
 its sd. Best of 1, 1.5, 2, 2.5, 3 is between 1.5 and 2, on random procedural scenes."""
-_NOISE_ABOVE, _CLEARLY = 3.0, 1.0
-"""The brightest pixel is so many sd of noise above its structure; what exceeds the range by this
-part of it lets the range grow."""
+_NOISE_ABOVE, _AT_LEAST, _CLEARLY = 1.0, 5.0, 0.3
+"""The brightest pixel is so many sd of noise above its structure, for certain no more than the
+second; what then exceeds the range by this part of it lets the range grow."""
 _LEAST_SIGMA = 0.01
 """Of noise that does not depend on the signal: below, the ground would lose its contrast."""
 WIDEST = 1e5
@@ -104,6 +105,8 @@ class Channel:
     maps
         What is given for every pixel. Where they take offset and gain out, noise, mapping, fill and
         ground are those of what is left.
+    lines
+        Noise of whole rows and columns that is taken out of every frame first.
     """
 
     noise: NoiseModel
@@ -119,6 +122,7 @@ class Channel:
     notes: tuple[str, ...] = ()
     largest: float | None = None
     maps: PixelMaps = NO_MAPS
+    lines: LineNoise = NO_LINES
 
     def to_network(self, window: NDArray[Any]) -> Mapped:
         """Map (C, Y, X) of the data, squeezed where its noise is more than the network knows.
@@ -192,6 +196,7 @@ class Channel:
             "network_factor": self.scale.factor,
             "largest": self.largest,
             **({"maps": self.maps.to_json()} if self.maps.to_json() else {}),
+            **({"line_noise": vars(self.lines)} if self.lines else {}),
             **({"found": list(self.notes)} if self.notes else {}),
             **({"error_share": self.error_share} if self.error_share != 1 else {}),
         }
@@ -278,6 +283,8 @@ def measured_noise(array: Any, layout: Layout) -> list[NoiseModel | None]:
     found: list[NoiseModel | None] = []
     for number in range(layout.size("C")):
         samples = SampledFrames.of(array, layout, number)
+        if samples.extent is not None and not is_large(array, layout.axes):
+            samples = samples.without(find_lines(samples.frames, samples.pairs))
         found.append(None if samples.extent is None else finished(samples.estimating_noise()))
     return found
 
@@ -319,15 +326,29 @@ def _measure_channel(
     extent = _check_values(samples.extent, settings.intensity_range)
     wanted = noise_of(settings, channel, layout.size("C"))
     kind, notes = _kind(settings.mapping, made_for, layout, samples)
+    raw, lines = samples, NO_LINES
+    if kind != "log" and not plain:
+        lines = find_lines(samples.frames, samples.pairs)
+    large = is_large(array, layout.axes)
+    if lines and settings.line_noise == "auto" and not large:
+        samples = samples.without(lines)
+        yield
     if maps.sigma is not None:
         made = _with_map(maps, kind, samples, settings, made_for)
     elif kind == "log":
         made = yield from _measure_log(samples, wanted, settings.intensity_range, made_for)
     else:
         made = yield from _measure_line(samples, wanted, kind, settings, made_for)
-    largest = None if maps.calibrates else camera_maximum(samples.frames, extent, bits)
+    largest = None if maps.calibrates else camera_maximum(raw.frames, extent, bits)
     made = replace(made, largest=largest, maps=maps)
-    return _guarded(made, samples, settings.outliers, notes, plain=plain)
+    if lines:
+        taken = samples is not raw and made.scale.sigma > 0
+        done = "is removed" if taken else "is kept"
+        if large and settings.line_noise == "auto":
+            done = "is not removed from frames too large to be held"
+        made = replace(made, lines=lines if taken else NO_LINES)
+        notes = (*notes, lines.describe(done))
+    return _guarded(made, samples, settings.outliers, notes)
 
 
 def _measure_line(
@@ -387,9 +408,13 @@ def _reaching(
     """
     if isinstance(mapping, LogMapping):
         return mapping
-    brightest = samples.brightest - _NOISE_ABOVE * float(np.sqrt(noise.variance(samples.brightest)))
-    if brightest <= mapping.high + _CLEARLY * (mapping.high - mapping.low):
+    if noise.inverted:
+        return _reaching_down(mapping, kind, noise, samples)
+    sd = float(np.sqrt(noise.variance(samples.brightest)))
+    certain = samples.brightest - _AT_LEAST * sd
+    if certain <= mapping.high + _CLEARLY * (mapping.high - mapping.low):
         return mapping
+    brightest = samples.brightest - _NOISE_ABOVE * sd
     wide = fit_mapping(kind, noise, mapping.low, brightest)
     if isinstance(wide, AffineMapping) and 0 < wide.sigma < _LEAST_SIGMA:
         ground = samples.ground()
@@ -398,13 +423,26 @@ def _reaching(
     return wide
 
 
+def _reaching_down(
+    mapping: AffineMapping | AnscombeMapping,
+    kind: MappingKind,
+    noise: NoiseModel,
+    samples: SampledFrames,
+) -> Mapping:
+    """Do as `_reaching` for a negative, whose most light has the lowest values."""
+    lowest = min(float(np.nanmin(frame)) for frame in samples.frames)
+    sd = float(np.sqrt(noise.variance(lowest)))
+    certain = lowest + _AT_LEAST * sd
+    if certain >= mapping.low - _CLEARLY * (mapping.high - mapping.low):
+        return mapping
+    return fit_mapping(kind, noise, lowest + _NOISE_ABOVE * sd, mapping.high)
+
+
 def _guarded(
     channel: Channel,
     samples: SampledFrames,
     outliers: Literal["auto", "replace", "keep"],
     notes: tuple[str, ...],
-    *,
-    plain: bool,
 ) -> Channel:
     """Say what an outlier of this channel is, and what of its pixels stays as it is."""
     radiance = isinstance(channel.mapping, LogMapping)
@@ -413,10 +451,6 @@ def _guarded(
         found = replace(found, outliers=0)
     rule = plane_rule(samples.frames, radiance=radiance) if found.outliers else None
     keep = outliers == "keep" or (outliers == "auto" and not radiance)
-    lines = (0.0, 0.0)
-    if samples.frames and not (radiance or plain):
-        lines = line_noise(samples.frames[len(samples.frames) // 2])
-    said = [text for text in (found.describe(), describe_lines(*lines)) if text]
     return replace(
         channel,
         outliers=rule,
@@ -424,7 +458,7 @@ def _guarded(
         fill=found.fill,
         ground=samples.stand_in() if found.fill else 0.0,
         positive=samples.extent is not None and samples.extent[0] >= 0,
-        notes=(*notes, *said),
+        notes=(*notes, *filter(None, [found.describe()])),
     )
 
 

@@ -16,6 +16,7 @@ from napari_denoise.image.frames import evenly, is_large
 from napari_denoise.image.long_work import finished
 from napari_denoise.image.planes import block_means, color_samples
 from napari_denoise.image.values import replace_nonfinite
+from napari_denoise.measure.line_noise import LineNoise
 from napari_denoise.measure.noise_estimation import estimating_noise
 from napari_denoise.measure.outliers import (
     NoiseRule,
@@ -204,6 +205,16 @@ class SampledFrames:
         )
         brightest = max((plane.brightest for plane in planes), default=0.0)
         return cls(frames, pairs, extent, brightest, findings)
+
+    def without(self, lines: LineNoise) -> Self:
+        """Return the same frames without the noise of rows and columns."""
+        if not lines:
+            return self
+        several = [*self.frames, *(frame for pair in self.pairs for frame in pair)]
+        # Pairs are made of the frames themselves.
+        made = {id(frame): lines.without(frame) for frame in {id(f): f for f in several}.values()}
+        pairs = [(made[id(one)], made[id(other)]) for one, other in self.pairs]
+        return replace(self, frames=[made[id(frame)] for frame in self.frames], pairs=pairs)
 
     def range(self) -> tuple[float, float]:
         """Measure darkest and brightest intensity, on means of 4x4 so that noise adds little."""

@@ -18,6 +18,11 @@ RUNNING = "A run is at work: wait for its end or cancel it."
 NOTHING_TO_COMPARE = "There is nothing to compare yet: run or preview first, and select the layer."
 
 
+def show(viewer: napari.viewer.Viewer) -> None:
+    """Open the widget, or bring it to the front."""
+    panel_of(viewer)
+
+
 def run(viewer: napari.viewer.Viewer) -> None:
     """Denoise the selected layers with the settings of the widget."""
     panel = panel_of(viewer)

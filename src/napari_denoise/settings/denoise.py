@@ -59,6 +59,8 @@ class DenoiseSettings(Settings):
     outliers: Literal["auto", "replace", "keep"] = "auto"
     """What the result holds where a pixel is an isolated outlier (hot, dead, cosmic, firefly):
     "auto" replaces it in renders and keeps it elsewhere. Its neighbours are unharmed either way."""
+    line_noise: Literal["auto", "keep"] = "auto"
+    """Noise that whole rows or columns share: "auto" takes it out, "keep" leaves it."""
     alpha: Literal["auto", "keep"] = "auto"
     """Of a render with alpha: "auto" denoises it with its colour, "keep" leaves it as it is."""
     engine: Literal["torch"] = "torch"
@@ -76,9 +78,10 @@ class DenoiseSettings(Settings):
         ----------
         provenance
             What stands with it. Version 0.1 knew no neighbours, so that each frame was by itself,
-            and left alpha as it was.
+            and left alpha and line noise as they were.
         """
-        return cls.parse({"neighbors": 0, "alpha": "keep", **provenance["settings"]})
+        before = {"neighbors": 0, "alpha": "keep", "line_noise": "keep"}
+        return cls.parse({**before, **provenance["settings"]})
 
     def result_dtype(self, dtype: DTypeLike) -> np.dtype[Any]:
         """Return the dtype of the result for data of this one."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from _bench import Bench, noisy
 from napari._app_model import get_app_model  # the palette has no other door
+from napari._qt.widgets.qt_command_palette import QCommandPalette
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QCloseEvent, QKeySequence
 from qtpy.QtTest import QTest
@@ -16,8 +17,10 @@ from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_denoise.plugin import commands
 from napari_denoise.plugin.denoise.actions import NEEDS_FRAMES
+from napari_denoise.plugin.denoise.denoise_widget import DenoiseWidget
 from napari_denoise.plugin.denoise.shortcuts import KEYS
 from napari_denoise.plugin.finetune.finetune_widget import FineTuneWidget
+from napari_denoise.plugin.layers.source import bare
 
 
 def execute(name: str) -> None:
@@ -38,6 +41,17 @@ def test_the_palette_opens_the_widget_and_says_what_is_missing(make_napari_viewe
         execute(name)
     assert len(said) == len(KEYS) and commands.NO_IMAGE in said
     (panel,) = viewer.window.dock_widgets.values()
+    panel.shut_down()
+
+
+def test_the_name_and_enter_in_the_palette_open_the_widget(make_napari_viewer_proxy):
+    viewer = make_napari_viewer_proxy()
+    palette = QCommandPalette(bare(viewer).window._qt_window)
+    palette.show()
+    QTest.keyClicks(palette._line, "denoise")
+    QTest.keyClick(palette._line, Qt.Key.Key_Return)
+    (panel,) = viewer.window.dock_widgets.values()
+    assert isinstance(panel, DenoiseWidget)
     panel.shut_down()
 
 

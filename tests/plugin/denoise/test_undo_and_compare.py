@@ -145,3 +145,15 @@ def test_a_residual_goes_with_the_result_that_it_belongs_to(bench, stack):
     bench.viewer.layers.remove("Residual of one")
     bench.widget.actions.undo.native.click()
     assert [x.name for x in bench.images()] == ["one", "other"]
+
+
+def test_in_the_grid_the_residual_has_a_place_of_its_own(bench):
+    layer = bench.add(noisy((32, 48)), scale=(0.5, 0.5), translate=(3, 4))
+    bench.run()
+    grid = bench.viewer.canvas.grid
+    grid.enabled = True
+    bench.widget.actions.residual.native.click()
+    shown = bench.images()[1]
+    assert (shown.translate == layer.translate).all()  # the grid sets them side by side
+    bench.widget.actions.residual.native.click()
+    assert bench.images() == [layer] and grid.enabled

@@ -208,18 +208,19 @@ def test_weights_no_better_than_the_base_are_not_offered_at_first(tuning: Tuning
     assert [layer.name for layer in selected] == ["cells"]
 
 
-@pytest.mark.parametrize("height", [900, 640])
-def test_figures_and_verdict_are_in_sight_when_they_arrive(tuning: TuningBench, height: int):
+def test_figures_and_verdict_are_in_sight_when_they_arrive(tuning: TuningBench):
     tuning.viewer.window.show()
-    tuning.widget.window().resize(1200, height)
+    tuning.widget.window().resize(1200, 640)
     tuning.layers()
     tuning.add()
     tuning.start(steps=4)
     tuning.end()
     result = tuning.widget.watch.result
-    for part in (result.table, result.verdict):
-        tuning.until(lambda part=part: whole_in_sight(part))
-    assert tuning.widget.window().height() == height
+    for height in (640, 900):
+        tuning.widget.window().resize(1200, height)
+        for part in (result.table, result.verdict):
+            tuning.until(lambda part=part: whole_in_sight(part))
+        assert tuning.widget.window().height() == height
     table = result.table  # the names of its rows lie beside their figures
     first, names = table.viewport(), table.verticalHeader().viewport()
     assert first.mapTo(table, QPoint(0, 0)).y() == names.mapTo(table, QPoint(0, 0)).y()

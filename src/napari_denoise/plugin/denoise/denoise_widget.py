@@ -14,6 +14,7 @@ from qtpy.QtGui import QShowEvent
 from napari_denoise.plugin import commands, contributions, preferences
 from napari_denoise.plugin.denoise import last_settings, shortcuts
 from napari_denoise.plugin.denoise.actions import Actions
+from napari_denoise.plugin.denoise.heading import show_layers
 from napari_denoise.plugin.denoise.jobs import Found, Measured, discover
 from napari_denoise.plugin.denoise.looking import Looking
 from napari_denoise.plugin.denoise.measuring import Measuring
@@ -24,13 +25,7 @@ from napari_denoise.plugin.denoise.session import session_of
 from napari_denoise.plugin.denoise.settings_form import SettingsForm
 from napari_denoise.plugin.kit.docked import EXPECTED, DockedWidget, notify
 from napari_denoise.plugin.kit.parts import EmptyState, FittingScroll, Header, column, keep_height
-from napari_denoise.plugin.kit.text import (
-    frames_used_text,
-    names_text,
-    provenance_text,
-    shape_text,
-    size_text,
-)
+from napari_denoise.plugin.kit.text import frames_used_text
 from napari_denoise.plugin.kit.workers import WorkerTask
 from napari_denoise.plugin.layers.source import Source, bare, provenance
 from napari_denoise.weights.catalogue import WeightsError
@@ -438,25 +433,7 @@ class DenoiseWidget(DockedWidget):
         actions.offer_adapting(not running and self.selection.is_one_stack)
         actions.save.enabled = bool(self.selection.sources) and not running
         actions.check(actions.residual, self.looking.residual_shown)
-        self._show_header()
-
-    def _show_header(self) -> None:
-        sources = self.selection.sources
-        if not sources:
-            text = self.selection.problem or "Select one or more image layers in the layer list."
-            self.header.show_layers("No layer to denoise", text)
-            return
-        first = sources[0]
-        facts = shape_text(first.array.shape, first.axes, first.array.dtype)
-        names = [s.layer.name for s in sources]
-        size = size_text(sum(s.nbytes for s in sources))
-        if len(names) > 1:
-            facts = f"{len(names)} layers, one after the other"
-        notes = [n for s in sources if (n := provenance(s.layer))]
-        note = provenance_text(notes[0]) if notes else ""
-        self.header.show_layers(
-            names_text(names), f"{facts} · {size}", note or self.selection.problem
-        )
+        show_layers(self.header, self.selection)
 
     def _say(self, kind: str, text: str) -> None:
         if not self._closed:

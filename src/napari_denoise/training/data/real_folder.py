@@ -41,7 +41,7 @@ def _mapped(path: Path, target: Path, card: WeightsCard, second: bool) -> list[M
             f"{path} is {noisy.shape} and {target} is {clean.shape}: pairs must have equal shapes"
         )
     pair = pair_of(path.stem, noisy, clean, noisy_target=second, meta=meta)
-    asked = pair.described.settings_for(card, DenoiseSettings())
+    asked = pair.described.settings_for(card, DenoiseSettings(line_noise="keep"))
     channels = measured(noisy, pair.layout, card, asked)
     done = []
     for number in range(len(pair.layout.frames)):

@@ -102,7 +102,7 @@ class HeldOutSet:
         device: str,
     ) -> None:
         self.info, self.device = info, device
-        self.asked = DenoiseSettings(noise=settings.noise, precision="float32")
+        self.asked = DenoiseSettings(noise=settings.noise, line_noise="keep", precision="float32")
         self.pairs: list[Pair] = []
         self.channels: list[tuple[Channel, ...]] = []
         self.features: list[Features | None] = []

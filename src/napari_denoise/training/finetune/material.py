@@ -448,7 +448,9 @@ def _prepared(
 ) -> tuple[Channel, ...]:
     """Fix noise and mapping from pixels that are not held out."""
     layout = pair.layout
-    asked = pair.described.settings_for(card, DenoiseSettings(noise=settings.noise))
+    asked = pair.described.settings_for(
+        card, DenoiseSettings(noise=settings.noise, line_noise="keep")
+    )
     cut = dict(zip("YX", open_part.window, strict=True))
     if len(open_part.frames) == len(layout.frames):
         array = pair.noisy[tuple(cut.get(letter, slice(None)) for letter in layout.axes)]

@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from napari_denoise.io.atomic import replacing
+from napari_denoise.io.atomic import remedy_for, replacing
 from napari_denoise.io.errors import FileError, FileExists, NotWritten
 from napari_denoise.settings.finetune import FineTuneSettings
 from napari_denoise.settings.recipe import TrainSettings
@@ -131,7 +131,7 @@ class Folder:
             raise NotWritten(
                 self.path,
                 f"it could not be written ({error})",
-                "free some space or choose another folder",
+                remedy_for(error),
             ) from error
         try:
             yield

@@ -163,7 +163,7 @@ class StackMaterial:
     def _neighbors(
         self, array: Any, layout: Layout, channels: tuple[Channel, ...], among: Any
     ) -> Neighbors:
-        settings = DenoiseSettings(precision="float32")
+        settings = DenoiseSettings(line_noise="keep", precision="float32")
         job = StackJob(array, layout, settings, channels, self.engine, self.info)
         along = self.pair.along
         return Neighbors(job, self.engine, along, RADIUS[along], among, exactly=True)

@@ -1,0 +1,81 @@
+"""What a shell completes after an option: its values. Loads nothing that takes long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+Values = list[tuple[str, str]]
+"""Values and what they mean, for shells that show it."""
+
+
+def among(**values: str) -> Callable[[str], Values]:
+    """Complete one of some values, each with its meaning."""
+
+    def complete(incomplete: str) -> Values:
+        return [(v, told) for v, told in values.items() if v.startswith(incomplete)]
+
+    return complete
+
+
+def weights(incomplete: str) -> Values:
+    """Complete names of weights that are installed, and files of weights."""
+    from napari_denoise.weights.catalogue import list_weights
+
+    named = [("auto", "chosen by the image")]
+    named += [(info.name, info.card.title) for info in list_weights()]
+    return [(n, told) for n, told in named if n.startswith(incomplete)] + _files(incomplete)
+
+
+def _files(incomplete: str) -> Values:
+    given = Path(incomplete)
+    folder = given if incomplete.endswith("/") else given.parent
+    try:
+        entries = sorted(folder.iterdir()) if incomplete else []
+    except OSError:
+        return []
+    found = [e for e in entries if str(e).startswith(incomplete) and not e.name.startswith(".")]
+    return [
+        (f"{entry}/" if entry.is_dir() else str(entry), "")
+        for entry in found
+        if entry.is_dir() or entry.suffix == ".safetensors"
+    ]
+
+
+DEVICE = among(
+    auto="the fastest there is",
+    cpu="the processor",
+    cuda="the first NVIDIA graphics card",
+    mps="the graphics processor of a Mac",
+)
+PRECISION = among(
+    auto="by device and noise",
+    float32="the most exact",
+    bfloat16="half the memory",
+    float16="half the memory",
+)
+MAPPING = among(
+    auto="by the data",
+    affine="noise equal everywhere",
+    anscombe="photon noise",
+    log="linear HDR",
+)
+OUTLIERS = among(
+    auto="replace in renders, keep elsewhere", replace="by their surroundings", keep="as they are"
+)
+NEIGHBORS = among(
+    auto="2 in time, 1 in depth",
+    **{"0": "none", "1": "1 on each side", "2": "2", "3": "3", "4": "4"},
+)
+ALONG = among(auto="T, else Z", T="time", Z="depth")
+DTYPE = among(same="as the data", float32="keeps what whole numbers round away")
+ENGINE = among(torch="PyTorch")
+OME_ZARR = among(**{"0.5": "Zarr 3", "0.4": "Zarr 2"})
+
+
+def formats(incomplete: str) -> Values:
+    """Complete endings that can be written."""
+    from napari_denoise.io.write import WRITABLE
+
+    endings = [ending.removeprefix(".") for ending in WRITABLE]
+    return [(ending, "") for ending in endings if ending.startswith(incomplete)]

@@ -8,8 +8,9 @@ import traceback
 from hashlib import blake2b
 from typing import Any
 
-_NOT_OURS = {"hold_to_lock_aspect_ratio"}
-"""Functions of napari that raise by themselves: Shift where shapes are shown in 3-D."""
+_NOT_OURS = {"hold_to_lock_aspect_ratio", "ensure_axis_in_bounds"}
+"""Functions of napari that raise by themselves: Shift where shapes are shown in 3-D, and the slider
+of an axis that has just gone."""
 _MADE = "(denoised)", "(before denoising)"
 
 

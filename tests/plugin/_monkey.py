@@ -1,6 +1,6 @@
 """Press whatever there is in all dock widgets, as a hand without a plan would.
 
-python _monkey.py SECONDS [SEED]
+python _monkey.py SECONDS [SEED] [flat]        flat never leaves 2-D, where Mesa does not crash
 
 What must hold after every action: no exception in a slot or a thread; the GUI thread answers; every
 image shows its own original data or a result made of them; Undo and Redo bring back the very bytes.
@@ -42,13 +42,15 @@ class Monkey:
         Of what it does.
     home
         A folder of its own, with images for Batch.
+    flat
+        Never show 3-D: napari by itself can crash Mesa when a layer goes there.
     """
 
-    def __init__(self, seed: int, home: Path) -> None:
+    def __init__(self, seed: int, home: Path, flat: bool = False) -> None:
         import napari
 
         self.rng = random.Random(seed)  # noqa: S311 - chooses what to press
-        self.home, self.errors = home, Errors()
+        self.home, self.flat, self.errors = home, flat, Errors()
         self.viewer = napari.Viewer()
         self.ledger = Ledger(self.viewer)
         self.docks: dict[str, Any] = {}
@@ -243,6 +245,8 @@ class Monkey:
         viewer = self.viewer.window._qt_viewer
         names = "ndisplayButton", "ndisplayButton", "gridViewButton", "resetViewButton"
         name = self.rng.choice((*names, "transposeDimsButton", "rollDimsButton", "deleteButton"))
+        if name == "ndisplayButton" and self.flat:
+            return
         owner = viewer.layerButtons if name == "deleteButton" else viewer.viewerButtons
         if name == "deleteButton":
             self._to_2d()
@@ -481,7 +485,7 @@ def _wheel(widget: Any, rng: random.Random) -> None:
     QApplication.sendEvent(widget, event)
 
 
-def main(seconds: float, seed: int) -> None:
+def main(seconds: float, seed: int, flat: bool) -> None:
     """Let the monkey act, and say what it did or what it broke."""
     home = own_home("napari-denoise-monkey-")
     for name in ("tmp", "in"):
@@ -497,7 +501,7 @@ def main(seconds: float, seed: int) -> None:
     (home / "in" / "damaged.tif").write_bytes(b"II*\0")
     code = 0
     try:
-        monkey = Monkey(seed, home)
+        monkey = Monkey(seed, home, flat)
         monkey.run(seconds)
         counts = f"{monkey.ledger.results} results, {monkey.ledger.turned} turned"
         monkey.leave()
@@ -510,4 +514,4 @@ def main(seconds: float, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else 0)
+    main(float(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else 0, "flat" in sys.argv)

@@ -8,13 +8,14 @@ XVFB := xvfb-run -a -s "-screen 0 1280x1024x24"
 DISPLAYS := $(DISPLAY)$(WAYLAND_DISPLAY)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pyqt6 stress fuzz lint actions docs smoke clean
+.PHONY: help demo test test-pyqt6 stress monkey fuzz lint actions docs smoke clean
 
 help:
 	@echo "make demo        denoise the bundled samples, and show them where there is a display"
 	@echo "make test        run all tests, those of the viewer under a virtual display"
 	@echo "make test-pyqt6  open the widget with PyQt6, in an environment of its own"
 	@echo "make stress      close, reopen and run both widgets for MINUTES=5; a hang ends it"
+	@echo "make monkey      press whatever there is in all widgets for MINUTES=5, by SEED=0; what breaks ends it with 1"
 	@echo "make fuzz        open damaged files of every format for MINUTES=5, by SEED=0; what goes wrong ends it with 1"
 	@echo "make lint        ruff, mypy, the direction of imports and the napari manifest"
 	@echo "make docs        the documentation, in site/; a broken link ends it"
@@ -64,6 +65,10 @@ SEED ?= 0
 stress: $(VENV)/.test
 	scripts/system.sh qt xvfb
 	$(XVFB) $(BIN)/python tests/plugin/_stress.py $$(( 60 * $(MINUTES) )) $(SEED)
+
+monkey: $(VENV)/.test
+	scripts/system.sh qt xvfb
+	set -o pipefail; nice $(XVFB) $(BIN)/python tests/plugin/_monkey.py $$(( 60 * $(MINUTES) )) $(SEED) 2>&1 | tail -n 120
 
 # The mutants that went wrong stay in fuzz/, which git ignores.
 fuzz: $(VENV)/.test

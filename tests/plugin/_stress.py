@@ -138,22 +138,28 @@ def cycles(rounds: int) -> Iterator[None]:
         yield None
 
 
-def main(seconds: float, seed: int) -> None:
-    """Stress both widgets, and say what was done."""
-    home = tempfile.mkdtemp(prefix="napari-denoise-stress-")
+def own_home(prefix: str) -> Path:
+    """Make a folder for all that is kept, with tiny weights under the names of the bundled ones."""
+    home = Path(tempfile.mkdtemp(prefix=prefix))
     for name in ("DATA", "CONFIG", "CACHE", "STATE"):
-        os.environ[f"XDG_{name}_HOME"] = str(Path(home) / name.lower())
-    os.environ["NAPARI_CONFIG"] = str(Path(home) / "settings.yaml")
+        os.environ[f"XDG_{name}_HOME"] = str(home / name.lower())
+    os.environ["NAPARI_CONFIG"] = str(home / "settings.yaml")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     faulthandler.enable(all_threads=True)
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from _networks import write_tiny_weights
     from napari_denoise.weights import catalogue
 
-    catalogue.BUNDLED = Path(home)
-    write_tiny_weights(Path(home) / "microscopy.safetensors", channels=1, realistic=True)
-    write_tiny_weights(Path(home) / "photo.safetensors", channels=3, realistic=True)
-    write_tiny_weights(Path(home) / "render.safetensors", channels=3, features=8)
+    catalogue.BUNDLED = home
+    write_tiny_weights(home / "microscopy.safetensors", channels=1, realistic=True)
+    write_tiny_weights(home / "photo.safetensors", channels=3, realistic=True)
+    write_tiny_weights(home / "render.safetensors", channels=3, features=8)
+    return home
+
+
+def main(seconds: float, seed: int) -> None:
+    """Stress both widgets, and say what was done."""
+    own_home("napari-denoise-stress-")
     gc.set_threshold(200, 5, 5)
     stress, counted = Stress(seed), Collections()
     gc.collect()

@@ -9,13 +9,27 @@ import pytest
 from _bench import noisy
 from _tuning import SHAPE, TuningBench, clean_image
 from napari.qt import get_stylesheet
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QStyle, QStyleOptionComboBox
 
 from _networks import write_tiny_weights
 from napari_denoise.plugin.finetune.entries import of_files, of_folder
+from napari_denoise.plugin.finetune.finetune_form import FineTuneForm
 from napari_denoise.plugin.finetune.pairs_table import PairsTable
 from napari_denoise.plugin.layers.source import bare
 from napari_denoise.weights import catalogue
+
+
+@pytest.mark.parametrize(("typed", "steps"), [("-", 500), ("-70", 70), ("x", 500), ("90", 90)])
+def test_only_digits_can_be_typed_as_steps(typed: str, steps: int, qtbot: Any):
+    form = FineTuneForm()
+    qtbot.addWidget(form.native)
+    field = form.steps.native
+    qtbot.keyClick(field, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+    qtbot.keyClick(field, Qt.Key.Key_Backspace)
+    qtbot.keyClicks(field, typed)
+    qtbot.keyClick(field, Qt.Key.Key_Return)
+    assert form.steps.value == steps
 
 
 @pytest.mark.parametrize("rate", ["-1", "0", "nan", "inf", "fast"])

@@ -12,7 +12,14 @@ from magicgui import widgets as mg
 from psygnal import Signal
 from qtpy.QtWidgets import QFormLayout, QWidget
 
-from napari_denoise.plugin.kit.parts import Section, add_row, column, form_layout, small_print
+from napari_denoise.plugin.kit.parts import (
+    Section,
+    add_row,
+    column,
+    form_layout,
+    only_digits,
+    small_print,
+)
 from napari_denoise.settings.finetune import FineTuneSettings
 from napari_denoise.settings.recipe import TermWeights
 from napari_denoise.weights.catalogue import WeightsError, WeightsInfo, check_there, list_weights
@@ -76,6 +83,7 @@ class FineTuneForm:
             max=10_000_000,
             tooltip="How many times the weights are changed a little.",
         )
+        only_digits(self.steps)
         self.device = mg.ComboBox(
             choices=[("Auto", "auto")],
             value="auto",

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from magicgui import widgets as mg
-from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtCore import QRegularExpression, QSize, Qt, QTimer
+from qtpy.QtGui import QRegularExpressionValidator
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -132,6 +133,12 @@ def narrow(combo: mg.ComboBox | QComboBox) -> None:
     native = getattr(combo, "native", combo)
     native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     native.setMinimumContentsLength(8)
+
+
+def only_digits(number: mg.SpinBox) -> None:
+    """Let only digits be typed: its field takes a lone "-", too, and Return fails on that."""
+    field = number.native.lineEdit()
+    field.setValidator(QRegularExpressionValidator(QRegularExpression("[0-9]*"), field))
 
 
 def flatten(choices: mg.RadioButtons) -> None:

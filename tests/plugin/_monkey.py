@@ -1,6 +1,9 @@
 """Press whatever there is in all dock widgets, as a hand without a plan would.
 
-python _monkey.py SECONDS [SEED] [flat]        flat never leaves 2-D, where Mesa does not crash
+python _monkey.py SECONDS [SEED] [drawn]
+
+Unless drawn, the canvas follows all events but draws no pixel: where layers come and go, napari by
+itself crashes Mesa.
 
 What must hold after every action: no exception in a slot or a thread; the GUI thread answers; every
 image shows its own original data or a result made of them; Undo and Redo bring back the very bytes.
@@ -42,16 +45,19 @@ class Monkey:
         Of what it does.
     home
         A folder of its own, with images for Batch.
-    flat
-        Never show 3-D: napari by itself can crash Mesa when a layer goes there.
+    drawn
+        Whether the canvas draws its pixels.
     """
 
-    def __init__(self, seed: int, home: Path, flat: bool = False) -> None:
+    def __init__(self, seed: int, home: Path, drawn: bool = False) -> None:
         import napari
 
         self.rng = random.Random(seed)  # noqa: S311 - chooses what to press
-        self.home, self.flat, self.errors = home, flat, Errors()
+        self.home, self.errors = home, Errors()
         self.viewer = napari.Viewer()
+        if not drawn:
+            canvas = self.viewer.window._qt_viewer.canvas._scene_canvas
+            canvas._draw_scene = lambda *_args, **_kwargs: None
         self.ledger = Ledger(self.viewer)
         self.docks: dict[str, Any] = {}
         self.done: Counter[str] = Counter()
@@ -245,11 +251,7 @@ class Monkey:
         viewer = self.viewer.window._qt_viewer
         names = "ndisplayButton", "ndisplayButton", "gridViewButton", "resetViewButton"
         name = self.rng.choice((*names, "transposeDimsButton", "rollDimsButton", "deleteButton"))
-        if name == "ndisplayButton" and self.flat:
-            return
         owner = viewer.layerButtons if name == "deleteButton" else viewer.viewerButtons
-        if name == "deleteButton":
-            self._to_2d()
         self._note(f"click {name}")
         QTest.mouseClick(getattr(owner, name), Qt.MouseButton.LeftButton)
 
@@ -317,7 +319,6 @@ class Monkey:
         act = self.rng.choice(acts)
         self._note(f"{act} “{layer.name}”")
         if act == "remove":
-            self._to_2d()
             layers.remove(layer)
         elif act == "rename":
             layer.name = self.rng.choice(("stack", "a" * 80, "<b>&x</b>", "日本", " "))
@@ -336,13 +337,6 @@ class Monkey:
         elif isinstance(layer, Image) and not is_helper(layer):
             layer.data = layer.data[..., ::-1].copy() if not layer.rgb else layer.data[::-1].copy()
             self.ledger.own(layer)
-
-    def _to_2d(self) -> None:
-        """Leave 3-D before a layer goes: napari by itself can crash Mesa there."""
-        from qtpy.QtTest import QTest
-
-        self.viewer.dims.ndisplay = 2
-        QTest.qWait(20)
 
     # --- the window ---------------------------------------------------------------------
 
@@ -485,7 +479,7 @@ def _wheel(widget: Any, rng: random.Random) -> None:
     QApplication.sendEvent(widget, event)
 
 
-def main(seconds: float, seed: int, flat: bool) -> None:
+def main(seconds: float, seed: int, drawn: bool) -> None:
     """Let the monkey act, and say what it did or what it broke."""
     home = own_home("napari-denoise-monkey-")
     for name in ("tmp", "in"):
@@ -501,7 +495,7 @@ def main(seconds: float, seed: int, flat: bool) -> None:
     (home / "in" / "damaged.tif").write_bytes(b"II*\0")
     code = 0
     try:
-        monkey = Monkey(seed, home, flat)
+        monkey = Monkey(seed, home, drawn)
         monkey.run(seconds)
         counts = f"{monkey.ledger.results} results, {monkey.ledger.turned} turned"
         monkey.leave()
@@ -514,4 +508,4 @@ def main(seconds: float, seed: int, flat: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else 0, "flat" in sys.argv)
+    main(float(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else 0, "drawn" in sys.argv)

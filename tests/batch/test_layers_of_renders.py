@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import enumerate as enumerate_threads
 
 import numpy as np
 import OpenEXR
 import pytest
+from _small import journal
 from typer.testing import CliRunner
 
 from _networks import write_tiny_weights
+from napari_denoise.batch import LayerChoice, Progress, plan, survey, with_layers
+from napari_denoise.batch import run as run_batch
 from napari_denoise.cli.commands import app
+from napari_denoise.image.long_work import finished
+from napari_denoise.settings.denoise import DenoiseSettings
 
 SIZE = 24, 32
 
@@ -22,6 +28,7 @@ def layer(name: str, seed: int, value: float = 1.0) -> dict[str, np.ndarray]:
 
 
 def save(path: Path, *layers: dict[str, np.ndarray], **header: object) -> Path:
+    path.parent.mkdir(exist_ok=True)
     head = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage, **header}
     channels = {name: plane for entry in layers for name, plane in entry.items()}
     OpenEXR.File(head, channels).write(str(path))
@@ -94,6 +101,50 @@ def test_passes_of_a_sequence_add_up_in_every_frame(weights: Path, tmp_path: Pat
         np.testing.assert_allclose(
             found["diffuse.G"] + found["specular.G"], found["G"], rtol=1e-6, atol=1e-6
         )
+
+
+def test_a_batch_of_chosen_layers_gives_the_same_and_is_finished_once(
+    weights: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "raw").mkdir()
+    for number, name in enumerate("ab"):
+        layers = layer("", number), layer("right", 2 + number)
+        save(tmp_path / "raw" / f"{name}.exr", *layers, multiView=["left", "right"])
+    run(weights, tmp_path / "raw", tmp_path / "alone", "--every-view")
+    command = ["batch", str(tmp_path / "raw"), "-o", str(tmp_path / "out"), "-w", str(weights)]
+    for options, wanted in ((["--every-view"], 2), (["--every-view"], 0), (["--force"], 2)):
+        result = CliRunner().invoke(app, [*command, *options])
+        assert result.exit_code == 0, result.output
+        events = [entry["event"] for entry in journal(tmp_path / "out")]
+        last = events[len(events) - events[::-1].index("batch") :]
+        assert last.count("done") == wanted
+        if options == ["--every-view"]:
+            for name in "ab":
+                one, other = (pixels(tmp_path / at / f"{name}.exr") for at in ("alone", "out"))
+                assert all(np.array_equal(one[channel], other[channel]) for channel in one)
+    assert changed(tmp_path / "raw" / "a.exr", tmp_path / "out" / "a.exr") == {""}
+
+
+def test_a_plan_of_layers_that_are_not_there_says_so(weights: Path, tmp_path: Path) -> None:
+    save(tmp_path / "raw" / "a.exr", layer("", 1))
+    command = ["batch", str(tmp_path / "raw"), "-o", str(tmp_path / "out"), "-w", str(weights)]
+    result = CliRunner().invoke(app, [*command, "--layer", "fog", "--dry-run"])
+    assert result.exit_code == 1
+    assert "no layer 'fog'" in " ".join(result.output.split())
+
+
+def test_a_batch_of_layers_that_is_closed_leaves_nothing(weights: Path, tmp_path: Path) -> None:
+    layers = layer("", 1), layer("right", 2)
+    source = save(tmp_path / "a.exr", *layers, multiView=["left", "right"])
+    tasks = with_layers(plan([source], tmp_path / "out"), LayerChoice(every_view=True))
+    settings = DenoiseSettings(weights=str(weights), device="cpu", tile=16)
+    events = run_batch(finished(survey(tasks, settings, tmp_path / "out")))
+    steps = (event for event in events if isinstance(event, Progress) and event.step)
+    assert next(steps).step.fraction < 0.5
+    steps.close()
+    events.close()
+    assert not list((tmp_path / "out").glob("*.exr"))
+    assert not [thread for thread in enumerate_threads() if thread.name.startswith("layers")]
 
 
 def test_albedo_of_another_file_counts(weights: Path, tmp_path: Path) -> None:

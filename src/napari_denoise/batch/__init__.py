@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari_denoise.batch.choice import LayerChoice
 from napari_denoise.batch.distributed import Processes
 from napari_denoise.batch.events import (
     Adapted,
@@ -16,13 +17,13 @@ from napari_denoise.batch.events import (
     Waiting,
 )
 from napari_denoise.batch.history import Resume
-from napari_denoise.batch.layers import LayerChoice, denoise_layers
 from napari_denoise.batch.plan import (
     BatchTask,
     check_outputs,
     is_there,
     plan,
     plan_folder,
+    with_layers,
     with_maps,
     with_version,
 )
@@ -52,7 +53,6 @@ __all__ = [
     "check_outputs",
     "denoise_all",
     "denoise_file",
-    "denoise_layers",
     "find_inputs",
     "is_there",
     "plan",
@@ -60,6 +60,7 @@ __all__ = [
     "run",
     "survey",
     "watch",
+    "with_layers",
     "with_maps",
     "with_version",
 ]

@@ -11,11 +11,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_denoise.batch.choice import read_image
 from napari_denoise.batch.plan import BatchTask
 from napari_denoise.image.frames import evenly
 from napari_denoise.io.errors import FileError, NotWritten, listening
 from napari_denoise.io.formats.loaded import lazily
-from napari_denoise.io.read import read
 from napari_denoise.settings.denoise import DenoiseSettings
 from napari_denoise.weights.catalogue import SUFFIX, find_weights, read_info
 
@@ -236,10 +236,5 @@ def _pair(task: BatchTask, axes: str | None) -> Pair:
 
     source = task.source
     with listening(), lazily(_LAZY_FROM):
-        array, meta = read(
-            source.files,
-            axes=task.axes or axes,
-            sequence=source.is_stack,
-            series=source.series,
-        )
+        array, meta = read_image(source, task.axes or axes, task.choice)
     return pair_of_stack(task.name, array, sources=(source.pattern.name,), meta=meta)

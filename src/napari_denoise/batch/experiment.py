@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_denoise.batch.choice import read_image
 from napari_denoise.batch.plan import BatchTask
 from napari_denoise.image.frames import evenly
 from napari_denoise.inference.described import Described, described
 from napari_denoise.inference.noise_files import measured_models
 from napari_denoise.io.errors import listening
 from napari_denoise.io.formats.loaded import lazily
-from napari_denoise.io.read import read
 from napari_denoise.settings.denoise import DenoiseSettings
 from napari_denoise.settings.noise import NoiseModel
 
@@ -46,12 +46,9 @@ def measured_together(
     levels: list[NDArray[Any]] = []
     names = []
     for task in evenly(tasks, MEMBERS):
-        source = task.source
         try:
             with listening(), lazily(_LAZY_FROM):
-                array, meta = read(
-                    source.files, axes=axes, sequence=source.is_stack, series=source.series
-                )
+                array, meta = read_image(task.source, task.axes or axes, task.choice)
                 stack = described(array, meta=meta)
                 weights = settings.weights
                 name = stack.weights(settings.mapping) if weights == "auto" else weights

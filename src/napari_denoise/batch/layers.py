@@ -3,128 +3,95 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import prod
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from queue import SimpleQueue
+from threading import Event as Flag
+from threading import Semaphore
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_denoise.batch.events import Done, Failed
+from napari_denoise.batch.events import Done
 from napari_denoise.batch.maps import used_text
 from napari_denoise.batch.plan import BatchTask
-from napari_denoise.image.long_work import finished
 from napari_denoise.inference.passes import PassesJob, preparing_passes
 from napari_denoise.inference.steps import Step
 from napari_denoise.io.errors import FileError, listening
-from napari_denoise.io.formats.exr_reader import ExrRequest, read_exr
 from napari_denoise.io.inputs import suffix_of
 from napari_denoise.io.meta import ImageMeta
-from napari_denoise.io.read import read
-from napari_denoise.io.write import check_output, write
+from napari_denoise.io.write import write
 from napari_denoise.settings.denoise import DenoiseSettings
 
 if TYPE_CHECKING:
     from napari_denoise.inference.denoiser import Denoiser
     from napari_denoise.inference.stack import StackJob
 
-
-@dataclass(frozen=True)
-class LayerChoice:
-    """What of a render is denoised.
-
-    Parameters
-    ----------
-    layers
-        Names; none takes the image that `read` chooses.
-    every_view
-        The other layers of the image's kind, too: of all views and view layers.
-    passes
-        Its light passes, too, so that they add up.
-    albedo, normal
-        Files of their own.
-    """
-
-    layers: tuple[str, ...] = ()
-    every_view: bool = False
-    passes: bool = False
-    albedo: Path | None = None
-    normal: Path | None = None
-
-    def __bool__(self) -> bool:
-        """Whether anything is asked for."""
-        return self != LayerChoice()
+_Step = TypeVar("_Step")
+_Value = TypeVar("_Value")
 
 
-def denoise_layers(
-    tasks: Iterable[BatchTask],
-    denoiser: Denoiser,
-    settings: DenoiseSettings,
-    choice: LayerChoice,
-    *,
-    axes: str | None = None,
-    overwrite: bool = False,
-    progress: Callable[[BatchTask, Step], object] | None = None,
-) -> Generator[Done | Failed, None, None]:
-    """Denoise the chosen layers of files, one file after the other.
+class LayersWork:
+    """The chosen layers of one input; a thread writes them, and waits at every tile.
 
     Parameters
     ----------
-    tasks, denoiser, settings, axes, overwrite, progress
-        As for `denoise_all`.
-    choice
-        Which layers.
+    task, settings
+        Which layers of which input, and how.
+    images
+        Of the layers, the image of the result first.
+    note
+        JSON values that the provenance is to hold too.
+    overwrite
+        Replace a result that is there.
+    whole
+        Called when all is computed, before the last frame is handed over.
     """
-    for task in tasks:
-        work = _Work(task, denoiser, settings, choice, axes, progress)
-        try:
-            yield work.done(overwrite=overwrite)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the others must go on
-            yield Failed(task, error, isinstance(error, ValueError) and not work.computed)
-        finally:
-            work.let_go()
-
-
-class _Work:
-    """The chosen layers of one input."""
 
     def __init__(
         self,
         task: BatchTask,
-        denoiser: Denoiser,
         settings: DenoiseSettings,
-        choice: LayerChoice,
-        axes: str | None,
-        progress: Callable[[BatchTask, Step], object] | None,
+        images: Sequence[tuple[Any, ImageMeta]],
+        *,
+        note: Mapping[str, Any],
+        overwrite: bool,
+        whole: Callable[[], object],
     ) -> None:
-        self._task, self._denoiser, self._settings = task, denoiser, settings
-        self._choice, self._axes, self._progress = choice, axes, progress
+        self._task, self._settings, self._images = task, settings, images
+        self._note, self._overwrite, self._whole = note, overwrite, whole
         self._frames: list[_Frames] = []
-        self.computed = False
+        self._tell: Callable[[Step | None], object] = lambda _: None
 
-    def done(self, *, overwrite: bool) -> Done:
-        """Read, denoise and write."""
-        begun, task = time.perf_counter(), self._task
+    def steps(self, denoiser: Denoiser) -> Generator[Step | None, None, Done]:
+        """Denoise and write, yielding after every tile, and None while something is measured."""
+        try:
+            return (yield from telling(partial(self._done, denoiser)))
+        finally:
+            for frames in self._frames:
+                frames.job.let_go()
+
+    def _done(self, denoiser: Denoiser, tell: Callable[[Step | None], object]) -> Done:
+        begun, task, choice = time.perf_counter(), self._task, self._task.choice
+        self._tell = tell
+        metas = [meta for _, meta in self._images]
         with listening() as said:
-            read_layers = self._read()
-            first, meta = read_layers[0]
-            dtype = self._settings.result_dtype(first.dtype)
-            stand_in = np.broadcast_to(np.zeros((), dtype), first.shape)
-            check_output(task.target, stand_in, meta, overwrite=overwrite)
-            self._check_target(len(read_layers) > 1 or self._choice.passes)
-            for array, own in read_layers:
-                self._frames.append(_Frames(self._job(array, own), self._told))
+            for array, meta in self._images:
+                self._frames.append(_Frames(self._job(denoiser, array, meta), self._told))
             jobs = [frames.job for frames in self._frames]
             task.target.parent.mkdir(parents=True, exist_ok=True)
-            note = jobs[0].provenance()
+            note = {**jobs[0].provenance(), "layers": choice.to_json(), **self._note}
             together = replace(
-                meta,
-                layers=self._layers([own for _, own in read_layers]),
-                extra=_extra([own for _, own in read_layers]) | {"napari_denoise": note},
+                metas[0],
+                layers=self._layers(metas),
+                extra=_extra(metas) | {"napari_denoise": note},
             )
-            files = write(task.target, self._frames[0].image, together, overwrite=overwrite)
+            image = self._frames[0].image
+            files = write(task.target, image, together, overwrite=self._overwrite)
         beauty = [job.beauty if isinstance(job, PassesJob) else job for job in jobs]
         texts = [text for job in jobs for text in job.warnings]
         return Done(
@@ -136,52 +103,23 @@ class _Work:
             weights=beauty[0].info.name,
             frames_used=used_text(beauty[0]),
             warnings=(*said, *(f"{task.name}: {text}" for text in dict.fromkeys(texts))),
+            weights_sha256=beauty[0].info.sha256,
+            pixels=sum(prod(job.layout.shape) for job in jobs),
         )
 
-    def let_go(self) -> None:
-        """Give memory back."""
-        for frames in self._frames:
-            frames.job.let_go()
-
-    def _read(self) -> list[tuple[Any, ImageMeta]]:
-        """Read the image, and the others that are asked for."""
-        names: list[str | None] = [*self._choice.layers]
-        if self._choice.every_view:
-            first = self._task.source.files[0]
-            if suffix_of(first).lower() != ".exr":
-                raise FileError(first, "only OpenEXR has several views", "leave --every-view out")
-            with listening():  # what is left out is not
-                chosen = read_exr(first, ExrRequest(names[0] if names else None)).extra
-            names = [chosen["label"], *names[1:], *chosen["alike"]]
-        return [self._one(name) for name in dict.fromkeys(names or [None])]
-
-    def _one(self, layer: str | None) -> tuple[Any, ImageMeta]:
-        source, choice = self._task.source, self._choice
-        return read(
-            source.files,
-            axes=self._axes,
-            sequence=source.is_stack,
-            layer=layer,
-            passes=choice.passes,
-            albedo=choice.albedo,
-            normal=choice.normal,
-        )
-
-    def _check_target(self, several: bool) -> None:
-        target = self._task.target
-        if several and suffix_of(target).lower() != ".exr":
-            raise FileError(
-                target, "several layers are written as OpenEXR alone", "name an .exr", value=target
-            )
-        if self._task.frames_used is not None:
-            raise FileError(
-                self._task.frames_used, "no map is made of chosen layers", "leave --frames-used out"
-            )
-
-    def _job(self, array: Any, meta: ImageMeta) -> StackJob | PassesJob:
-        if self._choice.passes:
-            return finished(preparing_passes(self._denoiser, array, meta, self._settings))
-        return self._denoiser.prepare(array, settings=self._settings, meta=meta)
+    def _job(self, denoiser: Denoiser, array: Any, meta: ImageMeta) -> StackJob | PassesJob:
+        preparing: Generator[Any, None, StackJob | PassesJob]
+        if self._task.choice.passes:
+            preparing = preparing_passes(denoiser, array, meta, self._settings)
+        else:
+            preparing = denoiser.preparing(array, settings=self._settings, meta=meta)
+        while True:
+            try:
+                next(preparing)
+            except StopIteration as end:
+                job: StackJob | PassesJob = end.value
+                return job
+            self._tell(None)
 
     def _layers(self, metas: list[ImageMeta]) -> dict[str, Any]:
         """Return what is written beside the image: other views, and all passes."""
@@ -195,13 +133,71 @@ class _Work:
 
     def _told(self, frames: _Frames, step: Step) -> None:
         """Pass progress on, as a part of that of all layers."""
-        self.computed = True
-        if self._progress is None:
-            return
         turn, turns = self._frames.index(frames), len(self._frames)
         tile, tiles = turn * step.tiles + step.tile, turns * step.tiles
         count = len(frames.job.layout.frames)
-        self._progress(self._task, Step(frames.begun, count, tile, tiles))
+        if (frames.begun, tile) == (count - 1, tiles):
+            self._whole()
+        self._tell(Step(frames.begun, count, tile, tiles))
+
+
+def check_layers(task: BatchTask, count: int) -> None:
+    """Refuse a target that cannot hold the chosen layers.
+
+    Raises
+    ------
+    FileError
+        It is not OpenEXR, or a map of frames used is asked for.
+    """
+    several = count > 1 or task.choice.passes
+    if several and suffix_of(task.target).lower() != ".exr":
+        raise FileError(
+            task.target,
+            "several layers are written as OpenEXR alone",
+            "name an .exr",
+            value=task.target,
+        )
+    if task.choice and task.frames_used is not None:
+        raise FileError(
+            task.frames_used, "no map is made of chosen layers", "leave --frames-used out"
+        )
+
+
+def telling(work: Callable[[Callable[[_Step], None]], _Value]) -> Generator[_Step, None, _Value]:
+    """Run work in a thread that waits, at each step it tells of, until the next is asked for.
+
+    So work that calls back becomes a generator: it can be paused, and closed, which ends it at
+    the step it tells of.
+    """
+    told: SimpleQueue[tuple[_Step] | None] = SimpleQueue()
+    asked, closed = Semaphore(0), Flag()
+
+    def tell(step: _Step) -> None:
+        told.put((step,))
+        asked.acquire()
+        if closed.is_set():
+            raise _ClosedError
+
+    def run() -> _Value:
+        try:
+            return work(tell)
+        finally:
+            told.put(None)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="layers") as thread:
+        result = thread.submit(run)
+        try:
+            while (step := told.get()) is not None:
+                yield step[0]
+                asked.release()
+        finally:
+            closed.set()
+            asked.release()
+        return result.result()
+
+
+class _ClosedError(Exception):
+    """Nobody asks for the next step."""
 
 
 def _extra(metas: list[ImageMeta]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from string import Formatter
 
+from napari_denoise.batch.choice import LayerChoice
 from napari_denoise.batch.sources import Found, find_all, find_measured
 from napari_denoise.io.atomic import check_absent, check_reachable
 from napari_denoise.io.errors import FileError, listening
@@ -31,6 +32,7 @@ from napari_denoise.settings.denoise import DenoiseSettings
 
 _MAPS = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".npy")
 """Formats of floating point that hold a whole stack."""
+_THE_IMAGE = LayerChoice()
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class BatchTask:
         Of an OME-Zarr store that is written; None for that of the input, else 0.5.
     settings, axes
         Its own, in place of those of the batch.
+    choice
+        Which layers of a render.
     """
 
     source: ImageInput
@@ -57,6 +61,7 @@ class BatchTask:
     ome_zarr_version: str | None = None
     settings: DenoiseSettings | None = None
     axes: str | None = None
+    choice: LayerChoice = _THE_IMAGE
 
     @property
     def name(self) -> str:
@@ -318,6 +323,11 @@ def with_maps(tasks: Sequence[BatchTask], place: Path | None) -> list[BatchTask]
             "folder"
         )
     return [replace(task, frames_used=place) for task in tasks]
+
+
+def with_layers(tasks: Sequence[BatchTask], choice: LayerChoice) -> list[BatchTask]:
+    """Say which layers of renders are denoised."""
+    return [replace(task, choice=choice) for task in tasks]
 
 
 def with_version(tasks: Sequence[BatchTask], version: str | None) -> list[BatchTask]:

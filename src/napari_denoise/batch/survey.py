@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_denoise.batch.adapt import Adaptation, check_adaptable, group_of
+from napari_denoise.batch.choice import read_image
 from napari_denoise.batch.guessed import axes_wanted, guess_note, is_guess
 from napari_denoise.batch.history import Decision, History, Marks, Resume
+from napari_denoise.batch.layers import check_layers
 from napari_denoise.batch.marks import mark_of, settings_mark
 from napari_denoise.batch.plan import BatchTask, collisions
 from napari_denoise.io.errors import FileError, listening
 from napari_denoise.io.formats.loaded import lazily
 from napari_denoise.io.meta import ImageMeta
-from napari_denoise.io.read import read
 from napari_denoise.io.write import check_output
 from napari_denoise.settings.denoise import DenoiseSettings
 from napari_denoise.settings.noise import NoiseModel
@@ -262,6 +263,8 @@ def marks_of(
         more["series"] = source.series
     if row.task.frames_used is not None:
         more["frames_used"] = row.task.frames_used.name
+    if choice := row.task.choice:
+        more["layers"] = choice.to_json() | {"beside": mark_of(choice.files)}
     return Marks(mark, settings_mark(settings, axes, weights, more))
 
 
@@ -289,10 +292,11 @@ def _looked_at(
 
     source = row.task.source
     with listening() as heard, lazily(LAZY_FROM if look else 0):
-        array, meta = read(source.files, axes=axes, sequence=source.is_stack, series=source.series)
+        array, meta = read_image(source, axes, row.task.choice)
         stack = described(array, meta=meta)
     dtype = settings.result_dtype(array.dtype)
     result = np.broadcast_to(np.zeros((), dtype), array.shape)
+    check_layers(row.task, 1 + row.task.choice.every_view)
     check_output(row.task.target, result, meta, overwrite=True)
     if "napari_denoise" in meta.extra:
         heard.append(f"{source.pattern}: it was denoised before, and is now once more")

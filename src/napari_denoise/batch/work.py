@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_denoise.batch.ahead import ReadAhead
+from napari_denoise.batch.choice import read_images
 from napari_denoise.batch.events import Done, Event, Failed, Progress, Started
+from napari_denoise.batch.layers import LayersWork, check_layers
 from napari_denoise.batch.maps import frames_used_map, used_text
 from napari_denoise.batch.marks import stamp_of
 from napari_denoise.batch.plan import BatchTask
@@ -26,7 +28,6 @@ from napari_denoise.io.errors import FileError, listening
 from napari_denoise.io.formats.loaded import lazily
 from napari_denoise.io.formats.ome_zarr import in_version
 from napari_denoise.io.meta import ImageMeta
-from napari_denoise.io.read import read
 from napari_denoise.io.write import check_output, write
 from napari_denoise.settings.denoise import DenoiseSettings
 
@@ -66,12 +67,31 @@ class Work:
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """An input that is ready to be denoised."""
+    """An input that is ready to be denoised.
 
-    array: Any
-    meta: ImageMeta
+    Parameters
+    ----------
+    images
+        Its image; or the chosen layers, of which the first is the image of the result.
+    said
+        In reading it.
+    stamp
+        Of its files.
+    """
+
+    images: tuple[tuple[Any, ImageMeta], ...]
     said: tuple[str, ...]
     stamp: tuple[tuple[int, int], ...]
+
+    @property
+    def array(self) -> Any:
+        """The pixels of the image."""
+        return self.images[0][0]
+
+    @property
+    def meta(self) -> ImageMeta:
+        """What is known of the image."""
+        return self.images[0][1]
 
 
 def denoise_all(
@@ -225,13 +245,13 @@ def opened(work: Work) -> Opened:
             stamp = stamp_of(source.files)
         except OSError:
             stamp = ()  # reading says what is wrong
-        array, meta = read(
-            source.files, axes=work.axes, sequence=source.is_stack, series=source.series
-        )
+        images = tuple(read_images(source, work.axes, task.choice))
+        array, meta = images[0]
+        check_layers(task, len(images))
         if "napari_denoise" in meta.extra:
             said.append(f"{source.pattern}: it was denoised before, and is now once more")
         check_output(task.target, _as_result(array, work.settings), meta, overwrite=work.overwrite)
-    return Opened(array, meta, tuple(said), stamp)
+    return Opened(images, tuple(said), stamp)
 
 
 def prepared(
@@ -282,7 +302,7 @@ class _Running:
         unusable = isinstance(error, ValueError) and not self._computed
         self._open.close()
         self.ending.written = None
-        self.ending.failed = Failed(self._work.task, error, unusable)
+        self.ending.outcome = Failed(self._work.task, error, unusable)
 
     def _steps(self) -> Iterator[Step | None]:
         work, said = self._work, list[str]()
@@ -293,6 +313,9 @@ class _Running:
         source = self._source.result()
         said += source.said
         denoiser = self._denoiser_of(work.settings)
+        if task.choice:
+            yield from self._layers(source, denoiser, said)
+            return
         job, ahead = yield from prepared(work, source, denoiser, said)
         if ahead is not None:
             self._open.callback(ahead.close)
@@ -324,6 +347,28 @@ class _Running:
             yield step
         self.ending.keep(writer, job, said, ahead, self._open, self._begun, self._computed)
 
+    def _layers(self, source: Opened, denoiser: Denoiser, said: list[str]) -> Iterator[Step | None]:
+        """Denoise chosen layers; nothing is left to be written once that ends."""
+        work = self._work
+        layers = LayersWork(
+            work.task,
+            work.settings,
+            source.images,
+            note=work.note,
+            overwrite=work.overwrite,
+            whole=partial(check_unchanged, work.task, source),
+        ).steps(denoiser)
+        with closing(layers):
+            while True:
+                try:
+                    step = next(layers)
+                except StopIteration as end:
+                    done: Done = end.value
+                    break
+                self._computed = self._computed or step is not None
+                yield step
+        self.ending.outcome = replace(done, warnings=tuple(dict.fromkeys((*said, *done.warnings))))
+
 
 class _Ending:
     """What is left of a work once all is computed: its writer, and what to say of it."""
@@ -331,7 +376,7 @@ class _Ending:
     def __init__(self, work: Work) -> None:
         self._work = work
         self.written: Written | None = None
-        self.failed: Failed | None = None
+        self.outcome: Done | Failed | None = None
 
     def keep(
         self,
@@ -359,8 +404,8 @@ class _Ending:
 
     def event(self) -> Done | Failed:
         """Wait for the outcome."""
-        if self.failed is not None:
-            return self.failed
+        if self.outcome is not None:
+            return self.outcome
         assert self.written is not None  # noqa: S101 - one of them is set
         with self._left:
             try:

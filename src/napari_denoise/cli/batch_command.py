@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_denoise.cli import denoise_options as options
+from napari_denoise.cli import render_options as renders
 from napari_denoise.cli.batch_report import show_plan, show_run
 from napari_denoise.cli.console import (
     FAILED,
@@ -139,6 +139,12 @@ def batch(
     outliers: options.Outliers = "auto",
     line_noise: options.LineNoise = "auto",
     intensity_range: options.IntensityRange = None,
+    layer: renders.Layer = None,
+    every_view: renders.EveryView = False,
+    passes: renders.Passes = False,
+    albedo: renders.Albedo = None,
+    normal: renders.Normal = None,
+    alpha: renders.Alpha = "auto",
     axes: options.Axes = None,
     guess_axes: Annotated[
         bool,
@@ -156,6 +162,7 @@ def batch(
     engine: options.Engine = "torch",
     dtype: options.Dtype = "same",
     file_format: options.FileFormat = None,
+    ome_zarr_version: options.OmeZarrVersion = None,
     frames_used: options.FramesUsed = None,
     quiet: options.Quiet = False,
     as_json: Json = False,
@@ -186,6 +193,7 @@ def batch(
             mapping=mapping,
             outliers=outliers,
             line_noise=line_noise,
+            alpha=alpha,
             intensity_range=intensity_range,
             tile=tile,
             device=device,
@@ -194,14 +202,27 @@ def batch(
             dtype=dtype,
             quiet=quiet,
         )
-        from napari_denoise.batch import Processes, Resume, survey
+        from napari_denoise.batch import (
+            Processes,
+            Resume,
+            survey,
+            with_layers,
+            with_maps,
+            with_version,
+        )
 
         if workers and scheduler:
             raise ValueError("--workers and --scheduler both name the processes: give one of them")
         processes = Processes(workers, scheduler) if workers or scheduler else None
         if watching:
             sequence = False if sequence is None else sequence
-        find = partial(_tasks, inputs, output, sequence, recursive, name, file_format, frames_used)
+        choice = renders.choice_of(layer, every_view, passes, albedo, normal)
+
+        def find(quiet: bool) -> tuple[list[BatchTask], int]:
+            found = _tasks(inputs, output, sequence, recursive, name, file_format, quiet)
+            tasks = with_version(with_maps(found[0], frames_used), ome_zarr_version)
+            return with_layers(tasks, choice), found[1]
+
         asked: dict[str, Any] = {
             "axes": axes,
             "resume": Resume(skip_existing, retry_failed, force),
@@ -230,7 +251,6 @@ def _tasks(
     recursive: bool,
     name: str,
     file_format: str | None,
-    frames_used: Path | None,
     quiet: bool,
 ) -> tuple[list[BatchTask], int]:
     """Plan, and say what is missing or left out.
@@ -240,7 +260,7 @@ def _tasks(
     ValueError
         There is no input at all.
     """
-    from napari_denoise.batch import plan_folder, with_maps
+    from napari_denoise.batch import plan_folder
     from napari_denoise.batch.history import History
     from napari_denoise.io.atomic import check_reachable
 
@@ -267,7 +287,7 @@ def _tasks(
     if found.results and not quiet:
         count = len(found.results)
         warn(f"{count} result{'s' if count > 1 else ''} of earlier runs left out of the inputs")
-    return with_maps(tasks, frames_used), len(found.missing)
+    return tasks, len(found.missing)
 
 
 def _is_below(folder: Path, other: Path) -> bool:

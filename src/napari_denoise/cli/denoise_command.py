@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,7 +27,7 @@ from napari_denoise.cli.console import (
 from napari_denoise.cli.progress import FileProgress
 
 if TYPE_CHECKING:
-    from napari_denoise.batch import BatchTask, Failed, LayerChoice
+    from napari_denoise.batch import BatchTask, Failed
     from napari_denoise.io.errors import FileError
     from napari_denoise.settings.denoise import DenoiseSettings
 
@@ -117,9 +116,9 @@ def denoise(
     """
     with reporting(debug):
         from napari_denoise.batch import (
-            LayerChoice,
             check_outputs,
             plan,
+            with_layers,
             with_maps,
             with_version,
         )
@@ -167,15 +166,16 @@ def denoise(
                 warn(text)
         tasks = with_maps(tasks, frames_used)
         tasks = with_version(tasks, ome_zarr_version)
+        choice = renders.choice_of(layer, every_view, passes, albedo, normal)
+        tasks = with_layers(tasks, choice)
         if skip_existing:
             tasks = _unfinished(tasks, quiet)
         check_outputs(tasks, overwrite=overwrite)
         for error in missing:
             say("error", "bold red", summary(error))
-        choice = LayerChoice(tuple(layer or ()), every_view, passes, albedo, normal)
         if not (tasks or missing):
             raise typer.Exit
-        code = _run(tasks, settings, choice, axes, overwrite, quiet, debug, len(missing))
+        code = _run(tasks, settings, axes, overwrite, quiet, debug, len(missing))
     raise typer.Exit(code)
 
 
@@ -223,7 +223,6 @@ def _split(
 def _run(
     tasks: list[BatchTask],
     settings: DenoiseSettings,
-    choice: LayerChoice,
     axes: str | None,
     overwrite: bool,
     quiet: bool,
@@ -233,13 +232,14 @@ def _run(
     """Denoise, show, and return the exit code; inputs that are missing count as failed."""
     failures: list[Failed] = []
     with err().status("Loading PyTorch ..."):
-        from napari_denoise.batch import Failed, denoise_all, denoise_layers
+        from napari_denoise.batch import Failed, denoise_all
         from napari_denoise.inference.denoiser import Denoiser
 
         denoiser = Denoiser.load(settings.weights, settings.device, settings.precision)
     bars = FileProgress(len(tasks), quiet)
-    how = partial(denoise_layers, choice=choice) if choice else denoise_all
-    work = how(tasks, denoiser, settings, axes=axes, overwrite=overwrite, progress=bars.step)
+    work = denoise_all(
+        tasks, denoiser, settings, axes=axes, overwrite=overwrite, progress=bars.step
+    )
     with bars, closing(work) as results:
         for result in results:
             bars.finished()

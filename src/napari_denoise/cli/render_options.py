@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from napari_denoise.batch import LayerChoice
 
 _RENDERS = "Renders"
 
@@ -57,3 +60,17 @@ Alpha = Annotated[
         rich_help_panel=_RENDERS,
     ),
 ]
+
+
+def choice_of(
+    layer: list[str] | None,
+    every_view: bool,
+    passes: bool,
+    albedo: Path | None,
+    normal: Path | None,
+) -> LayerChoice:
+    """Put together which layers of renders are denoised."""
+    from napari_denoise.batch import LayerChoice
+
+    albedo, normal = (file and file.expanduser() for file in (albedo, normal))
+    return LayerChoice(tuple(layer or ()), every_view, passes, albedo, normal)

@@ -381,8 +381,8 @@ class Monkey:
         left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
         copy = Qt.DropAction.CopyAction
         QApplication.sendEvent(batch, QDropEvent(QPointF(9, 9), copy, mime, left, none))
-        if batch.output.enabled:
-            batch.output.value = self.home / self.rng.choice(("out", "out2"))
+        if batch.form.output.enabled:
+            batch.form.output.value = self.home / self.rng.choice(("out", "out2"))
 
     def _answer(self) -> None:
         """Answer a question, refuse a dialog, and choose in a menu."""

@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from _bench import PATIENCE_MS, noisy
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QApplication, QFileDialog
 from superqt.utils import WorkerBase
 from typer.testing import CliRunner
 
 from napari_denoise.io.meta import ImageMeta
+from napari_denoise.io.read import read
 from napari_denoise.io.write import write
 from napari_denoise.plugin.batch.batch_widget import BatchWidget
 
@@ -59,7 +63,7 @@ def table(
     widget = BatchWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Batch")
     widget.take([str(raw)])
-    widget.output.value = tmp_path / "out"
+    widget.form.output.value = tmp_path / "out"
     yield Table(viewer, widget, qtbot, tmp_path / "out")
     widget.shut_down()
     WorkerBase.await_workers(PATIENCE_MS)
@@ -67,14 +71,14 @@ def table(
 
 def test_settings_of_the_batch_go_into_plan_and_command(table: Table) -> None:
     widget = table.widget
-    widget.noise.value, widget.neighbors.value = "12", "off"
+    widget.form.noise.value, widget.form.neighbors.value = "12", "off"
     table.plan()
     settings = {
         line.row.task.settings or widget.asked().settings for line in widget.table.lines.lines
     }
     assert {(one.noise, one.neighbors) for one in settings} == {(12.0, 0)}
     assert "--noise 12.0 --neighbors 0" in widget.asked().command()
-    widget.noise.value = "loud"
+    widget.form.noise.value = "loud"
     assert widget.asked() is None
     assert "noise" in widget.status.text and widget.status.kind == "error"
 
@@ -137,20 +141,94 @@ def test_the_copied_command_is_what_the_terminal_takes(
     from napari_denoise import batch
     from napari_denoise.cli.commands import app
 
-    table.widget.recursive.value = True
-    table.widget.weights.value = "microscopy"
+    form = table.widget.form
+    everything = {
+        form.recursive: True, form.weights: "microscopy", form.noise: "12", form.neighbors: "off",
+        form.name: "{stem} clean", form.format: "OME-Zarr", form.dtype: "float32",
+        form.one_noise: True, form.layers: "every view", form.guess_axes: True, form.workers: 2,
+    }  # fmt: skip
+    for part, value in everything.items():
+        part.value = value
+    form.adapt.value = 5
+    assert {*everything, form.adapt} == {*form.parts} - {form.output}
     table.widget.command.native.click()
     words = shlex.split(QApplication.clipboard().text())
     seen: list[Any] = []
     survey = batch.survey
     monkeypatch.setattr(batch, "survey", lambda *a, **k: seen.append((a, k)) or survey(*a, **k))
-    result = CliRunner().invoke(app, [*words[1:], "--dry-run", "--json"])
-    assert result.exit_code == 0
-    (tasks, settings, folder), _ = seen[0]
+    CliRunner().invoke(app, [*words[1:], "--dry-run", "--json"], catch_exceptions=False)
+    (tasks, settings, folder), more = seen[0]
     asked = table.widget.asked()
     assert asked is not None
     assert (settings, folder) == (asked.settings, asked.folder)
-    assert [task.name for task in tasks] == ["a.ome.tif", "b.ome.tif"]
+    assert [task.target.name for task in tasks] == ["a clean.ome.zarr", "b clean.ome.zarr"]
+    assert {task.choice for task in tasks} == {asked.choice}
+    wanted = {name: getattr(asked, name) for name in ("one_noise", "guess_axes", "adapt")}
+    assert {name: more[name] for name in wanted} == wanted
+    assert words[-2:] == ["--workers", "2"]
+
+
+def test_what_is_seldom_asked_is_done(table: Table) -> None:
+    form = table.widget.form
+    form.name.value, form.format.value, form.dtype.value = "{stem}_clean", "OME-Zarr", "float32"
+    form.one_noise.value = True
+    table.start()
+    table.end()
+    for name in "ab":
+        array, meta = read(table.folder / f"{name}_clean.ome.zarr")
+        assert array.dtype == np.float32
+        noise = meta.extra["napari_denoise"]["settings"]["noise"]
+        assert noise != "auto"
+    form.name.value = "{nobody}"
+    table.start()
+    table.end()
+    assert "{nobody}" in table.widget.status.text
+    assert table.widget.status.kind == "error"
+
+
+def test_two_processes_denoise_for_the_widget(table: Table) -> None:
+    table.widget.form.workers.value = 2
+    table.start()
+    table.end()
+    assert table.statuses() == {"a.ome.tif": "done", "b.ome.tif": "done"}
+    assert len(list(table.folder.glob("*.tif"))) == 2
+
+
+def test_guessed_axes_wait_for_the_row_or_for_a_tick(table: Table, raw: Path) -> None:
+    tifffile.imwrite(raw / "c.tif", noisy((2, 40, 48)))
+    table.plan()
+    assert table.statuses()["c.tif"] == "say its axes"
+    table.widget.form.guess_axes.value = True
+    table.plan()
+    assert table.statuses()["c.tif"] == "waiting"
+
+
+def test_files_are_dropped_and_chosen_and_the_report_opens(
+    table: Table, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widget = table.widget
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(raw / "a.ome.tif")), QUrl("https://example.org/b.tif")])
+    action, left, none = Qt.CopyAction, Qt.LeftButton, Qt.NoModifier
+    entered = QDragEnterEvent(QPoint(9, 9), action, mime, left, none)
+    QApplication.sendEvent(widget, entered)
+    assert entered.isAccepted()
+    QApplication.sendEvent(widget, QDropEvent(QPointF(9, 9), action, mime, left, none))
+    assert widget.inputs == (str(raw / "a.ome.tif"),)
+    chosen = [str(raw / "b.ome.tif")], "Images"
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: chosen)
+    widget.files.native.click()
+    assert widget.inputs == (str(raw / "b.ome.tif"),)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(raw))
+    widget.from_folder.native.click()
+    assert widget.inputs == (str(raw),)
+    table.start()
+    table.end()
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    assert widget.show_report.native.isVisibleTo(widget)
+    widget.show_report.native.click()
+    assert opened == [(table.folder / "batch.html").absolute().as_uri()]
 
 
 def test_a_double_click_shows_input_and_result_side_by_side(table: Table) -> None:
@@ -177,7 +255,7 @@ def test_a_dock_that_closes_asks_and_the_run_goes_on(table: Table) -> None:
 
 
 def test_empty_state_and_missing_choices_are_said(table: Table) -> None:
-    table.widget.output.value = None
+    table.widget.form.output.value = None
     table.widget.inputs = ()
     table.widget.plan.native.click()
     assert "Choose files or a folder first" in table.widget.status.text

@@ -14,7 +14,9 @@ from qtpy.QtCore import QModelIndex, QSize
 from qtpy.QtWidgets import QApplication, QFileDialog, QProgressBar
 
 from napari_denoise.batch import (
+    Adapted,
     BatchPlan,
+    Connected,
     Done,
     Ended,
     Failed,
@@ -25,7 +27,8 @@ from napari_denoise.batch import (
     Started,
 )
 from napari_denoise.plugin.batch.background import Run
-from napari_denoise.plugin.batch.own_settings import NEIGHBORS, OwnSettings
+from napari_denoise.plugin.batch.batch_form import BatchForm
+from napari_denoise.plugin.batch.own_settings import OwnSettings
 from napari_denoise.plugin.batch.plan_table import PlanTable, line_of
 from napari_denoise.plugin.batch.running import (
     Asked,
@@ -41,16 +44,12 @@ from napari_denoise.plugin.kit.parts import (
     Section,
     Status,
     Text,
-    add_row,
     button,
     column,
-    form_layout,
     row,
 )
 from napari_denoise.plugin.kit.text import time_text
 from napari_denoise.plugin.kit.workers import WorkerTask
-from napari_denoise.settings.denoise import DenoiseSettings
-from napari_denoise.weights.catalogue import list_weights
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -82,6 +81,7 @@ class BatchWidget(DockedWidget):
         self.inputs: tuple[str, ...] = ()
         self.own: dict[str, Own] = {}
         self.report: Path | None = None
+        self.adapted: list[str] = []
         self.setAcceptDrops(True)
         self._build()
         self._connect()
@@ -91,26 +91,7 @@ class BatchWidget(DockedWidget):
         self.files = button("Files …", "Choose the images to denoise.")
         self.from_folder = button("Folder …", "Choose a folder with images to denoise.")
         self.named = Text()
-        self.recursive = mg.CheckBox(text="With subfolders", tooltip="Take subfolders too.")
-        self.output = mg.FileEdit(
-            mode="d",
-            nullable=True,
-            tooltip="Folder for results, journal and report. A batch that stopped goes on there.",
-        )
-        self.weights = mg.ComboBox(
-            choices=["auto", *(info.name for info in list_weights())],
-            tooltip="Weights for all inputs that have none of their own; auto chooses by the data.",
-        )
-        self.noise = mg.LineEdit(
-            value="auto",
-            tooltip="Standard deviation of the noise in the data's units, such as 12; auto "
-            "measures it in each input.",
-        )
-        self.neighbors = mg.ComboBox(
-            choices=NEIGHBORS,
-            tooltip="Frames on each side that make a frame better; choose off for kinetics and "
-            "single events near the noise.",
-        )
+        self.form = BatchForm()
         self.plan = button("Plan", "Look at all inputs and say what would be done.")
         self.table = PlanTable()
         self.empty = Text()
@@ -132,13 +113,7 @@ class BatchWidget(DockedWidget):
         rows.setContentsMargins(8, 6, 8, 6)
         rows.addLayout(row(self.files, self.from_folder))
         rows.addWidget(self.named)
-        form = form_layout()
-        add_row(form, "", self.recursive)
-        add_row(form, "Results", self.output)
-        add_row(form, "Weights", self.weights)
-        add_row(form, "Noise", self.noise)
-        add_row(form, "Neighbors", self.neighbors)
-        rows.addLayout(form)
+        rows.addWidget(self.form)
         rows.addLayout(row(self.plan, self.command))
         rows.addWidget(self.empty)
         rows.addWidget(self.table, 1)
@@ -171,7 +146,7 @@ class BatchWidget(DockedWidget):
         ]
         for clicked, act in clicks:
             clicked.changed.connect(lambda _value=None, act=act: act())
-        self.output.changed.connect(lambda _value: self.update_state())
+        self.form.on_change(self.update_state)
         self.table.doubleClicked.connect(self.look_at)
         self.table.selectionModel().selectionChanged.connect(lambda *_: self.update_state())
         self._viewer.events.theme.connect(self._paint)
@@ -212,19 +187,14 @@ class BatchWidget(DockedWidget):
         if not self.inputs:
             self.status.say("warning", "Choose files or a folder first, or drop them here.")
             return None
-        if not self.output.value or not str(self.output.value).strip():
+        if self.form.folder is None:
             self.status.say("warning", "Choose a folder for the results first.")
             return None
-        chosen = Own(self.weights.value, self.noise.value.strip() or "auto", self.neighbors.value)
         try:
-            settings = DenoiseSettings.parse(chosen.settings())
+            return self.form.asked(self.inputs, self.own)
         except ValueError as error:
             self.status.say("error", str(error))
             return None
-        own = tuple(self.own.items())
-        return Asked(
-            self.inputs, Path(self.output.value), bool(self.recursive.value), settings, own
-        )
 
     def _copy(self) -> None:
         asked = self.asked()
@@ -299,7 +269,7 @@ class BatchWidget(DockedWidget):
             return
         if self._planning is not None:
             self._planning.detach()
-        self.report = None
+        self.report, self.adapted = None, []
         self.status.say("info", "Looking at the inputs …")
         self.run = Run(asked, resume, self, after=self._planning)
         self.update_state()
@@ -335,6 +305,11 @@ class BatchWidget(DockedWidget):
             self._show_plan(event)
         elif isinstance(event, Started):
             lines.tell(event.task, "info", "denoising …")
+        elif isinstance(event, Adapted):
+            lines.tell(event.task, "good" if event.used else "info", "adapted", event.text)
+            self.adapted.append(event.text)
+        elif isinstance(event, Connected):
+            self.status.say("info", f"{event.workers} processes are at work.")
         elif isinstance(event, Progress):
             self._show_progress(event)
         elif isinstance(event, Done):
@@ -361,7 +336,7 @@ class BatchWidget(DockedWidget):
         self.status.say("warning" if problems else "info", text)
 
     def _show_progress(self, event: Progress) -> None:
-        share = "measuring …" if event.step is None else f"{event.step.fraction:.0%}"
+        share = event.what or "measuring …" if event.step is None else f"{event.step.fraction:.0%}"
         self.table.lines.tell(event.task, "info", share)
         self.bar.setValue(round(100 * event.overall))
         left = "" if event.seconds_left is None else f", {time_text(event.seconds_left)} left"
@@ -372,6 +347,7 @@ class BatchWidget(DockedWidget):
         self.report = event.report
         self.bar.setValue(100)
         text = f"{event.done} denoised, {event.failed} failed, {event.skipped} were finished."
+        text = "\n".join([text, *self.adapted])
         kind = "warning" if event.failed else "good"
         self.status.say(kind, text, remedy=event.report is not None)
 
@@ -385,9 +361,8 @@ class BatchWidget(DockedWidget):
             return
         busy, idle = self.busy, not self.busy and not self.planning
         known = bool(self.table.lines.lines)
-        inputs = self.files, self.from_folder, self.recursive, self.output
-        for part in (*inputs, self.weights, self.noise, self.neighbors):
-            part.enabled = not busy
+        self.files.enabled = self.from_folder.enabled = not busy
+        self.form.enable(not busy)
         self.plan.enabled = self.start.enabled = idle
         self.pause.enabled = busy
         self.pause.text = "Resume" if self.run is not None and self.run.paused else "Pause"

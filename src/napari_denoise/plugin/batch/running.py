@@ -11,7 +11,18 @@ from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any
 
-from napari_denoise.batch import BatchPlan, BatchTask, PlanRow, Resume, plan_folder, run, survey
+from napari_denoise.batch import (
+    BatchPlan,
+    BatchTask,
+    LayerChoice,
+    PlanRow,
+    Processes,
+    Resume,
+    plan_folder,
+    run,
+    survey,
+    with_layers,
+)
 from napari_denoise.batch.events import Event
 from napari_denoise.batch.history import History
 from napari_denoise.settings.denoise import DenoiseSettings
@@ -20,6 +31,12 @@ if TYPE_CHECKING:
     from napari_denoise.plugin.layers.data import LayerData
 
 _NAP_S = 0.05
+_SETTINGS = ("weights", "noise", "neighbors", "dtype")
+_OPTIONS = (
+    "recursive", "name", "format", "every_view", "passes", "one_noise", "guess_axes", "adapt",
+    "workers",
+)  # fmt: skip
+"""What the widget offers, as the command names it."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +73,14 @@ class Asked:
         Of all inputs that have none of their own.
     own
         Those of single inputs, by the name of their source and series.
+    name, file_format
+        Of results, as for `plan_folder`.
+    choice
+        Which layers of renders.
+    one_noise, guess_axes, adapt
+        As for `survey`.
+    workers
+        Processes of this machine; 0 is this one alone.
     """
 
     inputs: tuple[str, ...]
@@ -63,14 +88,26 @@ class Asked:
     recursive: bool = False
     settings: DenoiseSettings = field(default_factory=DenoiseSettings)
     own: tuple[tuple[str, Own], ...] = ()
+    name: str = "{stem}"
+    file_format: str | None = None
+    choice: LayerChoice = field(default_factory=LayerChoice)
+    one_noise: bool = False
+    guess_axes: bool = False
+    adapt: float = 0.0
+    workers: int = 0
 
     def command(self) -> str:
         """Return the line that does the same in a terminal, without settings of single inputs."""
         words = ["napari-denoise", "batch", *self.inputs, "-o", str(self.folder)]
-        words += ["--recursive"] * self.recursive
-        for name in ("weights", "noise", "neighbors"):
-            if (value := getattr(self.settings, name)) != "auto":
+        for name in _SETTINGS:
+            if (value := getattr(self.settings, name)) != getattr(DenoiseSettings(), name):
                 words += [f"--{name}", str(value)]
+        usual = Asked((), self.folder)
+        given = vars(self) | {"format": self.file_format} | vars(self.choice)
+        known = vars(usual) | {"format": None} | vars(usual.choice)
+        for name in _OPTIONS:
+            if (value := given[name]) != known[name]:
+                words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
         return shlex.join(words)
 
 
@@ -107,7 +144,8 @@ def started(
     """Look at all inputs as they are now, and denoise; asks for no event while paused."""
     plan = yield from _planned(asked, resume, look=False)
     yield plan
-    with closing(run(plan)) as events:
+    processes = Processes(asked.workers) if asked.workers else None
+    with closing(run(plan, processes)) as events:
         while True:
             while control.paused.is_set():
                 time.sleep(_NAP_S)
@@ -128,6 +166,8 @@ def _planned(
         asked.inputs,
         folder,
         recursive=asked.recursive,
+        name=asked.name,
+        file_format=asked.file_format,
         results=(*known, folder) if inside else known,
     )
     if found.missing:
@@ -143,7 +183,18 @@ def _planned(
         raise ValueError("There is no image in what was chosen: choose other files or a folder.")
     own = dict(asked.own)
     tasks = [_with_own(task, own.get(key_of(task)), asked.settings) for task in tasks]
-    return (yield from survey(tasks, asked.settings, folder, resume=resume, look=look))
+    return (
+        yield from survey(
+            with_layers(tasks, asked.choice),
+            asked.settings,
+            folder,
+            resume=resume,
+            one_noise=asked.one_noise,
+            guess_axes=asked.guess_axes,
+            adapt=asked.adapt,
+            look=look,
+        )
+    )
 
 
 def _with_own(task: BatchTask, own: Own | None, settings: DenoiseSettings) -> BatchTask:

@@ -43,9 +43,7 @@ def noisy(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     return (100 + 2 * rng.poisson(slope, shape)).astype(np.uint16)
 
 
-def denoise(
-    inputs: list[Path], out: Path, processes: Processes | None = None, **fields: Any
-) -> Any:
+def denoise(inputs: list[Path], out: Path, **fields: Any) -> Any:
     """Run a batch to its end, and return its last event."""
     where = {"file_format": fields.pop("file_format", None)}
     tasks, _ = plan_folder(inputs, out, **where)
@@ -77,11 +75,11 @@ class SlowArray:
 
 def overlapped(frames: int, reading: float, computing: float, writing: float) -> float:
     """Denoise a stack of which each frame takes so long to be read, computed, and written."""
-    from napari_denoise.batch import work
+    from napari_denoise.batch import choice, work
     from napari_denoise.engines import torch as engines
 
     stack = np.repeat(noisy((8, 128, 128)), frames // 8, axis=0)
-    kept_run, kept_read, kept_write = engines.TorchEngine.run, work.read, work.write
+    kept_run, kept_read, kept_write = engines.TorchEngine.run, choice.read, work.write
 
     def slow_run(self: Any, image: Any, sigma: Any, features: Any = None, keep: Any = None) -> Any:
         time.sleep(computing)
@@ -102,13 +100,13 @@ def overlapped(frames: int, reading: float, computing: float, writing: float) ->
         (folder / "raw").mkdir()
         np.save(folder / "raw/a.npy", stack)
         engines.TorchEngine.run = slow_run
-        work.read, work.write = slow_read, slow_write
+        choice.read, work.write = slow_read, slow_write
         denoise([folder / "raw"], folder / "warm", weights="microscopy", neighbors=0, noise=20.0)
         start = time.perf_counter()
         denoise([folder / "raw"], folder / "out", weights="microscopy", neighbors=0, noise=20.0)
         return time.perf_counter() - start
     finally:
-        engines.TorchEngine.run, work.read, work.write = kept_run, kept_read, kept_write
+        engines.TorchEngine.run, choice.read, work.write = kept_run, kept_read, kept_write
         shutil.rmtree(folder)
 
 
@@ -267,33 +265,31 @@ def command(folder: Path, out: Path, weights: str, processes: int) -> list[str]:
 
 
 def kills(chosen: argparse.Namespace) -> str:
-    """Kill a run again and again, then compare what it made with an undisturbed run."""
+    """Kill runners and workers again and again, then compare with an undisturbed run."""
     folder = Path(tempfile.mkdtemp(prefix="batch-"))
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    rng = random.Random(0)  # noqa: S311
+    rng = random.Random(chosen.seed)  # noqa: S311
     try:
         (folder / "raw").mkdir()
         for number in range(chosen.stacks):
             write(folder / f"raw/{number}x.ome.tif", noisy((6, 256, 256), number), ImageMeta("TYX"))
         calm = command(folder / "raw", folder / "calm", chosen.weights, 0)
-        start = time.perf_counter()
         subprocess.run(calm, check=True, capture_output=True, env=env)  # noqa: S603
-        usual = time.perf_counter() - start
         call = command(folder / "raw", folder / "out", chosen.weights, chosen.processes)
+        start = time.perf_counter()
+        subprocess.run(call, check=True, capture_output=True, env=env)  # noqa: S603
+        usual = time.perf_counter() - start
+        shutil.rmtree(folder / "out")
         expected = results(folder / "calm")
-        killed = rounds = twice = 0
+        killed = {"runner": 0, "worker": 0}
+        rounds = twice = 0
         same, left = True, list[str]()
-        while killed < chosen.kills or (folder / "out").exists():
+        while sum(killed.values()) < chosen.kills or (folder / "out").exists():
             process = subprocess.Popen(  # noqa: S603
                 call, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
-            try:
-                enough = killed >= chosen.kills
-                process.wait(None if enough else rng.uniform(0.3, 1) * usual)
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                killed += 1
-                process.wait()
+            _disturb(process, killed, chosen.kills, usual, rng)
+            if process.returncode < 0:
                 continue
             rounds += 1
             same &= results(folder / "out") == expected
@@ -306,9 +302,46 @@ def kills(chosen: argparse.Namespace) -> str:
     finally:
         shutil.rmtree(folder)
     return (
-        f"kills: {killed} kills -9 in {rounds} batches of {chosen.stacks} stacks: results equal: "
-        f"{same}; done twice: {twice}; left over: {left or 'nothing'}"
+        f"kills: {killed['runner']} kills -9 of runners and {killed['worker']} of workers in "
+        f"{rounds} batches of {chosen.stacks} stacks: results equal: {same}; done twice: {twice}; "
+        f"left over: {left or 'nothing'}"
     )
+
+
+def _disturb(
+    process: subprocess.Popen[bytes],
+    killed: dict[str, int],
+    most: int,
+    usual: float,
+    rng: random.Random,
+) -> None:
+    """Kill workers of a run, at most two, and perhaps the run; wait for its end."""
+    of_workers = 0
+    while True:
+        try:
+            enough = sum(killed.values()) >= most
+            process.wait(None if enough else rng.uniform(0.3, 1) * usual)
+            return
+        except subprocess.TimeoutExpired:
+            found = _workers_of(process.pid) if of_workers < 2 else []  # a unit has three tries
+            victim = rng.choice([None, *found[:1], *found[1:2]])
+            os.kill(process.pid if victim is None else victim, signal.SIGKILL)
+            killed["runner" if victim is None else "worker"] += 1
+            if victim is None:
+                process.wait()
+                return
+            of_workers += 1
+
+
+def _workers_of(runner: int) -> list[int]:
+    """Return the worker processes of a run."""
+    import psutil
+
+    try:
+        below = psutil.Process(runner).children(recursive=True)
+        return [p.pid for p in below if "spawn_main" in " ".join(p.cmdline())]
+    except psutil.Error:
+        return []
 
 
 def results(folder: Path) -> dict[str, Any]:
@@ -350,6 +383,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=500, help="of the small ones")
     parser.add_argument("--stacks", type=int, default=8, help="of workers and kills")
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
     parser.add_argument("--processes", type=int, default=0, help="of the runs that are killed")
     parser.add_argument("--weights", default="microscopy")
     chosen = parser.parse_args()

@@ -93,7 +93,7 @@ def test_a_plan_lists_problems_first_and_a_run_ends_with_a_report(table: Table, 
     table.start()
     table.end()
     found = table.statuses()
-    assert found == {"a.ome.tif": "done", "b.ome.tif": "done", "z.ome.tif": "failed"}
+    assert found == {"a.ome.tif": "done", "b.ome.tif": "done", "z.ome.tif": "cannot be denoised"}
     assert table.widget.report == table.folder / "batch.html"
     assert table.widget.report.is_file()
     (raw / "z.ome.tif").unlink()

@@ -33,6 +33,8 @@ LAYERS = {
 }
 _LONGEST_MIN = 600
 _USUAL_NAME = "{stem}"
+_ALONE = "napari alone"
+_MOST_PROCESSES = min(os.cpu_count() or 1, 32)
 
 
 class BatchForm(QWidget):  # type: ignore[misc]  # Qt has no types
@@ -89,12 +91,11 @@ class BatchForm(QWidget):  # type: ignore[misc]  # Qt has no types
             tooltip="What of an OpenEXR is denoised: its image alone, every view and view layer, "
             "or its light passes too, so that they add up to the image.",
         )
-        self.workers = mg.SpinBox(
-            max=max(os.cpu_count() or 1, 2),
-            tooltip="Processes that denoise: one for each graphics card, at most so many, else of "
-            "one thread each.",
+        self.workers = mg.ComboBox(
+            choices=[_ALONE, *range(1, _MOST_PROCESSES + 1)],
+            tooltip="Processes that denoise beside napari: one for each graphics card, at most so "
+            "many, else of one thread each.",
         )
-        self.workers.native.setSpecialValueText("napari alone")
         self.guess_axes = mg.CheckBox(
             text="Take guessed axes as they are",
             tooltip="Else inputs whose axes are a guess wait until you say them for their rows.",
@@ -102,7 +103,7 @@ class BatchForm(QWidget):  # type: ignore[misc]  # Qt has no types
         self.more = Section(
             "More settings", self._seldom(), "Names, formats, noise and weights of experiments."
         )
-        rows = column(self)
+        rows = column(self, 6)
         form = form_layout()
         add_row(form, "", self.recursive)
         for label, part in (
@@ -182,5 +183,5 @@ class BatchForm(QWidget):  # type: ignore[misc]  # Qt has no types
             one_noise=bool(self.one_noise.value),
             guess_axes=bool(self.guess_axes.value),
             adapt=float(self.adapt.value),
-            workers=int(self.workers.value),
+            workers=0 if self.workers.value == _ALONE else int(self.workers.value),
         )

@@ -11,7 +11,7 @@ from magicgui import widgets as mg
 from napari.experimental import link_layers
 from napari.layers import Layer
 from qtpy.QtCore import QModelIndex, QSize
-from qtpy.QtWidgets import QApplication, QFileDialog, QProgressBar
+from qtpy.QtWidgets import QApplication, QFileDialog, QProgressBar, QWidget
 
 from napari_denoise.batch import (
     Adapted,
@@ -41,6 +41,7 @@ from napari_denoise.plugin.batch.running import (
 )
 from napari_denoise.plugin.kit.docked import DockedWidget, notify
 from napari_denoise.plugin.kit.parts import (
+    FittingScroll,
     Section,
     Status,
     Text,
@@ -96,6 +97,7 @@ class BatchWidget(DockedWidget):
         self.table = PlanTable()
         self.empty = Text()
         self.empty.say(_EMPTY)
+        self.gap = QWidget()
         self.own_form = OwnSettings()
         self.own_section = Section(
             "Selected rows", self.own_form, "Settings of single inputs, in place of those above."
@@ -113,11 +115,15 @@ class BatchWidget(DockedWidget):
         rows.setContentsMargins(8, 6, 8, 6)
         rows.addLayout(row(self.files, self.from_folder))
         rows.addWidget(self.named)
-        rows.addWidget(self.form)
+        settings = QWidget()
+        below = column(settings, 6)
+        below.addWidget(self.form)
+        below.addWidget(self.own_section)
+        rows.addWidget(FittingScroll(settings))
         rows.addLayout(row(self.plan, self.command))
         rows.addWidget(self.empty)
         rows.addWidget(self.table, 1)
-        rows.addWidget(self.own_section)
+        rows.addWidget(self.gap, 1)
         rows.addWidget(self.bar)
         rows.addLayout(row(self.start, self.pause, self.cancel, self.retry))
         rows.addWidget(self.status)
@@ -316,7 +322,8 @@ class BatchWidget(DockedWidget):
             kind = "warning" if event.warnings else "good"
             lines.tell(event.task, kind, "done", "\n".join(event.warnings))
         elif isinstance(event, Failed):
-            lines.tell(event.task, "error", "failed", str(event.error))
+            if event.error is not lines.error_of(event.task):  # its plan says what it lacks
+                lines.tell(event.task, "error", "failed", str(event.error))
         elif isinstance(event, Skipped):
             kind = "error" if event.failed else "good"
             lines.tell(event.task, kind, "failed before" if event.failed else "skipped", event.why)
@@ -363,7 +370,8 @@ class BatchWidget(DockedWidget):
         known = bool(self.table.lines.lines)
         self.files.enabled = self.from_folder.enabled = not busy
         self.form.enable(not busy)
-        self.plan.enabled = self.start.enabled = idle
+        self.plan.enabled = self.start.enabled = idle and bool(self.inputs)
+        self.command.enabled = bool(self.inputs)
         self.pause.enabled = busy
         self.pause.text = "Resume" if self.run is not None and self.run.paused else "Pause"
         self.cancel.enabled = not idle
@@ -374,6 +382,7 @@ class BatchWidget(DockedWidget):
         self.empty.setVisible(not known)
         self.bar.setVisible(busy)
         self.table.setVisible(known)
+        self.gap.setVisible(not known)
         self.own_section.setVisible(known and not busy)
         self.own_form.apply.enabled = idle and bool(self.table.selectionModel().selectedRows())
 
@@ -396,6 +405,7 @@ class BatchWidget(DockedWidget):
         grid = self._viewer.canvas.grid
         grid.stride = max(len(before), 1)
         grid.enabled = bool(after)
+        self._viewer.reset_view()
         if not after:
             self.status.say("info", "There is no result yet: only the input is shown.")
 

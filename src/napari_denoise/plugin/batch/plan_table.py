@@ -128,6 +128,11 @@ class PlanModel(QAbstractTableModel):  # type: ignore[misc]  # Qt has no types
         self.lines[place] = line_of(row)
         self._changed(place)
 
+    def error_of(self, task: BatchTask) -> Exception | None:
+        """Return why the plan leaves an input out; None where it does not."""
+        place = self._places.get(key_of(task))
+        return None if place is None else self.lines[place].row.error
+
     def tell(self, task: BatchTask, kind: str, status: str, tip: str = "") -> None:
         """Show how far an input is."""
         place = self._places.get(key_of(task))

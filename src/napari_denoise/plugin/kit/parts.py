@@ -163,6 +163,9 @@ class Section(QWidget):  # type: ignore[misc]  # Qt has no types
         layout = column(self)
         layout.addWidget(self.button)
         layout.addWidget(body)
+        self._later = QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.timeout.connect(self._bring_into_view)
         self.button.toggled.connect(self._open)
         self._open(False)
 
@@ -170,6 +173,16 @@ class Section(QWidget):  # type: ignore[misc]  # Qt has no types
         arrow = Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow
         self.button.setArrowType(arrow)
         self._body.setVisible(opened)
+        if opened:
+            self._later.start(50)  # once the layout has made room
+
+    def _bring_into_view(self) -> None:
+        """Scroll so that what was opened is seen."""
+        above = self.parentWidget()
+        while above is not None and not isinstance(above, QScrollArea):
+            above = above.parentWidget()
+        if above is not None:
+            above.ensureWidgetVisible(self, 0, 0)
 
 
 class Header(QWidget):  # type: ignore[misc]  # Qt has no types

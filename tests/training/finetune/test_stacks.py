@@ -46,3 +46,16 @@ def test_stacks_and_pairs_are_not_mixed(tmp_path):
     assert len({h.pair.name for h in tuning(tmp_path, pairs).material.held_out}) == 2
     with pytest.raises(ValueError, match="noisy stacks among pairs"):
         tuning(tmp_path, [still(), camera_pair()])
+
+
+def test_a_stack_teaches_without_its_row_noise(tmp_path):
+    rng = np.random.default_rng(3)
+    clean = np.tile(clean_image(), (4, 1, 1))
+    noisy = noisy_shot(clean)
+    rows = rng.normal(0, 0.7 * np.std(noisy - clean), (4, clean.shape[1], 1))
+    run = tuning(tmp_path, [pair_of_stack("s", (noisy + rows).astype(np.float32), "TYX")])
+    assert any("row noise" in text and "is removed" in text for text in run.material.notes)
+    (held, *_) = run.material.held_out
+    errors = [np.mean((held.pair.noisy - clean).mean(axis=2) ** 2)]
+    errors.append(np.mean((noisy + rows - clean).mean(axis=2) ** 2))
+    assert errors[0] < 0.1 * errors[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ from napari_denoise.training.data.regions import (
     split,
 )
 from napari_denoise.training.data.stack_pairs import StackPairs
+from napari_denoise.training.finetune.line_free import line_free
 from napari_denoise.training.finetune.stack_material import Learnt, Open, StackMaterial
 from napari_denoise.weights.card import WeightsCard
 from napari_denoise.weights.catalogue import WeightsInfo
@@ -242,7 +243,7 @@ def _gathering_stacks(
     """Find what noisy stacks teach by themselves."""
     engine = TorchEngine(load_network(base), base.card.channels, device, "float32")
     learnt: list[Learnt] = []
-    verdicts, held = [], []
+    verdicts, held, notes = [], [], list[str]()
     for pair, parts in zip(pairs, splits, strict=True):
         yield f"checking the stack {pair.name}"
         open_part = _open_part(parts)
@@ -250,7 +251,9 @@ def _gathering_stacks(
         _refuse(verdict)
         verdicts.append(verdict)
         yield f"measuring the noise of {pair.name}"
-        channels = _prepared(pair, open_part, settings, base.card)
+        channels = _prepared(pair, open_part, settings, base.card, line_noise="auto")
+        pair, channels, said = yield from line_free(pair, channels)
+        notes += [said] if said else []
         stack = StackMaterial(pair, parts, open_part, channels, engine, base)
         learnt += yield from stack.learning()
         for found in (yield from stack.measuring()):
@@ -271,7 +274,7 @@ def _gathering_stacks(
         tuple(held),
         tuple(verdicts),
         True,
-        (*_trimming(pairs, splits), *_doubles(pairs)),
+        (*_trimming(pairs, splits), *_doubles(pairs), *notes),
         pixels,
         tuple(each.shots for each in learnt),
     )
@@ -444,12 +447,16 @@ def _area(window: Window) -> int:
 
 
 def _prepared(
-    pair: Pair, open_part: Open, settings: FineTuneSettings, card: WeightsCard
+    pair: Pair,
+    open_part: Open,
+    settings: FineTuneSettings,
+    card: WeightsCard,
+    line_noise: Literal["auto", "keep"] = "keep",
 ) -> tuple[Channel, ...]:
     """Fix noise and mapping from pixels that are not held out."""
     layout = pair.layout
     asked = pair.described.settings_for(
-        card, DenoiseSettings(noise=settings.noise, line_noise="keep")
+        card, DenoiseSettings(noise=settings.noise, line_noise=line_noise)
     )
     cut = dict(zip("YX", open_part.window, strict=True))
     if len(open_part.frames) == len(layout.frames):

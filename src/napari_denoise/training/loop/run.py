@@ -11,9 +11,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from lightning_fabric import Fabric
-from lightning_fabric.utilities import rank_zero_only
-
 import napari_denoise
 from napari_denoise.io.atomic import replacing
 from napari_denoise.settings.files import read_toml
@@ -23,6 +20,7 @@ from napari_denoise.training.data.pairs import Pairs
 from napari_denoise.training.data.shards import unpacked
 from napari_denoise.training.data.sources import open_pairs
 from napari_denoise.training.loop.checkpoints import load_checkpoint
+from napari_denoise.training.loop.fabric import Fabric, rank_zero_only
 from napari_denoise.training.loop.logs import RunLog
 from napari_denoise.training.loop.state import TrainingState
 from napari_denoise.training.loop.train import StepReport, Validate, train

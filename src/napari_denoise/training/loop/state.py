@@ -10,7 +10,6 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from napari_denoise.models.architectures.discriminator import PatchDiscriminator
@@ -18,6 +17,7 @@ from napari_denoise.models.architectures.grow import StateDict, grow_into
 from napari_denoise.models.network import Network
 from napari_denoise.models.registry import build, build_discriminator
 from napari_denoise.settings.recipe import AdversarialStage, TrainSettings
+from napari_denoise.training.loop.fabric import Fabric
 
 
 class TrainingState:

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lightning_fabric import Fabric
-
 from napari_denoise.engines.device import choose_precision
 from napari_denoise.models.architectures.grow import StateDict
 from napari_denoise.settings.recipe import AdversarialStage, DistortionStage, TrainSettings
 from napari_denoise.training.data.pairs import Pairs
 from napari_denoise.training.loop.checkpoints import load_checkpoint, save_checkpoint
+from napari_denoise.training.loop.fabric import Fabric
 from napari_denoise.training.loop.stages import (
     NotFinite,
     adversarial_step,

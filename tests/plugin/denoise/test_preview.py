@@ -15,6 +15,8 @@ from napari_denoise.plugin.denoise import previewing
 from napari_denoise.plugin.denoise.preview import Overlay, plan
 from napari_denoise.plugin.layers.source import HELPER
 
+SHARE_A_VIEWER = True
+
 
 def shown_pixels(overlay):
     """The denoised part of an overlay, and where it stands in the layer."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import Any
 
 from napari.layers import Image
@@ -90,11 +89,4 @@ def remove_helper(viewer: Any, layer: Image, *, soon: bool) -> None:
         viewer.layers.remove(layer)
         return
     layer.visible = False  # drawn without what it belongs to, it can crash Mesa
-    layers = weakref.ref(viewer.layers)
-
-    def remove() -> None:
-        left = layers()
-        if left is not None and layer in left:
-            left.remove(layer)
-
-    QTimer.singleShot(0, remove)
+    QTimer.singleShot(0, lambda: remove_helper(viewer, layer, soon=False))

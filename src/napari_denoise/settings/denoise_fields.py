@@ -63,8 +63,8 @@ class DenoiseFields:
         str | None,
         Option(
             "Camera",
-            "Take the noise from another file: one that info --save-noise wrote, or an image of "
-            "the same camera to measure it on.",
+            "Take the noise of another file: one that info --save-noise wrote, or an image of the "
+            "same camera to measure it on.",
             metavar="FILE",
             group=HOW,
             page="noise.md#noise-from-a-file-and-maps-of-pixels",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from napari_denoise.settings.option import Option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,12 +51,27 @@ class NoiseModel:
         A negative gain or read noise, or a value that is not finite.
     """
 
-    gain: float = 0.0
-    offset: float = 0.0
-    read_noise: float = 0.0
+    gain: Annotated[
+        float, Option("Gain", "Data units per photo-electron; 0 for purely Gaussian noise.")
+    ] = 0.0
+    offset: Annotated[
+        float, Option("Offset", "Mean of an unexposed pixel, in the data's units.")
+    ] = 0.0
+    read_noise: Annotated[
+        float,
+        Option("Read noise", "Standard deviation of an unexposed pixel, in the data's units."),
+    ] = 0.0
     correlation_y: tuple[float, ...] = (0.0, 0.0)
     correlation_x: tuple[float, ...] = (0.0, 0.0)
-    skewness: float = 1.0
+    skewness: Annotated[
+        float,
+        Option(
+            "Skewness",
+            "How lopsided the noise is: 1 for an ordinary camera, 1.5 behind an electron "
+            "multiplier (EMCCD); photomultipliers lie between. It keeps the mean brightness right "
+            "at a few photons per pixel. In doubt leave what was measured.",
+        ),
+    ] = 1.0
     inverted: bool = False
 
     def __post_init__(self) -> None:

@@ -66,14 +66,15 @@ class Option:
         Parameters
         ----------
         choices
-            Labels by value.
+            Labels by value; one that says the meaning itself needs no more.
 
         >>> Option("", "The axis.", {"auto": "T, else Z"}).tip({"auto": "Auto", "T": "Time"})
         'The axis. Auto: T, else Z.'
         """
         labels = {str(value): label for value, label in (choices or {}).items()}
-        means = [f"{labels[v]}: {told}." for v, told in self.values.items() if told and v in labels]
-        return " ".join([self.help, *means])
+        means = [(labels[v], told) for v, told in self.values.items() if told and v in labels]
+        more = [f"{label}: {told}." for label, told in means if label.lower() != told]
+        return " ".join([self.help, *more])
 
 
 class Within:

@@ -15,6 +15,7 @@ from napari_denoise.settings.option import Option, options_of
 
 Command = Callable[..., None]
 _SHORT = {"weights": "-w", "noise": "-n", "device": "-d"}
+_OF_WEIGHTS = ("weights", "base")
 
 
 def asking(settings: type) -> Callable[[Command], Command]:
@@ -58,13 +59,13 @@ def asking(settings: type) -> Callable[[Command], Command]:
 
 def option(name: str, told: Option) -> Any:
     """Make the option of a field: its name, its help, and the values that a shell completes."""
-    values = completion.weights if name == "weights" else completion.among(told.values)
+    values = completion.weights if name in _OF_WEIGHTS else completion.among(told.values)
     return typer.Option(
         f"--{name.replace('_', '-')}",
         *filter(None, [_SHORT.get(name)]),
         help=told.text,
         metavar=told.metavar or None,
-        autocompletion=values if told.values or name == "weights" else None,
+        autocompletion=values if told.values or name in _OF_WEIGHTS else None,
         rich_help_panel=told.group or None,
     )
 

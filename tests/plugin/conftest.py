@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from copy import deepcopy
@@ -9,8 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import napari
 import numpy as np
 import pytest
+from napari.settings import get_settings
+from napari.utils._proxies import PublicOnlyProxy
 from npe2.manifest import _bases as npe2_files
 from superqt.utils import WorkerBase
 
@@ -22,8 +26,10 @@ from _tuning import TuningBench
 from _networks import write_tiny_weights
 from napari_denoise.plugin.denoise import cameras, last_settings
 from napari_denoise.plugin.denoise.denoise_widget import DenoiseWidget
+from napari_denoise.plugin.denoise.session import _sessions as sessions
 from napari_denoise.plugin.denoise.session import session_of
 from napari_denoise.plugin.finetune.finetune_widget import FineTuneWidget
+from napari_denoise.plugin.layers.source import bare
 from napari_denoise.weights import catalogue
 
 
@@ -60,21 +66,56 @@ def only_own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cameras, "folder", lambda: tmp_path / "own" / "noise")
 
 
+@pytest.fixture(scope="module")
+def kept_viewer(qapp: Any) -> Iterator[Any]:
+    """One viewer for all tests of a module, as a new one takes a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("napari._qt.threads.status_checker.StatusChecker.start", lambda *_: None)
+        viewer = napari.Viewer(show=False, show_welcome_screen=False)
+        window = viewer.window._qt_window
+        patch.setattr(window, "_save_current_window_settings", lambda: None)
+        yield viewer
+        viewer.close()
+        del viewer, window
+        gc.collect()
+
+
 @pytest.fixture
-def bench(make_napari_viewer_proxy: Any, qtbot: Any) -> Iterator[Bench]:
+def viewer(request: pytest.FixtureRequest, qtbot: Any) -> Iterator[Any]:
+    """A viewer that lets plugins at its public parts alone.
+
+    Modules that say `SHARE_A_VIEWER` get one for all tests; each finds it empty.
+    """
+    if not shared(request):
+        yield request.getfixturevalue("make_napari_viewer_proxy")()
+        return
+    kept = request.getfixturevalue("kept_viewer")
+    yield PublicOnlyProxy(kept)
+    kept.layers.clear()
+    kept.dims.ndisplay = 2
+    kept.canvas.grid.enabled, kept.canvas.grid.stride = False, 1
+    kept.theme = "dark"
+    get_settings().reset()
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest, viewer: Any, qtbot: Any) -> Iterator[Bench]:
     """A viewer with the widget docked; everything is stopped afterwards."""
-    viewer = make_napari_viewer_proxy()
     widget = DenoiseWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Denoise")
     yield Bench(viewer, widget, qtbot)
     widget.shut_down()
     session_of(viewer).close()
+    sessions.pop(bare(viewer), None)
     WorkerBase.await_workers(PATIENCE_MS)
+    if shared(request):
+        viewer.window.remove_dock_widget(widget)
 
 
 @pytest.fixture
 def tuning(
-    make_napari_viewer_proxy: Any,
+    request: pytest.FixtureRequest,
+    viewer: Any,
     qtbot: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -82,12 +123,18 @@ def tuning(
 ) -> Iterator[TuningBench]:
     """A viewer with the Fine-tune widget docked, and a folder for its weights alone."""
     monkeypatch.setattr(catalogue, "user_folder", lambda: tmp_path / "home" / "weights")
-    viewer = make_napari_viewer_proxy()
     widget = FineTuneWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Fine-tune")
     yield TuningBench(viewer, widget, qtbot)
     widget.shut_down()
     WorkerBase.await_workers(PATIENCE_MS)
+    if shared(request):
+        viewer.window.remove_dock_widget(widget)
+
+
+def shared(request: pytest.FixtureRequest) -> bool:
+    """Whether all tests of a module have one viewer."""
+    return getattr(request.module, "SHARE_A_VIEWER", False)
 
 
 @pytest.fixture

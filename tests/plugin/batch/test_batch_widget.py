@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from napari_denoise.io.meta import ImageMeta
 from napari_denoise.io.read import read
 from napari_denoise.io.write import write
 from napari_denoise.plugin.batch.batch_widget import BatchWidget
+
+SHARE_A_VIEWER = True
 
 
 class Table:
@@ -56,10 +59,7 @@ def raw(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def table(
-    make_napari_viewer_proxy: Any, qtbot: Any, raw: Path, tmp_path: Path, one_thread: None
-) -> Iterator[Table]:
-    viewer = make_napari_viewer_proxy()
+def table(viewer: Any, qtbot: Any, raw: Path, tmp_path: Path, one_thread: None) -> Iterator[Table]:
     widget = BatchWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Batch")
     widget.take([str(raw)])
@@ -67,6 +67,8 @@ def table(
     yield Table(viewer, widget, qtbot, tmp_path / "out")
     widget.shut_down()
     WorkerBase.await_workers(PATIENCE_MS)
+    with suppress(LookupError, RuntimeError):  # a test may have closed it
+        viewer.window.remove_dock_widget(widget)
 
 
 def test_settings_of_the_batch_go_into_plan_and_command(table: Table) -> None:

@@ -133,7 +133,8 @@ def test_removing_the_layer_takes_its_preview_away(bench, stack):
     layer = bench.add(stack)
     bench.preview()
     bench.viewer.layers.remove(layer)
-    assert bench.images() == []
+    assert not any(overlay.visible for overlay in bench.images())
+    bench.until(lambda: bench.images() == [])
     assert not bench.widget.preview.active
 
 

@@ -17,6 +17,8 @@ from napari_denoise.plugin.layers.data import to_layers
 from napari_denoise.plugin.layers.source import PROVENANCE, bare
 from napari_denoise.weights import catalogue
 
+SHARE_A_VIEWER = True
+
 # Frames of mere noise show nothing in common, which is said.
 pytestmark = pytest.mark.filterwarnings("ignore:frames along")
 

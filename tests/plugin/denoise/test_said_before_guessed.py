@@ -11,6 +11,8 @@ from napari_denoise.inference.denoiser import Denoiser
 from napari_denoise.plugin.denoise import noise_rows
 from napari_denoise.plugin.layers.source import PROVENANCE, set_provenance
 
+SHARE_A_VIEWER = True
+
 pytestmark = pytest.mark.filterwarnings("ignore:frames along")
 
 

@@ -9,6 +9,8 @@ from _bench import noisy
 
 from napari_denoise.plugin.layers.source import PROVENANCE, noise_told
 
+SHARE_A_VIEWER = True
+
 
 def test_undo_brings_the_same_object_back_run_by_run(bench, stack):
     layer = bench.add(stack)

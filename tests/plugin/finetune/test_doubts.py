@@ -12,6 +12,8 @@ from napari_denoise.plugin.kit.colours import colours
 from napari_denoise.training.finetune.held_out import Figures
 from napari_denoise.training.finetune.outcome import FineTuneResult
 
+SHARE_A_VIEWER = True
+
 
 def doubtful(tuning: TuningBench, what: str) -> None:
     """Add a pair whose target is none."""

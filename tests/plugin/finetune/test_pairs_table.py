@@ -18,6 +18,8 @@ from napari_denoise.plugin.finetune.entries import of_files, of_folder
 from napari_denoise.plugin.layers.source import bare
 from napari_denoise.training.data.regions import read_regions
 
+SHARE_A_VIEWER = True
+
 
 def test_the_noisy_and_the_clean_layer_are_guessed(tuning: TuningBench):
     layer, clean = tuning.layers()

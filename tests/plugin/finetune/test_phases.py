@@ -29,6 +29,8 @@ from napari_denoise.training.data.real_pairs import pair_of
 from napari_denoise.training.loop.checkpoints import load_checkpoint
 from napari_denoise.weights import catalogue
 
+SHARE_A_VIEWER = True
+
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 

@@ -27,6 +27,8 @@ from napari_denoise.training.finetune.outcome import FineTuneResult
 from napari_denoise.training.loop import stages
 from napari_denoise.training.loop.checkpoints import load_checkpoint
 
+SHARE_A_VIEWER = True
+
 
 def test_pairs_become_weights_that_denoise_can_use_and_undo(tuning: TuningBench):
     denoise = DenoiseWidget(tuning.viewer)

@@ -19,6 +19,8 @@ from napari_denoise.plugin.finetune.pairs_table import PairsTable
 from napari_denoise.plugin.layers.source import bare
 from napari_denoise.weights import catalogue
 
+SHARE_A_VIEWER = True
+
 
 @pytest.mark.parametrize(("typed", "steps"), [("-", 500), ("-70", 70), ("x", 500), ("90", 90)])
 def test_only_digits_can_be_typed_as_steps(typed: str, steps: int, qtbot: Any):

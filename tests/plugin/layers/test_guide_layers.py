@@ -18,6 +18,8 @@ from napari_denoise.settings.denoise import DenoiseSettings
 from napari_denoise.weights import catalogue
 from napari_denoise.weights.catalogue import find_weights
 
+SHARE_A_VIEWER = True
+
 # Frames of mere noise show nothing in common, which is said.
 pytestmark = pytest.mark.filterwarnings("ignore:frames along")
 

@@ -53,7 +53,7 @@ class FineTuneFields:
         Option(
             "How long",
             f"How long to train, {MINUTES:g} minutes by default; it can be stopped early.",
-            expects="a number of minutes, more than 0",
+            expects="a finite number of minutes above 0",
             metavar="MINUTES",
             group=HOW,
         ),

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_denoise.plugin.kit.colours import ROLE, SMALL
+from napari_denoise.settings.option import Option
 
 NO_PAIR = "Add a pair that fits first."
 """Why most of fine-tuning waits."""
@@ -117,6 +118,17 @@ def add_row(layout: QFormLayout, label: str, widget: Any, after: QWidget | None 
     name = QLabel(label)
     name.setToolTip(widget.tooltip or "")
     layout.addRow(name, widget.native if after is None else beside(widget.native, after))
+
+
+def add_option(
+    layout: QFormLayout, option: Option, widget: Any, after: QWidget | None = None
+) -> None:
+    """Add the control of a setting, with the name and the tooltip that its field has."""
+    choices = {}
+    if isinstance(widget, mg.ComboBox):
+        choices = {value: widget.native.itemText(n) for n, value in enumerate(widget.choices)}
+    widget.tooltip = option.tip(choices)
+    add_row(layout, option.label, widget, after)
 
 
 def percent_of(slider: mg.Slider) -> QLabel:

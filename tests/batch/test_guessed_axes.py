@@ -36,7 +36,7 @@ def test_a_guess_is_a_problem_before_the_night_and_the_rest_is_done(
     assert asked == {"mute.npy", "pages.tif"}
     assert {rows[name].act for name in asked} == {"refuse"}
     assert rows["mute.npy"].shape == (3, 24, 30)
-    assert "TYX of shape (3, 24, 30) is a guess; state them" in rows["mute.npy"].problem
+    assert "TYX of shape (3, 24, 30) is a guess; state its axes" in rows["mute.npy"].problem
     events = list(run(plan))
     failed = [event for event in events if isinstance(event, Failed)]
     assert {event.task.name for event in failed} == asked

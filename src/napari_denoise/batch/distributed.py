@@ -72,7 +72,11 @@ def local_cluster(workers: int) -> Iterator[str]:
     """
     distributed = _dask()
     gpus = _gpus()
-    options: dict[str, Any] = {"nthreads": 1, "memory_limit": 0}
+    options: dict[str, Any] = {
+        "nthreads": 1,
+        "memory_limit": 0,
+        "silence_logs": logging.CRITICAL,
+    }
     specs = {}
     for number in range(min(workers, len(gpus)) if gpus else workers):
         env = dict.fromkeys(_ONE_THREAD, "1")

@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_denoise.batch.adapt import Adaptation, check_adaptable, group_of
 from napari_denoise.batch.choice import read_image
-from napari_denoise.batch.guessed import axes_wanted, guess_note, is_guess
+from napari_denoise.batch.guessed import axes_wanted, few_numbered, guess_note, is_guess
 from napari_denoise.batch.history import Decision, History, Marks, Resume
 from napari_denoise.batch.layers import check_layers
 from napari_denoise.batch.marks import mark_of, settings_mark
@@ -317,6 +317,7 @@ def _looked_at(
         guessed=axes is None and is_guess(meta),
     )
     heard += [guess_note(row)] if row.guessed else []
+    heard += [text] if (text := few_numbered(source)) else []
     if adapt and not row.adapts:
         heard.append(f"{source.pattern}: no weights are adapted to it: that takes a noisy stack")
     return replace(row, notes=tuple(dict.fromkeys(heard)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import os
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +116,7 @@ def _show_table(plan: BatchPlan) -> None:
     table = Table(box=None, header_style="bold")
     for column in ("input", "holds", "denoised by", "time", "result"):
         table.add_column(column, justify="right" if column == "time" else "left", overflow="fold")
+    below = _folders(plan)
     for row in plan.rows:
         waits = row.act == "denoise"
         holds = [" x ".join(map(str, row.shape)), row.axes, row.dtype]
@@ -122,7 +124,7 @@ def _show_table(plan: BatchPlan) -> None:
         weights = row.weights + (f" adapted in {plan.adapt:g} min" if row.adapts else "")
         result = str(_short(row.task.target, plan)) if waits else _ACTS[row.act]
         table.add_row(
-            Text(row.task.name),
+            Text(f"{below(row)}{row.task.name}"),
             _parts([" ".join(filter(None, holds)), held]),
             _parts([weights, f"noise {row.noise}", row.neighbors]) if row.shape else Text(),
             duration(row.seconds) if row.seconds is not None and waits else "",
@@ -135,6 +137,18 @@ def _show_table(plan: BatchPlan) -> None:
     if groups := {row.adapts for row in todo if row.adapts}:
         tell(f"weights are adapted to {len(groups)} of camera settings, and used where they gain")
     tell(f"{len(todo)} of {len(plan.rows)} to denoise, {size:,.1f} MB of results{expected}")
+
+
+def _folders(plan: BatchPlan) -> Callable[[PlanRow], str]:
+    """Name the folder of an input below that of all, so that equal names are told apart."""
+    folders = [row.task.source.files[0].absolute().parent for row in plan.rows]
+    root = os.path.commonpath(folders) if folders else ""
+
+    def below(row: PlanRow) -> str:
+        folder = os.path.relpath(row.task.source.files[0].absolute().parent, root)
+        return "" if folder == "." else f"{folder}{os.sep}"
+
+    return below
 
 
 def _parts(texts: list[str]) -> Text:

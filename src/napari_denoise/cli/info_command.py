@@ -110,6 +110,7 @@ def describe(source: ImageInput, axes: str | None = None) -> dict[str, Any]:
     FileError
         It cannot be read.
     """
+    from napari_denoise.batch.guessed import is_guess
     from napari_denoise.inference.described import described, is_linear_colour
     from napari_denoise.io.errors import listening
     from napari_denoise.io.read import read
@@ -130,6 +131,7 @@ def describe(source: ImageInput, axes: str | None = None) -> dict[str, Any]:
         "series": source.series,
         "shape": list(array.shape),
         "axes": meta.axes,
+        "guessed": axes is None and is_guess(meta),
         "dtype": str(array.dtype),
         "bytes": int(array.nbytes),
         "format": meta.extra.get("format"),
@@ -231,7 +233,8 @@ def _readable(entry: dict[str, Any]) -> dict[str, Any]:
     sizes = ", ".join(f"{a} {n}" for a, n in zip(entry["axes"], entry["shape"], strict=True))
     return {
         "path": entry["path"],
-        "size": f"{sizes}  ({entry['bytes'] / 1e6:.1f} MB)",
+        "size": f"{sizes}  ({entry['bytes'] / 1e6:.1f} MB)"
+        + (", axes guessed: the file names none" if entry["guessed"] else ""),
         "type": entry["dtype"] + (", linear light" if entry["linear_light"] else ""),
         "scale": _scale(entry["scale"]),
         "channels": ", ".join(entry["channels"]) or None,

@@ -153,8 +153,18 @@ def open_store(viewer: napari.viewer.Viewer) -> None:
         load(viewer, [name])
 
 
-def save_denoised(viewer: napari.viewer.Viewer) -> None:
-    """Ask for a name and save the selected image layers, channels into one file."""
+def save_denoised(
+    viewer: napari.viewer.Viewer, said: Callable[[str], object] | None = None
+) -> None:
+    """Ask for a name and save the selected image layers, channels into one file.
+
+    Parameters
+    ----------
+    viewer
+        Where they are.
+    said
+        Is told which files were written, beside the user.
+    """
     from napari.utils.notifications import show_error
     from qtpy.QtWidgets import QFileDialog
 
@@ -162,16 +172,18 @@ def save_denoised(viewer: napari.viewer.Viewer) -> None:
     if not layers:
         show_error("There is no image to save: select an image layer in the list.")
         return
+    suggested = suggest_name(layers[0])
     name, _ = QFileDialog.getSaveFileName(
         _window(viewer),
         "Save denoised",
-        str(suggest_name(layers[0])),
+        str(suggested),
         "OME-TIFF (*.ome.tif *.tif);;OME-Zarr (*.ome.zarr);;OpenEXR (*.exr);;PNG (*.png);;"
         "NumPy (*.npy)",
+        "OpenEXR (*.exr)" if suggested.suffix == ".exr" else "",
         options=QFileDialog.Option.DontConfirmOverwrite,  # asked below, for sequences too
     )
     if name:
-        save(viewer, with_suffix(name), layers)
+        save(viewer, with_suffix(name), layers, said=said)
 
 
 def load(viewer: napari.viewer.Viewer, inputs: Sequence[Entry]) -> WorkerTask:
@@ -213,6 +225,7 @@ def save(
     layers: Sequence[LayerData],
     *,
     overwrite: bool = False,
+    said: Callable[[str], object] | None = None,
 ) -> WorkerTask:
     """Write layers off the GUI thread; ask before replacing a file.
 
@@ -230,12 +243,14 @@ def save(
         for message in messages:
             show_warning(message)
         show_info(saved_text(files))
+        if said is not None:
+            said(saved_text(files))
 
     def failed(error: Exception) -> None:
         if not (isinstance(error, FileError) and error.replaceable):
             show_error(str(error))
         elif _may_replace(viewer, error):
-            save(viewer, path, layers, overwrite=True)
+            save(viewer, path, layers, overwrite=True, said=said)
 
     return _kept(WorkerTask(_writing, path, layers, overwrite, on_event=done, on_error=failed))
 

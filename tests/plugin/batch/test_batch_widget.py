@@ -148,6 +148,7 @@ def test_the_copied_command_is_what_the_terminal_takes(
         form.recursive: True, form.weights: "microscopy", form.noise: "12", form.neighbors: "off",
         form.name: "{stem} clean", form.format: "OME-Zarr", form.dtype: "float32",
         form.one_noise: True, form.layers: "every view", form.guess_axes: True, form.workers: 2,
+        form.separate: True,
     }  # fmt: skip
     for part, value in everything.items():
         part.value = value

@@ -96,6 +96,10 @@ class BatchForm(QWidget):  # type: ignore[misc]  # Qt has no types
             tooltip="Processes that denoise beside napari: one for each graphics card, at most so "
             "many, else of one thread each.",
         )
+        self.separate = mg.CheckBox(
+            text="Each file by itself",
+            tooltip="Else single images with one name and a running number are one stack.",
+        )
         self.guess_axes = mg.CheckBox(
             text="Take guessed axes as they are",
             tooltip="Else inputs whose axes are a guess wait until you say them for their rows.",
@@ -127,6 +131,7 @@ class BatchForm(QWidget):  # type: ignore[misc]  # Qt has no types
             ("Render layers", self.layers),
             ("Processes", self.workers),
             ("", self.one_noise),
+            ("", self.separate),
             ("", self.guess_axes),
         ):
             add_row(form, label, part)
@@ -139,7 +144,7 @@ class BatchForm(QWidget):  # type: ignore[misc]  # Qt has no types
         return (
             self.recursive, self.output, self.weights, self.noise, self.neighbors, self.name,
             self.format, self.dtype, self.one_noise, self.adapt, self.layers, self.workers,
-            self.guess_axes,
+            self.separate, self.guess_axes,
         )  # fmt: skip
 
     def on_change(self, act: Callable[[], object]) -> None:
@@ -181,6 +186,7 @@ class BatchForm(QWidget):  # type: ignore[misc]  # Qt has no types
             file_format=FORMATS[self.format.value],
             choice=LAYERS[self.layers.value],
             one_noise=bool(self.one_noise.value),
+            separate=bool(self.separate.value),
             guess_axes=bool(self.guess_axes.value),
             adapt=float(self.adapt.value),
             workers=0 if self.workers.value == _ALONE else int(self.workers.value),

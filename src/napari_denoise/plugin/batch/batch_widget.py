@@ -29,7 +29,7 @@ from napari_denoise.batch import (
 from napari_denoise.plugin.batch.background import Run
 from napari_denoise.plugin.batch.batch_form import BatchForm
 from napari_denoise.plugin.batch.own_settings import OwnSettings
-from napari_denoise.plugin.batch.plan_table import PlanTable, line_of
+from napari_denoise.plugin.batch.plan_table import PlanTable
 from napari_denoise.plugin.batch.running import (
     Asked,
     Missing,
@@ -359,8 +359,8 @@ class BatchWidget(DockedWidget):
         self.status.say(kind, text, remedy=event.report is not None)
 
     def _open_report(self) -> None:
-        if self.report is not None:
-            webbrowser.open(self.report.absolute().as_uri())
+        if self.report is not None and not webbrowser.open(self.report.absolute().as_uri()):
+            self.status.say("info", f"No browser opened. The report is {self.report.absolute()}.")
 
     def update_state(self) -> None:
         """Enable what can be done now."""
@@ -375,8 +375,9 @@ class BatchWidget(DockedWidget):
         self.pause.enabled = busy
         self.pause.text = "Resume" if self.run is not None and self.run.paused else "Pause"
         self.cancel.enabled = not idle
+        tried = self.run is not None  # what a plan refuses was not tried yet
         self.retry.enabled = idle and any(
-            line.kind == "error" or line_of(line.row).kind == "error"
+            line.row.act == "failed" or (tried and line.kind == "error")
             for line in self.table.lines.lines
         )
         self.empty.setVisible(not known)

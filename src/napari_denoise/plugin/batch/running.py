@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 _NAP_S = 0.05
 _SETTINGS = ("weights", "noise", "neighbors", "dtype")
 _OPTIONS = (
-    "recursive", "name", "format", "every_view", "passes", "one_noise", "guess_axes", "adapt",
-    "workers",
+    "recursive", "name", "format", "every_view", "passes", "one_noise", "separate",
+    "guess_axes", "adapt", "workers",
 )  # fmt: skip
 """What the widget offers, as the command names it."""
 
@@ -77,6 +77,8 @@ class Asked:
         Of results, as for `plan_folder`.
     choice
         Which layers of renders.
+    separate
+        Whether numbered files are left apart.
     one_noise, guess_axes, adapt
         As for `survey`.
     workers
@@ -92,6 +94,7 @@ class Asked:
     file_format: str | None = None
     choice: LayerChoice = field(default_factory=LayerChoice)
     one_noise: bool = False
+    separate: bool = False
     guess_axes: bool = False
     adapt: float = 0.0
     workers: int = 0
@@ -166,6 +169,7 @@ def _planned(
         asked.inputs,
         folder,
         recursive=asked.recursive,
+        sequence=False if asked.separate else None,
         name=asked.name,
         file_format=asked.file_format,
         results=(*known, folder) if inside else known,

@@ -216,7 +216,8 @@ class Residuals:
     def drop_stale(self) -> None:
         """Remove those whose layer holds other data by now, or was removed."""
         layers = self._viewer.layers
-        self._drop(lambda layer, levels: layer not in layers or not holds(layer, levels), soon=True)
+        self._drop(lambda layer, _levels: layer not in layers, soon=True)
+        self._drop(lambda layer, levels: not holds(layer, levels))
 
     def _drop(
         self, unwanted: Callable[[Image, tuple[Any, ...]], bool], *, soon: bool = False

@@ -136,7 +136,7 @@ class DenoiseWidget(DockedWidget):
         actions.cancel.changed.connect(self.runner.cancel)
         actions.undo.changed.connect(self._undo_clicked)
         actions.redo.changed.connect(self._redo_clicked)
-        actions.save.changed.connect(lambda: contributions.save_denoised(self._viewer))
+        actions.save.changed.connect(lambda: contributions.save_denoised(self._viewer, self._saved))
         actions.residual.native.toggled.connect(self._residual_clicked)
         actions.adapt.changed.connect(self._adapt)
         pressing = {name: partial(getattr(commands, name), self._viewer) for name in shortcuts.KEYS}
@@ -379,6 +379,10 @@ class DenoiseWidget(DockedWidget):
         note = (provenance(made) or {}).get("neighbors", {})
         if used := note.get("frames_used"):
             self.form.neighbors_note.say(frames_used_text(used, note["most"]))
+
+    def _saved(self, text: str) -> None:
+        if not self._closed:
+            self.actions.status.say("good", text)
 
     def _undo_clicked(self) -> None:
         self.looking.stop_comparing()

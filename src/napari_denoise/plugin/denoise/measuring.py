@@ -14,12 +14,13 @@ from napari_denoise.plugin.denoise.settings_form import SettingsForm
 from napari_denoise.plugin.kit.text import (
     alone_text,
     cost_text,
+    frames_used_text,
     layers_noise,
     neighbors_text,
     noise_lines,
 )
 from napari_denoise.plugin.kit.workers import WorkerTask
-from napari_denoise.plugin.layers.source import Source, is_done
+from napari_denoise.plugin.layers.source import Source, is_done, provenance
 
 if TYPE_CHECKING:
     from napari_denoise.inference.stack import StackJob
@@ -73,6 +74,8 @@ class Measuring:
             self._form.noise.show("Measuring the noise …\n\N{NO-BREAK SPACE}", known=False)
         else:
             self._form.noise.show(_DENOISED if self._sources else "", known=False)
+            if self._sources:
+                self._say_of_result(self._sources[0])
 
     def start(self) -> None:
         """Measure what is worth it."""
@@ -113,6 +116,13 @@ class Measuring:
         wanted = [s.layer for s in self.wanted]
         known = [(layer.name, self._lines[layer]) for layer in wanted if layer in self._lines]
         return layers_noise(how, known, len(wanted))
+
+    def _say_of_result(self, source: Source) -> None:
+        """Say what is known of a run that is over, in the place of what would be measured."""
+        note = (provenance(source.layer) or {}).get("neighbors", {})
+        if used := note.get("frames_used"):
+            self._form.neighbors_note.say(frames_used_text(used, note["most"]))
+        self._form.show_picked("")
 
     def _say_of_neighbors(self, source: Source, job: StackJob) -> None:
         if max(source.layout.size(letter) for letter in "TZ") == 1:

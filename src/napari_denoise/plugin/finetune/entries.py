@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -35,7 +36,7 @@ from napari_denoise.training.data.repeats import open_frames, pair_of_frames
 Kind = Literal["clean", "second", "repeats", "stack"]
 """What a noisy image is paired with: a clean one, a second noisy shot, or its own frames: as shots
 of one scene, or whatever moves in them."""
-_CLEAN_WORDS = ("truth", "clean", "average", "reference", "gt")
+_CLEAN = re.compile(r"truth|clean|average|reference|(?<![a-z])(gt|ref)(?![a-z])")
 Maker = Callable[[], Sequence[Pair]]
 _ALONE: Mapping[Kind, tuple[Callable[..., Pair], Callable[..., Pair]]] = {
     "repeats": (pair_of_frames, open_frames),
@@ -124,7 +125,7 @@ def likely_clean(layers: Sequence[Image], noisy: Image) -> Image | None:
 
 def is_called_clean(layer: Image) -> bool:
     """Whether its name says that it holds no noise."""
-    return any(word in layer.name.lower() for word in _CLEAN_WORDS)
+    return _CLEAN.search(layer.name.lower()) is not None
 
 
 def of_layers(layers: Any, noisy: Image, other: Image | None, kind: Kind) -> Maker:

@@ -200,10 +200,11 @@ class PairsTable(QWidget):  # type: ignore[misc]  # Qt has no types
         self.empty.setVisible(not self.entries)
 
     def _likely_noisy(self, images: Sequence[Image]) -> Image | None:
-        """Take the selected layer, else the topmost one that is shown."""
-        chosen = [x for x in images if x in self._viewer.layers.selection]
-        shown = [x for x in images if x.visible and not is_called_clean(x)]
-        return next(iter([*chosen[-1:], *shown[-1:], *images[-1:]]), None)
+        """Take the selected layer, else the topmost one that is shown; a clean one at last."""
+        noisy = [x for x in images if not is_called_clean(x)]
+        chosen = [x for x in noisy if x in self._viewer.layers.selection]
+        shown = [x for x in noisy if x.visible]
+        return next(iter([*chosen[-1:], *shown[-1:], *noisy[-1:], *images[-1:]]), None)
 
     def _noisy_picked(self, _value: Any = None) -> None:
         self._picked = True

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from napari.utils.notifications import ErrorNotification, notification_manager, show_error
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QSizePolicy, QWidget
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QSizePolicy, QWidget
 
 from napari_denoise.plugin.kit.closing import Work, guard
 from napari_denoise.plugin.kit.colours import colours
@@ -39,6 +39,7 @@ class DockedWidget(QWidget):  # type: ignore[misc]  # Qt has no types
 
     def __init__(self) -> None:
         super().__init__()
+        self._placed = False
         # Else napari puts a stretch below, and buttons at the lower end move with every message.
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
@@ -70,6 +71,22 @@ class DockedWidget(QWidget):  # type: ignore[misc]  # Qt has no types
         """Have the window that it is docked in ask before it closes over work."""
         super().showEvent(event)
         guard(self, self, _told_by(weakref.ref(self)))
+        if not self._placed:
+            self._placed = True
+            QTimer.singleShot(0, self._beside_the_others)
+
+    def _beside_the_others(self) -> None:
+        """Be a tab of the dock widgets of ours that are there: below them there is no room."""
+        mine, window = _dock_of(self), self.window()
+        if mine is None or mine.isFloating() or not isinstance(window, QMainWindow):
+            return
+        docks = [_dock_of(part) for part in window.findChildren(DockedWidget) if part is not self]
+        area = window.dockWidgetArea(mine)
+        for dock in docks:
+            if dock and not dock.isFloating() and window.dockWidgetArea(dock) == area:
+                window.tabifyDockWidget(dock, mine)
+                mine.raise_()
+                return
 
     def paint(self, theme: str, main: Sequence[QWidget] = ()) -> None:
         """Take the colours of a theme, on all that is small print, a message or a main action.
@@ -98,6 +115,14 @@ class DockedWidget(QWidget):  # type: ignore[misc]  # Qt has no types
     def stop_when_deleted(self, *parts: Closable) -> None:
         """Stop work, and that of parts that may outlive the widget, when Qt deletes it."""
         self.destroyed.connect(_closer(weakref.ref(self), *parts))
+
+
+def _dock_of(widget: QWidget) -> QDockWidget | None:
+    """Return the dock that a widget is in."""
+    part = widget.parentWidget()
+    while part is not None and not isinstance(part, QDockWidget):
+        part = part.parentWidget()
+    return part
 
 
 def _told_by(widget: weakref.ref[DockedWidget]) -> Work:

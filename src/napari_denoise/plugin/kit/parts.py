@@ -11,6 +11,7 @@ from qtpy.QtGui import QRegularExpressionValidator, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractSlider,
     QAbstractSpinBox,
+    QApplication,
     QComboBox,
     QFormLayout,
     QFrame,
@@ -317,9 +318,12 @@ class FittingScroll(QScrollArea):  # type: ignore[misc]  # Qt has no types
     def eventFilter(self, watched: Any, event: Any) -> bool:
         """Follow the content's wish for another height, and keep the wheel from values."""
         if event.type() == event.Type.Wheel and not watched.hasFocus():
-            event.ignore()  # so it scrolls
+            QApplication.sendEvent(self.verticalScrollBar(), event)
             return True
-        if watched is self.widget() and event.type() in (event.Type.LayoutRequest, event.Type.Resize):
+        if watched is self.widget() and event.type() in (
+            event.Type.LayoutRequest,
+            event.Type.Resize,
+        ):
             self.updateGeometry()
             self._later.start()  # and once more when text has wrapped at its width
         return bool(super().eventFilter(watched, event))

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QScrollArea,
+    QScrollBar,
     QSizePolicy,
     QToolButton,
     QVBoxLayout,
@@ -317,7 +318,7 @@ class FittingScroll(QScrollArea):  # type: ignore[misc]  # Qt has no types
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
         """Follow the content's wish for another height, and keep the wheel from values."""
-        if event.type() == event.Type.Wheel and not watched.hasFocus():
+        if self._is_guarded(watched) and event.type() == event.Type.Wheel:
             QApplication.sendEvent(self.verticalScrollBar(), event)
             return True
         if watched is self.widget() and event.type() in (
@@ -339,11 +340,15 @@ class FittingScroll(QScrollArea):  # type: ignore[misc]  # Qt has no types
                 content.setMinimumHeight(height)
         self.updateGeometry()
 
+    @staticmethod
+    def _is_guarded(part: Any) -> bool:
+        return bool(part.property(_GUARDED)) and not part.hasFocus()
+
     def _leave_the_wheel(self) -> None:
         """Let the wheel scroll where it would change a value that nobody chose."""
         for kind in (QComboBox, QAbstractSpinBox, QAbstractSlider):
             for part in self.widget().findChildren(kind):
-                if part.parent() is not None and not part.property(_GUARDED):
+                if not (isinstance(part, QScrollBar) or part.property(_GUARDED)):
                     part.setProperty(_GUARDED, True)
                     part.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
                     part.installEventFilter(self)

@@ -162,7 +162,7 @@ def show_regions(studio: Walk) -> None:
 def show_pause_and_no_better(studio: Walk) -> None:
     """Show a run that is held, and one whose weights are no better."""
     widget = studio.widget
-    widget.form.rate.value = "1e-12"
+    widget.form.learning_rate.value = "1e-12"
     widget.form.section.button.setChecked(True)
     studio.wait(seconds=0.3)
     studio.shoot("tune_advanced")

@@ -212,7 +212,7 @@ def test_a_failed_file_is_one_line_and_the_others_go_on(tmp_path, tiny):
         (["--strength", "7"], "--strength 7: expected a number from 0 (changes nothing) to 1"),
         (["--realism", "-1"], "--realism -1: expected a number from 0 (faithful"),
         (["--noise", "-3"], "noise '-3': a standard deviation (sigma) of -3.0; expected"),
-        (["--noise", "1e40"], "--noise 1e+40: expected 'auto', or "),
+        (["--noise", "1e40"], "--noise 1e+40: expected auto, a standard"),
         (["--noise", "gain=-1"], "--noise: gain -1.0 of the noise: expected 0 to "),
         (["--noise", "gian=3"], "a noise model has no 'gian'; it has gain, offset"),
         (["--noise", "3,5"], "noise gives 2 values but the data has 1 channels"),

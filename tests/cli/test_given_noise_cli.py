@@ -93,7 +93,7 @@ def test_info_keeps_the_noise_of_one_input_and_replaces_nothing(cells: Path):
     [
         (["--dark", "nowhere.tif"], "nowhere.tif"),
         (["--noise-from", "nowhere.json"], "nowhere.json"),
-        (["--noise-from", "a.tif", "--noise", "3"], "noise and noise_from both state the noise"),
+        (["--noise-from", "a.tif", "--noise", "3"], "--noise and --noise-from: give one of them"),
         (["--sigma-map", "small.tiff"], "has shape (8, 64): expected (48, 64)"),
         (["--gain-map", "zero.tiff"], "3072 values are 0 or less, first in row 0, column 0"),
     ],

@@ -199,7 +199,7 @@ class Monkey:
             QTest.mouseClick(button.native, Qt.MouseButton.LeftButton)
 
     def _small_training(self, form: Any) -> None:
-        form.time.value, form.steps.value, form.device.value = "steps", 50, "cpu"
+        form.minutes.value, form.steps.value, form.device.value = "steps", 50, "cpu"
         form.patch.value, form.batch.value = 16, 2
 
     def _type(self) -> None:

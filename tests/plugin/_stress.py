@@ -124,7 +124,7 @@ class Stress:
             widget.watch.again.native.click()
         elif not widget.busy:
             form = widget.form
-            form.time.value, form.steps.value, form.device.value = "steps", 50, "cpu"
+            form.minutes.value, form.steps.value, form.device.value = "steps", 50, "cpu"
             form.patch.value, form.batch.value = 16, 2
             self.rng.choice((widget.start, widget.estimate)).native.click()
 

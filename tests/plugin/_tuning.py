@@ -39,7 +39,7 @@ class TuningBench:
     def choose_small(self, steps: int) -> None:
         """Choose a training that takes little."""
         form = self.widget.form
-        form.time.value, form.steps.value = "steps", steps
+        form.minutes.value, form.steps.value = "steps", steps
         form.patch.value, form.batch.value = 16, 2
         form.device.value = "cpu"
 

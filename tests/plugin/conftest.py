@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -87,7 +86,7 @@ def viewer(request: pytest.FixtureRequest, qtbot: Any) -> Iterator[Any]:
 
     Modules that say `SHARE_A_VIEWER` get one for all tests; each finds it empty.
     """
-    if not getattr(request.module, "SHARE_A_VIEWER", False):
+    if not shared(request):
         yield request.getfixturevalue("make_napari_viewer_proxy")()
         return
     kept = request.getfixturevalue("kept_viewer")
@@ -100,7 +99,7 @@ def viewer(request: pytest.FixtureRequest, qtbot: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
-def bench(viewer: Any, qtbot: Any) -> Iterator[Bench]:
+def bench(request: pytest.FixtureRequest, viewer: Any, qtbot: Any) -> Iterator[Bench]:
     """A viewer with the widget docked; everything is stopped afterwards."""
     widget = DenoiseWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Denoise")
@@ -109,12 +108,18 @@ def bench(viewer: Any, qtbot: Any) -> Iterator[Bench]:
     session_of(viewer).close()
     sessions.pop(bare(viewer), None)
     WorkerBase.await_workers(PATIENCE_MS)
-    take_away(viewer, widget)
+    if shared(request):
+        viewer.window.remove_dock_widget(widget)
 
 
 @pytest.fixture
 def tuning(
-    viewer: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+    request: pytest.FixtureRequest,
+    viewer: Any,
+    qtbot: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    one_thread: None,
 ) -> Iterator[TuningBench]:
     """A viewer with the Fine-tune widget docked, and a folder for its weights alone."""
     monkeypatch.setattr(catalogue, "user_folder", lambda: tmp_path / "home" / "weights")
@@ -123,13 +128,13 @@ def tuning(
     yield TuningBench(viewer, widget, qtbot)
     widget.shut_down()
     WorkerBase.await_workers(PATIENCE_MS)
-    take_away(viewer, widget)
-
-
-def take_away(viewer: Any, widget: Any) -> None:
-    """Remove a dock; it may be gone already."""
-    with suppress(LookupError, RuntimeError):
+    if shared(request):
         viewer.window.remove_dock_widget(widget)
+
+
+def shared(request: pytest.FixtureRequest) -> bool:
+    """Whether all tests of a module have one viewer."""
+    return getattr(request.module, "SHARE_A_VIEWER", False)
 
 
 @pytest.fixture

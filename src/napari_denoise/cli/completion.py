@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 Values = list[tuple[str, str]]
 """Values and what they mean, for shells that show it."""
 
 
-def among(**values: str) -> Callable[[str], Values]:
+def among(values: Mapping[str, str]) -> Callable[[str], Values]:
     """Complete one of some values, each with its meaning."""
 
     def complete(incomplete: str) -> Values:
@@ -42,35 +42,7 @@ def _files(incomplete: str) -> Values:
     ]
 
 
-DEVICE = among(
-    auto="the fastest there is",
-    cpu="the processor",
-    cuda="the first NVIDIA graphics card",
-    mps="the graphics processor of a Mac",
-)
-PRECISION = among(
-    auto="by device and noise",
-    float32="the most exact",
-    bfloat16="half the memory",
-    float16="half the memory",
-)
-MAPPING = among(
-    auto="by the data",
-    affine="noise equal everywhere",
-    anscombe="photon noise",
-    log="linear HDR",
-)
-OUTLIERS = among(
-    auto="replace in renders, keep elsewhere", replace="by their surroundings", keep="as they are"
-)
-NEIGHBORS = among(
-    auto="2 in time, 1 in depth",
-    **{"0": "none", "1": "1 on each side", "2": "2", "3": "3", "4": "4"},
-)
-ALONG = among(auto="T, else Z", T="time", Z="depth")
-DTYPE = among(same="as the data", float32="keeps what whole numbers round away")
-ENGINE = among(torch="PyTorch")
-OME_ZARR = among(**{"0.5": "Zarr 3", "0.4": "Zarr 2"})
+OME_ZARR = among({"0.5": "Zarr 3", "0.4": "Zarr 2"})
 
 
 def formats(incomplete: str) -> Values:

@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from napari_denoise.cli import completion
-from napari_denoise.cli.plain import plain
+from napari_denoise.cli.asked import option
 from napari_denoise.io.errors import FileExists, NotWritten
+from napari_denoise.settings.denoise_fields import DEVICE
 from napari_denoise.settings.text import printable, printable_json
 
 FAILED, UNUSABLE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
@@ -27,16 +27,7 @@ FAILED, UNUSABLE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Device = Annotated[
-    str,
-    typer.Option(
-        "--device",
-        "-d",
-        help="auto, cpu, cuda, cuda:1 or mps.",
-        metavar="NAME",
-        autocompletion=completion.DEVICE,
-    ),
-]
+Device = Annotated[str, option("device", DEVICE)]
 Series = Annotated[
     int | None,
     typer.Option(
@@ -119,7 +110,7 @@ def fail(message: str, code: int) -> NoReturn:
 
 def summary(error: BaseException) -> str:
     """Say an error in words; one that was not foreseen carries its type."""
-    text = plain(str(error).strip())
+    text = str(error).strip()
     if isinstance(error, FileExists):
         remedy = error.remedy.replace("overwrite=True", "--overwrite")
         text = f"{error.path}: {error.rule}; {remedy.replace('resume=True', '--resume')}"

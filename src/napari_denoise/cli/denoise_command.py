@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_denoise.cli import denoise_options as options
 from napari_denoise.cli import render_options as renders
+from napari_denoise.cli.asked import asking
 from napari_denoise.cli.batch_report import report_done
 from napari_denoise.cli.console import (
     FAILED,
     UNUSABLE,
     Debug,
-    Device,
     Position,
     Series,
     err,
@@ -25,6 +25,7 @@ from napari_denoise.cli.console import (
     warn,
 )
 from napari_denoise.cli.progress import FileProgress
+from napari_denoise.settings.denoise_fields import DenoiseFields
 
 if TYPE_CHECKING:
     from napari_denoise.batch import BatchTask, Failed
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from napari_denoise.settings.denoise import DenoiseSettings
 
 
+@asking(DenoiseFields)
 def denoise(
     inputs: options.Inputs,
     output: Annotated[
@@ -44,35 +46,16 @@ def denoise(
             "folder.",
         ),
     ],
-    weights: options.Weights = "auto",
-    noise: options.Noise = "auto",
-    noise_from: options.NoiseFrom = None,
-    sigma_map: options.SigmaMap = None,
-    dark: options.Dark = None,
-    gain_map: options.GainMap = None,
-    strength: options.Strength = 1.0,
-    realism: options.Realism = 0.0,
-    neighbors: options.Neighbors = "auto",
-    along: options.Along = "auto",
-    mapping: options.Mapping = "auto",
-    outliers: options.Outliers = "auto",
-    line_noise: options.LineNoise = "auto",
-    intensity_range: options.IntensityRange = None,
+    asked: dict[str, Any],
     layer: renders.Layer = None,
     every_view: renders.EveryView = False,
     passes: renders.Passes = False,
     albedo: renders.Albedo = None,
     normal: renders.Normal = None,
-    alpha: renders.Alpha = "auto",
     axes: options.Axes = None,
     sequence: options.Sequence = None,
     series: Series = None,
     position: Position = None,
-    tile: options.Tile = "auto",
-    device: Device = "auto",
-    precision: options.Precision = "auto",
-    engine: options.Engine = "torch",
-    dtype: options.Dtype = "same",
     suffix: Annotated[
         str,
         typer.Option(
@@ -124,29 +107,7 @@ def denoise(
         )
         from napari_denoise.io.errors import listening
 
-        settings = options.settings_of(
-            weights=weights,
-            noise=noise,
-            noise_from=noise_from,
-            sigma_map=sigma_map,
-            dark=dark,
-            gain_map=gain_map,
-            strength=strength,
-            realism=realism,
-            neighbors=neighbors,
-            along=along,
-            mapping=mapping,
-            outliers=outliers,
-            line_noise=line_noise,
-            alpha=alpha,
-            intensity_range=intensity_range,
-            tile=tile,
-            device=device,
-            precision=precision,
-            engine=engine,
-            dtype=dtype,
-            quiet=quiet,
-        )
+        settings = options.settings_of(**asked, quiet=quiet)
         if skip_existing and overwrite:
             raise ValueError("--skip-existing keeps what --overwrite replaces: choose one of them")
         found, missing = _split(inputs, whole=bool(sequence), recursive=recursive)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from rich.text import Text
 
+from napari_denoise.cli.asked import asking
 from napari_denoise.cli.console import (
     Debug,
-    Device,
     Json,
     err,
     out,
@@ -25,7 +25,9 @@ from napari_denoise.cli.console import (
     tell,
     warn,
 )
+from napari_denoise.cli.plain import as_options
 from napari_denoise.io.errors import FileExists, NotWritten
+from napari_denoise.settings.finetune_fields import PAIRS, FineTuneFields
 
 if TYPE_CHECKING:
     from napari_denoise.image.long_work import InParts
@@ -34,10 +36,11 @@ if TYPE_CHECKING:
     from napari_denoise.training.finetune.fine_tuning import FineTuning
     from napari_denoise.training.finetune.outcome import FineTuneResult
 
-_PAIRS, _HOW, _RUN = "Pairs", "How to fine-tune", "The run"
+_RUN = "The run"
 _T = TypeVar("_T")
 
 
+@asking(FineTuneFields)
 def finetune(
     output: Annotated[
         str,
@@ -51,7 +54,7 @@ def finetune(
     noisy: Annotated[
         list[str] | None,
         typer.Option(
-            "--noisy", help="A noisy image or stack; may be repeated.", rich_help_panel=_PAIRS
+            "--noisy", help="A noisy image or stack; may be repeated.", rich_help_panel=PAIRS
         ),
     ] = None,
     clean: Annotated[
@@ -59,7 +62,7 @@ def finetune(
         typer.Option(
             "--clean",
             help="Its clean image; once for each --noisy, or one for all of them.",
-            rich_help_panel=_PAIRS,
+            rich_help_panel=PAIRS,
         ),
     ] = None,
     second: Annotated[
@@ -67,7 +70,7 @@ def finetune(
         typer.Option(
             "--second",
             help="In place of --clean: a second noisy shot of the same scene (noise2noise).",
-            rich_help_panel=_PAIRS,
+            rich_help_panel=PAIRS,
         ),
     ] = None,
     pairs: Annotated[
@@ -75,7 +78,7 @@ def finetune(
         typer.Option(
             "--pairs",
             help="A folder with noisy/ and clean/ (or noisy2/), files of equal names.",
-            rich_help_panel=_PAIRS,
+            rich_help_panel=PAIRS,
         ),
     ] = None,
     repeats: Annotated[
@@ -83,7 +86,7 @@ def finetune(
         typer.Option(
             "--repeats",
             help="Repeated frames of one scene, of which the clean image is made.",
-            rich_help_panel=_PAIRS,
+            rich_help_panel=PAIRS,
         ),
     ] = None,
     stack: Annotated[
@@ -92,20 +95,20 @@ def finetune(
             "--stack",
             help="A noisy stack and nothing clean: its frames teach each other. What moves is "
             "aligned, what comes and goes left out.",
-            rich_help_panel=_PAIRS,
+            rich_help_panel=PAIRS,
         ),
     ] = None,
     axes: Annotated[
         str | None,
         typer.Option(
             help="A letter per dimension, of T Z C Y X S, where the files are wrong.",
-            rich_help_panel=_PAIRS,
+            rich_help_panel=PAIRS,
         ),
     ] = None,
     regions: Annotated[
         Path | None,
         typer.Option(
-            "--regions", help="JSON: where to train and to validate.", rich_help_panel=_PAIRS
+            "--regions", help="JSON: where to train and to validate.", rich_help_panel=PAIRS
         ),
     ] = None,
     hold_out: Annotated[
@@ -114,56 +117,11 @@ def finetune(
             "--hold-out",
             metavar="NAME",
             help="A pair to validate on only, by name or wildcard; may be repeated.",
-            rich_help_panel=_PAIRS,
+            rich_help_panel=PAIRS,
         ),
     ] = None,
-    match: Annotated[
-        str,
-        typer.Option(
-            help="Scale clean images to noisy ones: auto (where they clearly differ), always, "
-            "never.",
-            rich_help_panel=_PAIRS,
-        ),
-    ] = "auto",
-    align: Annotated[
-        bool,
-        typer.Option("--align", help="Shift clean images onto noisy ones.", rich_help_panel=_PAIRS),
-    ] = False,
-    base: Annotated[
-        str,
-        typer.Option(
-            "--base",
-            help="Weights to start from: auto, a name, a file.",
-            rich_help_panel=_HOW,
-        ),
-    ] = "auto",
-    recipe: Annotated[
-        str,
-        typer.Option(
-            help="faithful, realistic, thomas2017, iteapoy2018, or a TOML file.",
-            rich_help_panel=_HOW,
-        ),
-    ] = "faithful",
-    minutes: Annotated[
-        float | None, typer.Option(help="How long; 5 by default.", rich_help_panel=_HOW)
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="How many steps, in place of a time.", rich_help_panel=_HOW)
-    ] = None,
-    batch: Annotated[
-        int | None, typer.Option(help="Patches per step.", rich_help_panel=_HOW)
-    ] = None,
-    patch: Annotated[
-        int | None, typer.Option(help="Side of a patch, pixels.", rich_help_panel=_HOW)
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Of the first stage.", rich_help_panel=_HOW)
-    ] = None,
-    noise: Annotated[
-        str, typer.Option("--noise", "-n", help="As for denoise.", rich_help_panel=_HOW)
-    ] = "auto",
-    seed: Annotated[int, typer.Option(help="Of the random numbers.", rich_help_panel=_HOW)] = 0,
-    device: Device = "auto",
+    *,
+    asked: dict[str, Any],
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads.", rich_help_panel=_RUN)
     ] = None,
@@ -200,24 +158,14 @@ def finetune(
     with reporting(debug):
         from napari_denoise.cli.options import assumed_offset, parse_noise
         from napari_denoise.settings.finetune import FineTuneSettings
+        from napari_denoise.settings.problems import SettingsError
 
+        noise = asked["noise"]
         model = parse_noise(noise)
-        settings = FineTuneSettings.parse(
-            {
-                "base": base,
-                "recipe": recipe,
-                "minutes": minutes,
-                "steps": steps,
-                "batch": batch,
-                "patch": patch,
-                "learning_rate": learning_rate,
-                "noise": model,
-                "match": match,
-                "align": align,
-                "seed": seed,
-                "device": device,
-            }
-        )
+        try:
+            settings = FineTuneSettings.parse({**asked, "noise": model})
+        except SettingsError as error:
+            raise ValueError(as_options(error)) from error
         with err().status("Loading PyTorch ..."):
             import torch
 

@@ -8,13 +8,10 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
+from napari_denoise.settings.denoise_fields import NOISE_RULE
 from napari_denoise.settings.noise import NoiseModel
 
 _FIELDS = [field.name for field in fields(NoiseModel)]
-NOISE_HELP = (
-    "auto, a standard deviation (sigma) in the data's own units, or the camera's values "
-    "gain=2,offset=100,read_noise=3. One per channel: 3,5,auto (camera's values apart by ;)."
-)
 
 
 def parse_noise(text: str) -> Any:
@@ -72,7 +69,7 @@ def _from_json(text: str) -> Any:
     except json.JSONDecodeError as error:
         raise ValueError(f"noise {text!r} is not valid JSON ({error})") from error
     if value == []:
-        raise ValueError(f"noise {text!r} is empty; expected {NOISE_HELP}")
+        raise ValueError(f"noise {text!r} is empty; expected {NOISE_RULE}")
     entries = [_checked(entry, text) for entry in (value if isinstance(value, list) else [value])]
     return tuple(entries) if isinstance(value, list) else entries[0]
 
@@ -94,7 +91,7 @@ def _number(text: str, whole: str) -> float:
         return float(text)
     except ValueError:
         raise ValueError(
-            f"noise {whole!r}: {text!r} is not a number; expected {NOISE_HELP}"
+            f"noise {whole!r}: {text!r} is not a number; expected {NOISE_RULE}"
         ) from None
 
 
@@ -102,7 +99,7 @@ def _checked(entry: Any, whole: str) -> Any:
     if entry == "auto" or isinstance(entry, dict):  # that one is checked already
         return entry
     if not _is_number(entry):
-        raise ValueError(f"noise {whole!r}: {entry!r} is not understood; expected {NOISE_HELP}")
+        raise ValueError(f"noise {whole!r}: {entry!r} is not understood; expected {NOISE_RULE}")
     if math.isfinite(entry) and entry >= 0:
         return float(entry)
     raise ValueError(

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_denoise.cli.asked import option
+from napari_denoise.settings.denoise_fields import RENDERS, DenoiseFields
+from napari_denoise.settings.option import options_of
+
 if TYPE_CHECKING:
     from napari_denoise.batch import LayerChoice
 
-_RENDERS = "Renders"
 
 Layer = Annotated[
     list[str] | None,
@@ -19,7 +22,7 @@ Layer = Annotated[
         metavar="NAME",
         help="The layer or view of an OpenEXR that is denoised; more than once for several, into "
         "one file. Chosen by default; info lists them.",
-        rich_help_panel=_RENDERS,
+        rich_help_panel=RENDERS,
     ),
 ]
 EveryView = Annotated[
@@ -27,7 +30,7 @@ EveryView = Annotated[
     typer.Option(
         "--every-view",
         help="Denoise every view and view layer of an OpenEXR, into one file.",
-        rich_help_panel=_RENDERS,
+        rich_help_panel=RENDERS,
     ),
 ]
 Passes = Annotated[
@@ -36,7 +39,7 @@ Passes = Annotated[
         "--passes",
         help="Denoise the light passes of an OpenEXR, too (diffuse, specular, emission, light "
         "groups ...), so that they add up to the image.",
-        rich_help_panel=_RENDERS,
+        rich_help_panel=RENDERS,
     ),
 ]
 Albedo = Annotated[
@@ -44,22 +47,14 @@ Albedo = Annotated[
     typer.Option(
         metavar="FILE",
         help="An OpenEXR of the albedo, for a sequence a pattern (albedo_####.exr).",
-        rich_help_panel=_RENDERS,
+        rich_help_panel=RENDERS,
     ),
 ]
 Normal = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE", help="An OpenEXR of the normals, alike.", rich_help_panel=_RENDERS
-    ),
+    typer.Option(metavar="FILE", help="An OpenEXR of the normals, alike.", rich_help_panel=RENDERS),
 ]
-Alpha = Annotated[
-    str,
-    typer.Option(
-        help="auto denoises the alpha of a render with its colour, keep leaves it as it is.",
-        rich_help_panel=_RENDERS,
-    ),
-]
+Alpha = Annotated[str, option("alpha", options_of(DenoiseFields)["alpha"])]
 
 
 def choice_of(

@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from napari_denoise.io.errors import ReadWarning, say
 from napari_denoise.io.meta import SIGNIFICANT_BITS, ImageMeta
+from napari_denoise.settings.problems import rule_of
 from napari_denoise.settings.text import printable, shown
 
 _LONGEST_NAME, _LONGEST_UNIT = 1000, 64
@@ -93,11 +94,10 @@ def sound(
     try:
         stated = _CHECKED.validate_python(kept)
     except ValidationError as error:
-        for problem in error.errors(include_url=False, include_context=False):
+        for problem in error.errors(include_url=False):
             name = str(problem["loc"][0])
             if name in kept:  # one word for all that is wrong with a field
-                rule = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-                problems.append(f"{name} = {shown(kept.pop(name))}: {rule}")
+                problems.append(f"{name} = {shown(kept.pop(name))}: {rule_of(problem)}")
         stated = _CHECKED.validate_python(kept)
     found = {name: getattr(stated, name) for name in kept}
     channels = shape[axes.index("C")] if "C" in axes else 1

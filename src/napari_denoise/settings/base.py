@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from napari_denoise.settings.text import printable, shortened, shown
+from napari_denoise.settings.option import options_of
+from napari_denoise.settings.problems import Problem, SettingsError, Wrong, rule_of
 
 STRICT = ConfigDict(extra="forbid")
 
-
 _CONTAINERS = ("dataclass_type", "tuple_type")
 """Complaints that hardly anybody can act on, where a plain value was given."""
-_MOST_LINES = 8
-"""Problems that are told of one file or call."""
 
 
 class Settings:
@@ -30,14 +29,18 @@ class Settings:
 
         Raises
         ------
-        ValueError
+        SettingsError
             One line per wrong field: its name, its value, the rule.
         """
         try:
             return TypeAdapter(cls).validate_python(values)
         except ValidationError as error:
-            text = _describe_paths(error) if cls._nested else describe(error)
-            raise ValueError(text) from error
+            if cls._nested:
+                problems = [_of_path(each) for each in error.errors()]
+            else:
+                rules = {name: option.rule for name, option in options_of(cls).items()}
+                problems = _of_fields(error, rules, values)
+            raise SettingsError(problems) from error
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values that `parse` turns into an equal object."""
@@ -47,48 +50,50 @@ class Settings:
 
 def describe(error: ValidationError) -> str:
     """Say each problem of a validation error in one line."""
+    return str(SettingsError(_of_fields(error, {}, {})))
+
+
+def _of_path(each: ErrorDetails) -> Problem:
+    """Name a field as a recipe does: section.field."""
+    path = ".".join(map(str, each["loc"])) or "settings"
+    told = each["type"] in ("value_error", "missing", "unexpected_keyword_argument")
+    return Problem((path,), rule_of(each), () if told else (each["input"],))
+
+
+def _of_fields(
+    error: ValidationError, rules: Mapping[str, str], values: Mapping[str, Any]
+) -> list[Problem]:
+    """Make one problem of all that is wrong with a field."""
     fields: dict[Any, list[ErrorDetails]] = {}
-    for problem in error.errors():
-        fields.setdefault((*problem["loc"], None)[0], []).append(problem)
-    return _lines([_describe_field(problems) for problems in fields.values()])
+    for each in error.errors():
+        fields.setdefault((*each["loc"], None)[0], []).append(each)
+    return [_of_field(name, found, rules, values) for name, found in fields.items()]
 
 
-def _describe_paths(error: ValidationError) -> str:
-    """Say each problem in one line, naming the field as a recipe does: section.field."""
-    lines = []
-    for problem in error.errors():
-        path = shortened(".".join(map(str, problem["loc"])) or "settings")
-        rule = problem["msg"].removeprefix("Value error, ")
-        plain = problem["type"] in ("value_error", "missing", "unexpected_keyword_argument")
-        lines.append(f"{path}: {rule}" if plain else f"{path} = {shown(problem['input'])}: {rule}")
-    return _lines(lines)
-
-
-def _lines(problems: list[str]) -> str:
-    """Join problems, one a line; of a damaged file there may be any number."""
-    more = len(problems) - _MOST_LINES
-    shorter = [shortened(printable(problem), 300) for problem in problems[:_MOST_LINES]]
-    return "\n".join([*shorter, *([f"and {more} more"] if more > 0 else [])])
-
-
-def _describe_field(problems: list[ErrorDetails]) -> str:
+def _of_field(
+    name: Any, found: list[ErrorDetails], rules: Mapping[str, str], values: Mapping[str, Any]
+) -> Problem:
     """Say what is wrong with one field: where it may be of several kinds, the nearest one."""
-    own = [problem for problem in problems if problem["type"] == "value_error"]
+    own = [each for each in found if each["type"] == "value_error"]
     if own:
-        rule = own[0]["msg"].removeprefix("Value error, ")
-        return ": ".join([*map(str, own[0]["loc"][:1]), rule])
-    plain = [problem for problem in problems if problem["type"] not in _CONTAINERS] or problems
-    deepest = max(len(problem["loc"]) for problem in plain)
-    chosen = [problem for problem in plain if len(problem["loc"]) == deepest]
-    rules = [chosen[0]["msg"]]
-    rules += [problem["msg"].removeprefix("Input should be ") for problem in chosen[1:]]
-    return f"{_name(chosen)} = {shown(chosen[0]['input'])}: {', or '.join(rules)}"
+        wrong = own[0].get("ctx", {}).get("error")
+        if isinstance(wrong, Wrong):
+            return wrong.problem
+        return Problem(() if name is None else (str(name),), rule_of(own[0]))
+    if rules.get(name) and not isinstance(values.get(name), (dict, list, tuple)):
+        return Problem((name,), f"expected {rules[name]}", (values.get(name),))
+    plain = [each for each in found if each["type"] not in _CONTAINERS] or found
+    deepest = max(len(each["loc"]) for each in plain)
+    chosen = [each for each in plain if len(each["loc"]) == deepest]
+    said = [rule_of(each) for each in chosen]
+    rule = ", or ".join([said[0], *(each.removeprefix("expected ") for each in said[1:])])
+    return Problem((_name(chosen),), rule, (chosen[0]["input"],))
 
 
-def _name(problems: list[ErrorDetails]) -> str:
+def _name(found: list[ErrorDetails]) -> str:
     """Name a field and its part; between them stand only the kinds that were tried."""
-    place = problems[0]["loc"]
+    place = found[0]["loc"]
     if not place:
         return "settings"
-    part = place[-1] if len(problems) == 1 and len(place) > 1 else None
+    part = place[-1] if len(found) == 1 and len(place) > 1 else None
     return str(place[0]) if part is None else f"{place[0]}.{part}"

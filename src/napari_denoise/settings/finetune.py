@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, ClassVar, Self, TypeVar
 
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from napari_denoise.settings.base import STRICT, Settings
-from napari_denoise.settings.denoise import ChannelNoise
+from napari_denoise.settings.finetune_fields import MINUTES, FineTuneFields
+from napari_denoise.settings.problems import Problem, Wrong
 from napari_denoise.settings.recipe import (
-    LEAST_PATCH,
     AdversarialStage,
     Decay,
     DistortionStage,
     TermWeights,
 )
 
-MINUTES = 5.0
-"""How long fine-tuning takes where nobody says."""
 _Stage = TypeVar("_Stage", DistortionStage, AdversarialStage)
 
 
@@ -63,42 +61,20 @@ def _stretch(stage: _Stage, steps: int) -> _Stage:
 
 
 @dataclass(frozen=True, config=STRICT)
-class FineTuneSettings(Settings):
-    """How to fine-tune; the widget, the command line and Python all build this."""
+class FineTuneSettings(FineTuneFields, Settings):
+    """How to fine-tune; the widget, the command line and Python all build this.
 
-    base: str = "auto"
-    """Weights to start from: a name in the catalogue, a path, or "auto" to choose by the data."""
-    recipe: str = "faithful"
-    """One that is bundled, or the path of a TOML file."""
-    minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """How long; the number of steps follows from the speed of the first ones."""
-    steps: Annotated[int, Field(gt=0, le=10**9)] | None = None
-    """How many steps, in place of a time."""
-    device: str = "auto"
-    """"auto", "cpu", "cuda", "cuda:1", "mps"."""
-    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
-    batch: Annotated[int, Field(gt=0, le=4096)] | None = None
-    """Patches per step; None takes the recipe's, as with the next three."""
-    patch: Annotated[int, Field(ge=LEAST_PATCH, multiple_of=4)] | None = None
-    """Their side, pixels."""
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Of the first stage; a second one is changed in proportion."""
+    `FineTuneFields` has its other fields with their defaults and what they mean.
+    """
+
     weights: TermWeights | None = None
-    """How much each term of an adversarial stage counts."""
-    noise: ChannelNoise | tuple[ChannelNoise, ...] = "auto"
-    """As in `DenoiseSettings`; fine-tuned weights should be used with the same."""
-    match: Literal["auto", "always", "never"] = "auto"
-    """Scale clean images to noisy ones by least squares: where they clearly differ, or as said."""
-    align: bool = False
-    """Shift clean images onto noisy ones by the distance measured."""
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """How much each term of an adversarial stage counts, in place of what the recipe says."""
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if self.minutes is not None and self.steps is not None:
-            raise ValueError(
-                f"minutes = {self.minutes:g} and steps = {self.steps}: give one of them"
-            )
+            given = (self.minutes, self.steps)
+            raise Wrong(Problem(("minutes", "steps"), "give one of them", given))
         return self
 
     @property

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import sqrt
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from napari_denoise.settings.option import Option
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
 
 LARGEST = 1e30
 """Intensities above it come too near the end of float32, 3.4e38, to be computed with."""
@@ -46,12 +51,27 @@ class NoiseModel:
         A negative gain or read noise, or a value that is not finite.
     """
 
-    gain: float = 0.0
-    offset: float = 0.0
-    read_noise: float = 0.0
+    gain: Annotated[
+        float, Option("Gain", "Data units per photo-electron; 0 for purely Gaussian noise.")
+    ] = 0.0
+    offset: Annotated[
+        float, Option("Offset", "Mean of an unexposed pixel, in the data's units.")
+    ] = 0.0
+    read_noise: Annotated[
+        float,
+        Option("Read noise", "Standard deviation of an unexposed pixel, in the data's units."),
+    ] = 0.0
     correlation_y: tuple[float, ...] = (0.0, 0.0)
     correlation_x: tuple[float, ...] = (0.0, 0.0)
-    skewness: float = 1.0
+    skewness: Annotated[
+        float,
+        Option(
+            "Skewness",
+            "How lopsided the noise is: 1 for an ordinary camera, 1.5 behind an electron "
+            "multiplier (EMCCD); photomultipliers lie between. It keeps the mean brightness right "
+            "at a few photons per pixel. In doubt leave what was measured.",
+        ),
+    ] = 1.0
     inverted: bool = False
 
     def __post_init__(self) -> None:
@@ -88,6 +108,8 @@ class NoiseModel:
 
     def variance(self, mean: ArrayLike) -> NDArray[np.float64]:
         """Noise variance at a noise-free intensity, never negative."""
+        import numpy as np  # a command that shows its help needs none
+
         line = self.slope * np.asarray(mean, np.float64) + self.intercept
         return np.maximum(line, 0.0)
 
@@ -111,11 +133,11 @@ class NoiseModel:
         coarse = max(1.0, coarse_y * coarse_x)
         full = float(min(coarse, _COARSE) ** 0.4 * max(coarse / _COARSE, 1.0) ** 0.1)
         lag1 = max(self.correlation_y[0], self.correlation_x[0])
-        return 1 + (full - 1) * float(np.clip((lag1 - 0.05) / 0.1, 0.0, 1.0))
+        return 1 + (full - 1) * float(min(max((lag1 - 0.05) / 0.1, 0.0), 1.0))
 
     def scaled(self, factor: float) -> NoiseModel:
         """Return the same noise with its variance multiplied by a factor."""
-        read_noise = self.read_noise * float(np.sqrt(factor))
+        read_noise = self.read_noise * sqrt(factor)
         return replace(self, gain=self.gain * factor, read_noise=read_noise)
 
     def describe(self) -> str:

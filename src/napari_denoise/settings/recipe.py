@@ -9,14 +9,13 @@ from pydantic.dataclasses import dataclass
 
 from napari_denoise.settings.base import STRICT, Settings
 from napari_denoise.settings.noise import MOST_SKEWED
+from napari_denoise.settings.option import Option
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Range = tuple[float, float]
-LEAST_PATCH = 16
-"""Side of the smallest patches to fine-tune on, pixels."""
 SSIM_WINDOW = 11
 """Side of the windows that SSIM looks at, pixels."""
 PixelLoss = Literal["l1", "even_l1", "l2", "relative"]
@@ -131,18 +130,29 @@ class DistortionStage(Settings):
 class TermWeights(Settings):
     """How much each term of the adversarial stage counts; every term is a mean."""
 
-    pixel: Weight = 1.0
-    feature: Weight = 0.1
-    """Distance of VGG16 conv2_2 before its activation, over the scale of the clean features."""
-    adversarial: Weight = 0.01
-    smoothness: Weight = 0.0
-    """Squared differences of neighbouring pixels of the output."""
-    mean_intensity: Weight = 0.1
-    """Squared error of the mean of a patch and channel, over 1/255 squared."""
-    psnr: Weight = 0.0
-    """Negative PSNR, over 20 dB."""
-    ssim: Weight = 0.0
-    """1 - SSIM."""
+    pixel: Annotated[Weight, Option("Pixel", "Distance of pixels.")] = 1.0
+    feature: Annotated[
+        Weight,
+        Option(
+            "Feature",
+            "Distance of VGG16 conv2_2 before its activation, over the scale of the clean ones.",
+        ),
+    ] = 0.1
+    adversarial: Annotated[
+        Weight, Option("Adversarial", "How clean the discriminator takes the output to be.")
+    ] = 0.01
+    smoothness: Annotated[
+        Weight, Option("Smoothness", "Squared differences of neighbouring pixels of the output.")
+    ] = 0.0
+    mean_intensity: Annotated[
+        Weight,
+        Option(
+            "Mean intensity",
+            "Squared error of the mean of a patch and channel, over 1/255 squared.",
+        ),
+    ] = 0.1
+    psnr: Annotated[Weight, Option("PSNR", "Negative PSNR, over 20 dB.")] = 0.0
+    ssim: Annotated[Weight, Option("SSIM", "1 - SSIM.")] = 0.0
 
     @model_validator(mode="after")
     def _something_is_wanted(self) -> Self:

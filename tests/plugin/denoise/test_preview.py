@@ -15,8 +15,6 @@ from napari_denoise.plugin.denoise import previewing
 from napari_denoise.plugin.denoise.preview import Overlay, plan
 from napari_denoise.plugin.layers.source import HELPER
 
-SHARE_A_VIEWER = True
-
 
 def shown_pixels(overlay):
     """The denoised part of an overlay, and where it stands in the layer."""
@@ -135,7 +133,8 @@ def test_removing_the_layer_takes_its_preview_away(bench, stack):
     layer = bench.add(stack)
     bench.preview()
     bench.viewer.layers.remove(layer)
-    assert bench.images() == []
+    assert not any(overlay.visible for overlay in bench.images())
+    bench.until(lambda: bench.images() == [])
     assert not bench.widget.preview.active
 
 

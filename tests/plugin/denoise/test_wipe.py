@@ -11,8 +11,6 @@ from qtpy.QtTest import QTest
 from napari_denoise.plugin.denoise.wipe import NEEDS_2D, NEEDS_ONE_PLACE
 from napari_denoise.plugin.layers.source import bare
 
-SHARE_A_VIEWER = True
-
 
 def switch(bench: Bench, on: bool = True) -> None:
     """Press Wipe, and wait until the picture is divided."""

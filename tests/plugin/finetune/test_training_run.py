@@ -27,8 +27,6 @@ from napari_denoise.training.loop import stages
 from napari_denoise.training.loop.checkpoints import load_checkpoint
 from napari_denoise.training.loop.report import StepReport, Validation
 
-SHARE_A_VIEWER = True
-
 
 def test_pairs_become_weights_that_denoise_can_use_and_undo(tuning: TuningBench):
     denoise = DenoiseWidget(tuning.viewer)
@@ -169,7 +167,7 @@ def test_a_full_disk_is_shown_and_what_was_reached_is_kept(
 def test_a_rate_beyond_reason_is_refused_before_it_begins(tuning: TuningBench):
     tuning.layers()
     tuning.add()
-    tuning.widget.form.rate.value = "1e30"
+    tuning.widget.form.learning_rate.value = "1e30"
     tuning.start()
     tuning.end()
     status = tuning.widget.status
@@ -180,7 +178,7 @@ def test_a_rate_beyond_reason_is_refused_before_it_begins(tuning: TuningBench):
 def test_weights_no_better_than_the_base_are_not_offered_at_first(tuning: TuningBench):
     tuning.layers()
     tuning.add()
-    tuning.widget.form.rate.value = "1e-12"
+    tuning.widget.form.learning_rate.value = "1e-12"
     tuning.start(steps=4)
     tuning.end()
     result = tuning.widget.watch.result

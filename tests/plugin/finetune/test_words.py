@@ -38,10 +38,10 @@ def test_only_digits_can_be_typed_as_steps(typed: str, steps: int, qtbot: Any):
 def test_a_learning_rate_that_cannot_be_is_said_plainly(tuning: TuningBench, rate: str):
     tuning.layers()
     tuning.add()
-    tuning.widget.form.rate.value = rate
+    tuning.widget.form.learning_rate.value = rate
     tuning.widget.start.native.click()
     assert tuning.widget.status.text == (
-        f"learning rate {rate!r}: expected a number above 0, such as 3e-4"
+        f"Learning rate {rate!r}: expected a number above 0, such as 3e-4"
     )
     assert not tuning.widget.busy
 

@@ -124,9 +124,9 @@ class BatchWidget(DockedWidget):
         rows.addWidget(self.empty)
         rows.addWidget(self.table, 1)
         rows.addWidget(self.gap, 1)
+        rows.addWidget(self.status)
         rows.addWidget(self.bar)
         rows.addLayout(row(self.start, self.pause, self.cancel, self.retry))
-        rows.addWidget(self.status)
         self._paint()
 
     def _paint(self, _event: Any = None) -> None:

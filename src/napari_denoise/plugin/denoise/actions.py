@@ -1,4 +1,4 @@
-"""The lower part of the widget: buttons, progress, and the last message."""
+"""The lower part of the widget: the last message, progress, and buttons."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ class Actions(QWidget):  # type: ignore[misc]  # Qt has no types
         self.bar = mg.ProgressBar(value=0, min=0, max=1000)
         self.note = small_print()
         self.status = Status(self.again)
-        rows = column(self, 6)
-        rows.addLayout(row(self.preview, self.run, self.cancel))
-        rows.addWidget(self.bar.native)
+        rows = column(self, 6)  # what comes and goes is above, so that no button moves
+        rows.addWidget(self.status)
         rows.addWidget(self.note)
+        rows.addWidget(self.bar.native)
+        rows.addLayout(row(self.preview, self.run, self.cancel))
         rows.addLayout(row(self.compare, self.wipe, self.residual))
         rows.addLayout(row(self.undo, self.redo, self.save))
         rows.addLayout(row(self.adapt))
-        rows.addWidget(self.status)
 
     def check(self, pressed: mg.PushButton, on: bool) -> None:
         """Show a button as on or off without telling anybody."""

@@ -12,6 +12,7 @@ from napari.layers import Image
 
 from napari_denoise.image.axes import Layout, plane_chunks
 from napari_denoise.plugin.layers.apply import assign, insert_above, offset_translate
+from napari_denoise.plugin.layers.cover import remove_helper
 from napari_denoise.plugin.layers.history import AddedEntry, History
 from napari_denoise.plugin.layers.source import (
     HELPER,
@@ -215,14 +216,15 @@ class Residuals:
     def drop_stale(self) -> None:
         """Remove those whose layer holds other data by now, or was removed."""
         layers = self._viewer.layers
-        self._drop(lambda layer, levels: layer not in layers or not holds(layer, levels))
+        self._drop(lambda layer, levels: layer not in layers or not holds(layer, levels), soon=True)
 
-    def _drop(self, unwanted: Callable[[Image, tuple[Any, ...]], bool]) -> None:
+    def _drop(
+        self, unwanted: Callable[[Image, tuple[Any, ...]], bool], *, soon: bool = False
+    ) -> None:
         gone = [entry for entry in self._shown if unwanted(*entry[:2])]
         self._shown = [entry for entry in self._shown if entry not in gone]
         for _, _, made in gone:
-            if made in self._viewer.layers:
-                self._viewer.layers.remove(made)
+            remove_helper(self._viewer, made, soon=soon)
         if gone and not self._shown and self._view is not None:
             (before, put), self._view = self._view, None
             if self._camera() == put:  # nobody looked elsewhere since

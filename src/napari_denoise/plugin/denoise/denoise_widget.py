@@ -93,11 +93,12 @@ class DenoiseWidget(DockedWidget):
         self._paint()
         layout = column(self, 8)
         layout.setContentsMargins(8, 6, 8, 6)
-        for part in (self.empty, self.header, self._scroll, self.actions):
+        for part in (self.empty, self.header, self._scroll):
             layout.addWidget(part)
+        layout.addStretch()
+        layout.addWidget(self.actions)
         for part in (self.empty, self.header, self.actions):
             keep_height(part)
-        layout.addStretch()
 
     def _paint(self, _event: Any = None) -> None:
         """Take the colours of the theme."""

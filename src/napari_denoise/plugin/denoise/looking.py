@@ -69,7 +69,7 @@ class Looking:
         self._lifted = False
         self.wipe = Wipe(viewer, panel, self._sides)
         preview.painted.connect(self.wipe.update)
-        preview.dropping.connect(lambda _layer: self.wipe.stop())
+        preview.dropping.connect(lambda _layer, soon: self.wipe.stop(soon=soon))
         preview.changed.connect(self.wipe.follow_soon)
 
     @property

@@ -15,13 +15,16 @@ from psygnal import Signal
 from qtpy.QtWidgets import QAbstractSpinBox, QFileDialog, QFormLayout, QInputDialog
 
 from napari_denoise.plugin.denoise import cameras
-from napari_denoise.plugin.kit.parts import add_row, button, small_print
+from napari_denoise.plugin.kit.parts import add_option, add_row, button, small_print
 from napari_denoise.plugin.kit.text import names_text
 from napari_denoise.plugin.kit.workers import WorkerTask
 from napari_denoise.plugin.layers.source import levels_of
-from napari_denoise.settings.denoise import ChannelNoise
+from napari_denoise.settings.denoise import ChannelNoise, DenoiseSettings
 from napari_denoise.settings.noise import MOST_SKEWED, NoiseModel
+from napari_denoise.settings.option import options_of
 
+_OPTIONS = options_of(DenoiseSettings)
+_NOISE = _OPTIONS["noise"]
 _HUGE = 1e12
 _ALIKE = 8.0
 """Ranges of intensity that differ by more than this factor are in other units."""
@@ -99,41 +102,23 @@ class NoiseRows:
         self.kind = mg.ComboBox(
             choices=list(_KINDS),
             value="auto",
-            tooltip="How strong the noise is. Auto measures it in the data; Sigma and Gain take "
-            "your own figures, in the data's units; a camera's were saved before, here or with "
-            "napari-denoise info --save-noise.",
+            tooltip=f"{_NOISE.help} Sigma and Gain take your own figures, in the data's units; a "
+            "camera's were saved before, here or with napari-denoise info --save-noise.",
         )
         self.save = button("Save …", "Keep this noise under the name of a camera, for others.")
-        add_row(layout, "Noise", self.kind, after=self.save.native)
+        add_row(layout, _NOISE.label, self.kind, after=self.save.native)
         self.kind.changed.connect(self._edited)
         self.sigma = _figure("Standard deviation of Gaussian noise, in the data's units.")
-        self.gain = _figure("Data units per photo-electron; 0 for purely Gaussian noise.")
-        self.offset = _figure("Mean of an unexposed pixel, in the data's units.", -_HUGE)
-        self.read_noise = _figure("Standard deviation of an unexposed pixel, in the data's units.")
-        self.skewness = mg.FloatSpinBox(
-            value=1.0,
-            min=1.0,
-            max=MOST_SKEWED,
-            step=0.05,
-            tooltip="How lopsided the noise is: 1 for an ordinary camera, 1.5 behind an electron "
-            "multiplier (EMCCD); photomultipliers lie between. It keeps the mean brightness right "
-            "at a few photons per pixel. In doubt leave what Auto measured.",
-        )
-        for label, widget in (
-            ("Sigma", self.sigma),
-            ("Gain", self.gain),
-            ("Offset", self.offset),
-            ("Read noise", self.read_noise),
-            ("Skewness", self.skewness),
-        ):
-            self._row(label, widget)
-        self.camera = mg.ComboBox(
-            choices=[],
-            nullable=True,
-            tooltip="The camera whose noise it is, or a file: one that info --save-noise wrote, or "
-            "an image of the same camera, on which the noise is measured.",
-        )
-        add_row(layout, "Camera", self.camera)
+        self.gain, self.offset, self.read_noise = _figure(), _figure(low=-_HUGE), _figure()
+        self.skewness = mg.FloatSpinBox(value=1.0, min=1.0, max=MOST_SKEWED, step=0.05)
+        add_row(layout, "Sigma", self.sigma)
+        self.sigma.changed.connect(self._edited)
+        for name, option in options_of(NoiseModel).items():
+            widget = getattr(self, name)
+            add_option(layout, option, widget)
+            widget.changed.connect(self._edited)
+        self.camera = mg.ComboBox(choices=[], nullable=True)
+        add_option(layout, _OPTIONS["noise_from"], self.camera)
         self.camera.changed.connect(self._camera_chosen)
         self.note = small_print()
         layout.addRow(self.note)
@@ -143,10 +128,6 @@ class NoiseRows:
         self.kind.changed.connect(self._kind_changed)
         self._fill_cameras()
         self._show()
-
-    def _row(self, label: str, widget: Any) -> None:
-        add_row(self._layout, label, widget)
-        widget.changed.connect(self._edited)
 
     # --- values -------------------------------------------------------------------------
 
@@ -357,7 +338,7 @@ def _decimals(value: float) -> int:
     return max(2, 2 - floor(log10(abs(value)))) if value else 2
 
 
-def _figure(tip: str, low: float = 0.0) -> mg.FloatSpinBox:
+def _figure(tip: str = "", low: float = 0.0) -> mg.FloatSpinBox:
     box = mg.FloatSpinBox(value=0.0, min=low, max=_HUGE, step=0.1, tooltip=tip)
     # A step is a tenth of the figure's leading digit, whatever the unit.
     box.native.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)

@@ -68,8 +68,9 @@ class Preview:
         It went on or off.
     painted : ()
         There is more to see than before.
-    dropping : (Image,)
-        An overlay is about to go: what lies above it must go first, as Mesa crashes otherwise.
+    dropping : (Image, bool)
+        An overlay is about to go, soon or at once: what lies above it must go first, as Mesa
+        crashes otherwise.
     """
 
     said = Signal(str, str)
@@ -77,7 +78,7 @@ class Preview:
     failed = Signal(object)
     changed = Signal()
     painted = Signal()
-    dropping = Signal(object)
+    dropping = Signal(object, bool)
 
     def __init__(self, viewer: Any, jobs: Jobs) -> None:
         self._viewer, self._jobs = viewer, jobs
@@ -218,10 +219,10 @@ class Preview:
 
     def forget(self, layer: Image) -> None:
         """Follow the removal of a layer from the viewer."""
-        self._drop(layer)
+        self._drop(layer, soon=True)
         mine = [k for k, o in self._overlays.items() if o.layer is layer]
         for key in mine:  # the user removed the overlay itself
-            self._drop(self._overlays[key].source.layer)
+            self._drop(self._overlays[key].source.layer, soon=True)
         if self.active and not self._overlays and not self.busy:
             self.stop()
 
@@ -230,15 +231,15 @@ class Preview:
             self._task.cancel()
             self._task = None
 
-    def _drop(self, layer: Image) -> None:
+    def _drop(self, layer: Image, *, soon: bool = False) -> None:
         overlay = self._overlays.pop(id(layer), None)
         if overlay is not None:
-            self.dropping.emit(overlay.layer)
-            overlay.remove()
+            self.dropping.emit(overlay.layer, soon)
+            overlay.remove(soon=soon)
 
     def _drop_others(self, sources: Sequence[Source]) -> None:
         wanted = {id(s.layer) for s in sources}
         for key in [k for k in self._overlays if k not in wanted]:
             overlay = self._overlays.pop(key)
-            self.dropping.emit(overlay.layer)
+            self.dropping.emit(overlay.layer, False)
             overlay.remove()

@@ -17,6 +17,7 @@ from napari_denoise.plugin.denoise.last_settings import FIELDS, of_kind
 from napari_denoise.plugin.denoise.noise_rows import NoiseRows
 from napari_denoise.plugin.kit.parts import (
     Section,
+    add_option,
     add_row,
     flatten,
     form_layout,
@@ -27,8 +28,10 @@ from napari_denoise.plugin.kit.text import card_summary, card_text
 from napari_denoise.plugin.layers.source import Source
 from napari_denoise.plugin.preferences import Preferences
 from napari_denoise.settings.denoise import REALISM_NOTE, DenoiseSettings
+from napari_denoise.settings.option import options_of
 from napari_denoise.weights.catalogue import WeightsError, WeightsInfo, check_there, list_weights
 
+_OPTIONS = options_of(DenoiseSettings)
 TILES = ("auto", 64, 128, 256, 512, 1024)
 _KINDS = {"microscopy": "microscopy data", "photo": "photographs", "render": "renders"}
 _UNPICKED = "Auto picks when it has measured the image."
@@ -58,15 +61,8 @@ class SettingsForm:
         self._weights_row()
         self.noise = NoiseRows(self._layout)
         self.noise.changed.connect(self._tell)
-        self.strength = mg.Slider(
-            value=100,
-            min=0,
-            max=100,
-            readout=False,
-            tooltip="Percent of the noise to take out: 100 gives the network's result, less "
-            "mixes the noisy pixels back in.",
-        )
-        self._row("Strength", self.strength, after=percent_of(self.strength))
+        self.strength = mg.Slider(value=100, min=0, max=100, readout=False)
+        self._field("strength", after=percent_of(self.strength))
         self._realism_row()
         self.scope = mg.RadioButtons(
             choices=[("Whole stack", "stack"), ("This frame", "frame")],
@@ -75,7 +71,7 @@ class SettingsForm:
             tooltip="Denoise every frame, or only the one on the screen.",
         )
         flatten(self.scope)
-        self._row("Apply to", self.scope, tells=False)
+        add_row(self._layout, "Apply to", self.scope)
         self._neighbor_rows()
         self.offer_scope(False)
         self.output = mg.RadioButtons(
@@ -86,15 +82,12 @@ class SettingsForm:
             "back. New layer: the layer stays as it is.",
         )
         flatten(self.output)
-        self._row("Output", self.output, tells=False)
+        add_row(self._layout, "Output", self.output)
         self.outliers = mg.ComboBox(
             choices=[("Auto", "auto"), ("Replace", "replace"), ("Keep", "keep")],
             value="auto",
-            tooltip="What the result shows at lone hot, dead or cosmic pixels and fireflies. Auto "
-            "replaces them in renders and keeps them in all other data. Their neighbours are "
-            "denoised as if they were not there.",
         )
-        self._row("Outliers", self.outliers)
+        self._field("outliers")
         self._speed_section()
         self.fill_weights(list_weights())
         self._begin_with(preferred or Preferences())
@@ -104,7 +97,7 @@ class SettingsForm:
     def _weights_row(self) -> None:
         self._catalogue: dict[str, WeightsInfo] = {}
         self.weights = mg.ComboBox(choices=[("Auto", "auto")], value="auto")
-        self._row("Weights", self.weights)
+        self._field("weights")
         self.picked = small_print()
         self.card = small_print()
         self.card.setVisible(True)
@@ -119,15 +112,8 @@ class SettingsForm:
         self.weights.changed.connect(self._show_card)
 
     def _realism_row(self) -> None:
-        self.realism = mg.Slider(
-            value=0,
-            min=0,
-            max=100,
-            readout=False,
-            tooltip="0 is faithful: what the data say, for every measurement. More looks sharper "
-            "and more natural, with texture that is likely but was not measured.",
-        )
-        self._row("Realism", self.realism, after=percent_of(self.realism))
+        self.realism = mg.Slider(value=0, min=0, max=100, readout=False)
+        self._field("realism", after=percent_of(self.realism))
         self.realism_note = small_print()
         self._layout.addRow(self.realism_note)
         self.realism.changed.connect(self._warn_of_realism)
@@ -144,20 +130,12 @@ class SettingsForm:
 
     def _neighbor_rows(self) -> None:
         sides = [(f"{n} on each side", n) for n in range(1, 5)]
-        self.neighbors = mg.ComboBox(
-            choices=[("Auto", "auto"), ("Off", 0), *sides],
-            value="auto",
-            tooltip="Frames before and after make a frame better where they show the same. Auto "
-            "takes 2 in time or 1 in depth, and none where frames do not agree. Choose Off to "
-            "measure kinetics, and for single events near the noise.",
-        )
-        self._row("Neighbors", self.neighbors)
+        self.neighbors = mg.ComboBox(choices=[("Auto", "auto"), ("Off", 0), *sides], value="auto")
+        self._field("neighbors")
         self.along = mg.ComboBox(
-            choices=[("Auto", "auto"), ("Time", "T"), ("Depth", "Z")],
-            value="auto",
-            tooltip="The axis that neighbours lie along. Auto takes time, else depth.",
+            choices=[("Auto", "auto"), ("Time", "T"), ("Depth", "Z")], value="auto"
         )
-        self._row("Along", self.along)
+        self._field("along")
         self.neighbors_note = small_print()
         self._layout.addRow(self.neighbors_note)
 
@@ -174,25 +152,16 @@ class SettingsForm:
         self.tile = mg.ComboBox(
             choices=[("Auto" if t == "auto" else f"{t} x {t}", t) for t in TILES],
             value="auto",
-            tooltip="Size of the parts, in pixels, that are denoised one after the other. Small "
-            "ones need less memory and more time; the result is the same.",
         )
-        self._row("Tile", self.tile, self._speed)
-        self.device = mg.ComboBox(
-            choices=[("Auto", "auto")],
-            value="auto",
-            tooltip="What computes: the processor or a graphics card. Auto takes the fastest.",
-        )
-        self._row("Device", self.device, self._speed)
+        self._field("tile", self._speed)
+        self.device = mg.ComboBox(choices=[("Auto", "auto")], value="auto")
+        self._field("device", self._speed)
         self.cost = small_print()
         self._speed.addRow(self.cost)
         self.dtype = mg.ComboBox(
-            choices=[("As the data", "same"), ("float32", "float32")],
-            value="same",
-            tooltip="How the pixels of the result are held. Whole numbers round what lies between "
-            "them: for images of a photon or less per pixel choose float32. Colour keeps its type.",
+            choices=[("As the data", "same"), ("float32", "float32")], value="same"
         )
-        self._row("Data type", self.dtype, self._speed)
+        self._field("dtype", self._speed)
         self.speed_section = Section(
             "Speed, memory and data type",
             body,
@@ -273,17 +242,13 @@ class SettingsForm:
         finally:
             self._quiet = False
 
-    def _row(
-        self,
-        label: str,
-        widget: Any,
-        layout: QFormLayout | None = None,
-        tells: bool = True,
-        after: QWidget | None = None,
+    def _field(
+        self, name: str, layout: QFormLayout | None = None, after: QWidget | None = None
     ) -> None:
-        add_row(self._layout if layout is None else layout, label, widget, after)
-        if tells:
-            widget.changed.connect(self._tell)
+        """Add the control of a field of the settings, which is called as the field is."""
+        widget = getattr(self, name)
+        add_option(self._layout if layout is None else layout, _OPTIONS[name], widget, after)
+        widget.changed.connect(self._tell)
 
     def _tell(self, _value: Any = None) -> None:
         if not self._quiet:
@@ -382,14 +347,7 @@ class SettingsForm:
         self.noise.suit(info.card.mapping if info is not None else "")
         self._offer_realism(info)
         self.card.setText(card_text(info) if info else _UNPICKED)
-        self.weights.tooltip = (
-            card_summary(info)
-            if info
-            else (
-                "The trained network. Auto picks by the image: one for colour photographs, one "
-                "for single channels such as microscopy, one for renders."
-            )
-        )
+        self.weights.tooltip = card_summary(info) if info else _OPTIONS["weights"].tip()
 
 
 def _weights_choices(found: Sequence[WeightsInfo]) -> list[tuple[str, str]]:

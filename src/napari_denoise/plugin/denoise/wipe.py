@@ -148,10 +148,10 @@ class _Composite:
         if self.sight.sides.plane is not None:
             self._after[...] = np.asarray(self.sight.sides.after[self.sight.view])
 
-    def remove(self) -> None:
+    def remove(self, *, soon: bool = False) -> None:
         """Show the layer again as it is."""
         unlink_layers([self.sight.sides.layer, self._cover.layer], self._looks)
-        self._cover.remove()
+        self._cover.remove(soon=soon)
 
 
 class Wipe:
@@ -223,23 +223,23 @@ class Wipe:
         self.changed.emit()
         return self.active
 
-    def stop(self) -> None:
-        """Take the line away and show the results."""
+    def stop(self, *, soon: bool = False) -> None:
+        """Take the line away and show the results; covers `soon`, as for `remove_helper`."""
         if self._handle is None:
             return
         handle, self._handle = self._handle, None
-        self.close()
+        self.close(soon=soon)
         handle.take_away()
         self.changed.emit()
 
-    def close(self) -> None:
+    def close(self, *, soon: bool = False) -> None:
         """Let go of the viewer and of what was read."""
         for event, follow in self._events():
             event.disconnect(follow)
         if self._task is not None:
             self._task.detach()
         self._sights = []
-        self._clear(self._shown)
+        self._clear(self._shown, soon=soon)
 
     def follow(self) -> None:
         """Compare what is selected and in view now; end where there is nothing."""
@@ -260,9 +260,9 @@ class Wipe:
         else:
             self._read(sights)
 
-    def uncover(self, layer: Image) -> None:
-        """Show a layer as it is, before it goes."""
-        self._clear([part for part in self._shown if part.sight.sides.layer is layer])
+    def uncover(self, layer: Image, *, soon: bool = False) -> None:
+        """Show a layer as it is, before it goes; `soon` once the event at work is over."""
+        self._clear([p for p in self._shown if p.sight.sides.layer is layer], soon=soon)
 
     def update(self) -> None:
         """Show what is there by now of a preview that is still computed."""
@@ -279,8 +279,8 @@ class Wipe:
         self.follow()
 
     def _removed(self, event: Any) -> None:
-        """Let a cover go with its layer: drawn without it, it can crash Mesa."""
-        self.uncover(bare(event.value))
+        """Let a cover go with its layer."""
+        self.uncover(bare(event.value), soon=True)
         self.follow_soon()
 
     def _events(self) -> list[tuple[Any, Callable[..., None]]]:
@@ -358,12 +358,12 @@ class Wipe:
         sign = 1 if camera.orientation2d[1] == "right" else -1
         return float(camera.center[-1]) + sign * (x - width / 2) / float(camera.zoom), sign
 
-    def _clear(self, parts: Sequence[_Composite]) -> None:
+    def _clear(self, parts: Sequence[_Composite], *, soon: bool = False) -> None:
         self._settling = True
         try:
             for part in list(parts):
                 self._shown.remove(part)
-                part.remove()
+                part.remove(soon=soon)
         finally:
             self._settling = False
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import fields
-from math import inf
 from typing import Any
 
 from magicgui import widgets as mg
@@ -14,34 +11,27 @@ from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_denoise.plugin.kit.parts import (
     Section,
+    add_option,
     add_row,
     column,
     form_layout,
     only_digits,
     small_print,
 )
+from napari_denoise.plugin.kit.text import as_labels
 from napari_denoise.settings.finetune import FineTuneSettings
+from napari_denoise.settings.finetune_fields import MINUTES
+from napari_denoise.settings.option import options_of
+from napari_denoise.settings.problems import SettingsError
 from napari_denoise.settings.recipe import TermWeights
 from napari_denoise.weights.catalogue import WeightsError, WeightsInfo, check_there, list_weights
 
+_OPTIONS = options_of(FineTuneSettings)
 RECIPES = (
-    ("Faithful", "faithful", "Comes near the clean image, pixel by pixel; for measurements."),
-    (
-        "Realistic (GAN)",
-        "realistic",
-        "First as Faithful, then towards texture that looks real, part of which is made up. "
-        "Denoise's Realism slider goes from the one to the other.",
-    ),
-    (
-        "ImageDenoisingGAN (2017)",
-        "thomas2017",
-        "Losses as in manumathewthomas/ImageDenoisingGAN, from the weights you start from.",
-    ),
-    (
-        "GANDenoising (2018)",
-        "iteapoy2018",
-        "Losses as in iteapoy/GANDenoising, from the weights you start from.",
-    ),
+    ("Faithful", "faithful"),
+    ("Realistic (GAN)", "realistic"),
+    ("ImageDenoisingGAN (2017)", "thomas2017"),
+    ("GANDenoising (2018)", "iteapoy2018"),
 )
 _STEPS = "steps"
 _TIMES = (("2 minutes", 2.0), ("5 minutes", 5.0), ("20 minutes", 20.0), ("Steps …", _STEPS))
@@ -63,44 +53,21 @@ class FineTuneForm:
         rows = column(self.native, 6)
         self._layout = form_layout()
         rows.addLayout(self._layout)
-        self.base = mg.ComboBox(
-            choices=[("Auto", "auto")],
-            value="auto",
-            tooltip="Weights to start from. Auto takes those that Denoise would take.",
-        )
-        self.recipe = mg.ComboBox(
-            choices=[(title, name) for title, name, _ in RECIPES],
-            value="faithful",
-            tooltip="Which losses training makes small.",
-        )
+        self.base = mg.ComboBox(choices=[("Auto", "auto")], value="auto")
+        self.recipe = mg.ComboBox(choices=list(RECIPES), value="faithful")
         self.recipe_note = small_print()
-        self.time = mg.ComboBox(
-            choices=list(_TIMES), value=5.0, tooltip="How long to train; it can be stopped early."
-        )
-        self.steps = mg.SpinBox(
-            value=500,
-            min=1,
-            max=10_000_000,
-            tooltip="How many times the weights are changed a little.",
-        )
+        self.minutes = mg.ComboBox(choices=list(_TIMES), value=MINUTES)
+        self.steps = mg.SpinBox(value=500, min=1, max=10_000_000)
         only_digits(self.steps)
-        self.device = mg.ComboBox(
-            choices=[("Auto", "auto")],
-            value="auto",
-            tooltip="Processor or graphics card. Auto takes the fastest.",
-        )
-        for label, widget in (("Start from", self.base), ("Recipe", self.recipe)):
-            self._row(label, widget, self._layout)
+        self.device = mg.ComboBox(choices=[("Auto", "auto")], value="auto")
+        self._field("base", self._layout)
+        self._field("recipe", self._layout)
         self._layout.addRow(self.recipe_note)
-        for label, widget in (
-            ("How long", self.time),
-            ("Steps", self.steps),
-            ("Device", self.device),
-        ):
-            self._row(label, widget, self._layout)
+        for name in ("minutes", "steps", "device"):
+            self._field(name, self._layout)
         rows.addWidget(self._advanced())
         self.recipe.changed.connect(self._show)
-        self.time.changed.connect(self._show)
+        self.minutes.changed.connect(self._show)
         self.fill_base(list_weights())
         self._show()
 
@@ -108,53 +75,46 @@ class FineTuneForm:
         body = QWidget()
         layout = form_layout(body)
         self._advanced_layout = layout
-        self.patch = _optional(
-            (16, 32, 48, 64, 96, 128, 192, 256),
-            "Side of the squares that are cut from the images to learn from, pixels.",
-        )
-        self.batch = _optional((1, 2, 4, 8, 16, 32), "Patches per step; fewer need less memory.")
-        self.rate = mg.LineEdit(
-            value="", tooltip="How far a step moves the weights; less is slower and safer."
-        )
-        self.rate.native.setPlaceholderText("as in the recipe, such as 3e-4")
-        for label, widget in (
-            ("Patch", self.patch),
-            ("Batch", self.batch),
-            ("Learning rate", self.rate),
-        ):
-            self._row(label, widget, layout)
+        self.patch = _optional((16, 32, 48, 64, 96, 128, 192, 256))
+        self.batch = _optional((1, 2, 4, 8, 16, 32))
+        self.learning_rate = mg.LineEdit(value="")
+        self.learning_rate.native.setPlaceholderText("as in the recipe, such as 3e-4")
+        for name in ("patch", "batch", "learning_rate"):
+            self._field(name, layout)
         self.own_weights = mg.CheckBox(
             value=False,
             text="Custom loss weights",
             tooltip="How much each loss counts, in place of what the recipe says.",
         )
-        self._row("", self.own_weights, layout)
+        add_row(layout, "", self.own_weights)
+        self._follow(self.own_weights)
         self.terms: dict[str, mg.FloatSpinBox] = {}
-        for field in fields(TermWeights):
-            widget = mg.FloatSpinBox(
-                value=field.default,
-                min=0,
-                max=1000,
-                step=0.01,
-                tooltip="How much it counts; 0 leaves it out.",
-            )
+        usual = TermWeights()
+        for name, option in options_of(TermWeights).items():
+            widget = mg.FloatSpinBox(value=getattr(usual, name), min=0, max=1000, step=0.01)
             widget.native.setDecimals(4)
-            self.terms[field.name] = widget
-            self._row(field.name.replace("_", " ").capitalize(), widget, layout)
+            self.terms[name] = widget
+            add_option(layout, option, widget)
+            self._follow(widget)
         self.own_weights.changed.connect(self._show)
         self.section = Section(
             "Advanced", body, "Patch, batch, learning rate, loss weights; few people need them."
         )
         return self.section
 
-    def _row(self, label: str, widget: Any, layout: QFormLayout) -> None:
-        add_row(layout, label, widget)
+    def _field(self, name: str, layout: QFormLayout) -> None:
+        """Add the control of a field of the settings, which is called as the field is."""
+        widget = getattr(self, name)
+        add_option(layout, _OPTIONS[name], widget)
+        self._follow(widget)
+
+    def _follow(self, widget: Any) -> None:
         widget.changed.connect(lambda _value: self.changed.emit())
 
     def _show(self, _value: Any = None) -> None:
-        note = next(text for _, name, text in RECIPES if name == self.recipe.value)
-        self.recipe_note.say(note)
-        self._layout.setRowVisible(self.steps.native, self.time.value == _STEPS)
+        note = _OPTIONS["recipe"].values[self.recipe.value]
+        self.recipe_note.say(f"{note[0].upper()}{note[1:]}.")
+        self._layout.setRowVisible(self.steps.native, self.minutes.value == _STEPS)
         adversarial = self.recipe.value != "faithful"
         self._advanced_layout.setRowVisible(self.own_weights.native, adversarial)
         for widget in self.terms.values():
@@ -172,21 +132,23 @@ class FineTuneForm:
             Names the field that is wrong.
         """
         self._check_base()
-        timed = self.time.value != _STEPS
-        return FineTuneSettings.parse(
-            {
-                "base": self.base.value,
-                "recipe": self.recipe.value,
-                "minutes": self.time.value if timed else None,
-                "steps": None if timed else self.steps.value,
-                "device": self.device.value,
-                "batch": self.batch.value or None,
-                "patch": self.patch.value or None,
-                "learning_rate": _rate(self.rate.value),
-                "weights": self._loss_weights(),
-                "align": align,
-            }
-        )
+        timed = self.minutes.value != _STEPS
+        values = {
+            "base": self.base.value,
+            "recipe": self.recipe.value,
+            "minutes": self.minutes.value if timed else None,
+            "steps": None if timed else self.steps.value,
+            "device": self.device.value,
+            "batch": self.batch.value or None,
+            "patch": self.patch.value or None,
+            "learning_rate": self.learning_rate.value.strip() or None,
+            "weights": self._loss_weights(),
+            "align": align,
+        }
+        try:
+            return FineTuneSettings.parse(values)
+        except SettingsError as error:
+            raise ValueError(as_labels(error, _OPTIONS)) from error
 
     def _check_base(self) -> None:
         """Look whether the weights to start from are there; list what is, where they are not."""
@@ -222,20 +184,10 @@ class FineTuneForm:
             self.device.choices = [("Auto", "auto"), *((name, name) for name in devices)]
 
 
-def _optional(values: Sequence[int], tip: str) -> mg.ComboBox:
+def _optional(values: Sequence[int]) -> mg.ComboBox:
     """Offer some values, and first 0, which leaves it to the recipe."""
     choices = [("as in the recipe", 0), *((str(value), value) for value in values)]
-    return mg.ComboBox(choices=choices, value=0, tooltip=tip)
-
-
-def _rate(text: str) -> float | None:
-    if not text.strip():
-        return None
-    with suppress(ValueError):
-        rate = float(text)
-        if 0 < rate < inf:
-            return rate
-    raise ValueError(f"learning rate {text!r}: expected a number above 0, such as 3e-4")
+    return mg.ComboBox(choices=choices, value=0)
 
 
 def _label(info: WeightsInfo) -> str:

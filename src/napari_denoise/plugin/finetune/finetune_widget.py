@@ -143,9 +143,9 @@ class FineTuneWidget(DockedWidget):
         layout.setContentsMargins(8, 6, 8, 6)
         layout.addWidget(self.offer)
         layout.addWidget(self._scroll)
-        layout.addLayout(row(self.estimate, self.start))
-        layout.addWidget(self.status)
         layout.addStretch()
+        layout.addWidget(self.status)
+        layout.addLayout(row(self.estimate, self.start))
         keep_height(self.offer)
         self._paint()
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from napari.utils.notifications import ErrorNotification, notification_manager, show_error
 from qtpy.QtCore import QEvent
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_denoise.plugin.kit.closing import Work, guard
 from napari_denoise.plugin.kit.colours import colours
@@ -36,6 +36,11 @@ class Closable(Protocol):
 
 class DockedWidget(QWidget):  # type: ignore[misc]  # Qt has no types
     """A widget for a dock that has work to stop at its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Else napari puts a stretch below, and buttons at the lower end move with every message.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
     @abstractmethod
     def shut_down(self) -> None:

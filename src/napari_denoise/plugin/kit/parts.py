@@ -7,8 +7,10 @@ from typing import Any
 
 from magicgui import widgets as mg
 from qtpy.QtCore import QRegularExpression, QSize, Qt, QTimer
-from qtpy.QtGui import QRegularExpressionValidator
+from qtpy.QtGui import QRegularExpressionValidator, QResizeEvent
 from qtpy.QtWidgets import (
+    QAbstractSlider,
+    QAbstractSpinBox,
     QComboBox,
     QFormLayout,
     QFrame,
@@ -22,11 +24,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_denoise.plugin.kit.colours import ROLE, SMALL
+from napari_denoise.settings.option import Option
 
 NO_PAIR = "Add a pair that fits first."
 """Why most of fine-tuning waits."""
 _FRAME = 6
 """Padding that napari's style puts around a scroll area, and a little more."""
+_GUARDED = "guarded"
+"""Property of what leaves the wheel to the scroll area until it has the focus."""
 
 
 class Text(QLabel):  # type: ignore[misc]  # Qt has no types
@@ -34,6 +39,7 @@ class Text(QLabel):  # type: ignore[misc]  # Qt has no types
 
     def __init__(self, style: str = "") -> None:
         super().__init__()
+        self._kept: tuple[str, int] | None = None
         self.setWordWrap(True)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -43,7 +49,21 @@ class Text(QLabel):  # type: ignore[misc]  # Qt has no types
     def say(self, text: str) -> None:
         """Show a text, or nothing."""
         self.setText(text)
+        self._keep_lines()
         self.setVisible(bool(text))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Follow another width."""
+        super().resizeEvent(event)
+        self._keep_lines()
+
+    def _keep_lines(self) -> None:
+        """Ask for the height of all lines: a form gives one label what another one needs."""
+        now = self.text(), self.width()
+        if now != self._kept:
+            self._kept = now
+            self.setMinimumHeight(0)  # else it would be asked for once more
+            self.setMinimumHeight(self.heightForWidth(self.width()) if self.text() else 0)
 
 
 def small_print() -> Text:
@@ -117,6 +137,17 @@ def add_row(layout: QFormLayout, label: str, widget: Any, after: QWidget | None 
     name = QLabel(label)
     name.setToolTip(widget.tooltip or "")
     layout.addRow(name, widget.native if after is None else beside(widget.native, after))
+
+
+def add_option(
+    layout: QFormLayout, option: Option, widget: Any, after: QWidget | None = None
+) -> None:
+    """Add the control of a setting, with the name and the tooltip that its field has."""
+    choices = {}
+    if isinstance(widget, mg.ComboBox):
+        choices = {value: widget.native.itemText(n) for n, value in enumerate(widget.choices)}
+    widget.tooltip = option.tip(choices)
+    add_row(layout, option.label, widget, after)
 
 
 def percent_of(slider: mg.Slider) -> QLabel:
@@ -284,20 +315,34 @@ class FittingScroll(QScrollArea):  # type: ignore[misc]  # Qt has no types
         content.installEventFilter(self)
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
-        """Follow the content's wish for another height."""
-        if event.type() in (event.Type.LayoutRequest, event.Type.Resize):
+        """Follow the content's wish for another height, and keep the wheel from values."""
+        if event.type() == event.Type.Wheel and not watched.hasFocus():
+            event.ignore()  # so it scrolls
+            return True
+        if watched is self.widget() and event.type() in (event.Type.LayoutRequest, event.Type.Resize):
             self.updateGeometry()
             self._later.start()  # and once more when text has wrapped at its width
         return bool(super().eventFilter(watched, event))
 
     def _fit(self) -> None:
         """Keep the height that wrapped text takes at this width, else it is cut off."""
+        self._leave_the_wheel()
         content = self.widget()
         if content.hasHeightForWidth():
             height = content.heightForWidth(self.viewport().width())
+            height = max(height, content.layout().minimumSize().height())
             if height != content.minimumHeight():
                 content.setMinimumHeight(height)
         self.updateGeometry()
+
+    def _leave_the_wheel(self) -> None:
+        """Let the wheel scroll where it would change a value that nobody chose."""
+        for kind in (QComboBox, QAbstractSpinBox, QAbstractSlider):
+            for part in self.widget().findChildren(kind):
+                if part.parent() is not None and not part.property(_GUARDED):
+                    part.setProperty(_GUARDED, True)
+                    part.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+                    part.installEventFilter(self)
 
     def sizeHint(self) -> QSize:
         """Return the content's own size."""

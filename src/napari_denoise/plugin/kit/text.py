@@ -10,6 +10,9 @@ from html import escape
 from typing import Any
 
 from napari_denoise.settings.noise import NoiseModel
+from napari_denoise.settings.option import Option
+from napari_denoise.settings.problems import SettingsError
+from napari_denoise.settings.text import shown
 from napari_denoise.weights.catalogue import WeightsInfo
 
 
@@ -117,6 +120,12 @@ def progress_text(done: int, total: int, fraction: float, seconds: float) -> str
     if fraction < 0.02 or seconds < 1:
         return frames
     return f"{frames} · {time_text(seconds * (1 - fraction) / fraction)} left"
+
+
+def as_labels(error: SettingsError, options: Mapping[str, Option]) -> str:
+    """Say what is wrong with settings in terms of the rows of a form."""
+    labels = {name: option.label for name, option in options.items()}
+    return error.said(lambda wrong: wrong.said(lambda n: labels.get(n, n), " ", shown))
 
 
 def shape_text(shape: Sequence[int], axes: str, dtype: object) -> str:

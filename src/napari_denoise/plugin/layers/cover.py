@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from napari.layers import Image
+from qtpy.QtCore import QTimer
 
 from napari_denoise.plugin.layers.apply import covers, insert_above, offset_translate, twin
 from napari_denoise.plugin.layers.source import HELPER, Box
@@ -57,10 +58,35 @@ class Cover:
         if self._hides:
             self.base.visible = lifted
 
-    def remove(self) -> None:
-        """Take the layer away and show what it covered, if that was hidden for it."""
+    def remove(self, *, soon: bool = False) -> None:
+        """Take the layer away and show what it covered, if that was hidden for it.
+
+        Parameters
+        ----------
+        soon
+            As for `remove_helper`.
+        """
         if self._hides:
             self.base.visible = True
             self._hides = False
-        if self.layer in self._viewer.layers:
-            self._viewer.layers.remove(self.layer)
+        remove_helper(self._viewer, self.layer, soon=soon)
+
+
+def remove_helper(viewer: Any, layer: Image, *, soon: bool) -> None:
+    """Take a layer of ours away, if the user has not.
+
+    Parameters
+    ----------
+    viewer, layer
+        Where it is, and which.
+    soon
+        Once the event at work is over, and out of sight until then: napari deletes what is
+        selected layer by layer, and stumbles over one that went with another.
+    """
+    if layer not in viewer.layers:
+        return
+    if not soon:
+        viewer.layers.remove(layer)
+        return
+    layer.visible = False  # drawn without what it belongs to, it can crash Mesa
+    QTimer.singleShot(0, lambda: remove_helper(viewer, layer, soon=False))

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_denoise.measure.mappings import LogMapping, Mapping
-from napari_denoise.settings.recipe import LEAST_PATCH, TrainSettings
+from napari_denoise.settings.finetune_fields import LEAST_PATCH
+from napari_denoise.settings.recipe import TrainSettings
 from napari_denoise.training.data.degrade import Degraded, Patch, camera, degrade, without_camera
 
 Number = TypeVar("Number", bound=np.generic)

@@ -16,8 +16,9 @@ from napari_denoise.models import registry
 from napari_denoise.models.architectures.discriminator import DiscriminatorConfig
 from napari_denoise.settings.recipe import AdversarialStage, DistortionStage, TrainSettings
 from napari_denoise.training.data.pairs import Batch, Pairs, SyntheticPairs
+from napari_denoise.training.loop.report import StepReport
 from napari_denoise.training.loop.state import TrainingState
-from napari_denoise.training.loop.train import StepReport, train
+from napari_denoise.training.loop.train import train
 
 TINY = TrainSettings(
     name="tiny",

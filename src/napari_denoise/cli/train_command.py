@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import tomllib
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,6 @@ from napari_denoise.cli.console import Debug, Device, err, reporting, tell, warn
 
 if TYPE_CHECKING:
     from napari_denoise.training.loop.run import Run
-    from napari_denoise.training.loop.train import StepReport
 
 
 def train(
@@ -127,11 +127,10 @@ def _train(run: Run, data: Path, **options: Any) -> None:
             total = run.settings.steps
             bar = bars.add_task(run.settings.name, total=total, loss=float("nan"), speed=0.0)
             for report in run.train(data, **options):
-                last = report.last
-                done, speed = last.step, last.steps_per_second
+                done, speed = report.step, report.steps_per_second
                 bars.update(bar, completed=done, loss=report.mean_loss, speed=speed)
-                if last.validation is not None:
-                    console.print(_describe(last))
+                if report.figures is not None:
+                    console.print(_describe(report.step, report.figures))
         if 0 < done < total:
             pace = f"{speed:.1f} steps a second"
             tell(f"the time is over at step {done} of {total}, {pace}; --resume goes on there")
@@ -168,8 +167,7 @@ def _kept(run: Run, done: int) -> str:
     )
 
 
-def _describe(report: StepReport) -> str:
-    figures = report.validation.figures if report.validation else {}
+def _describe(step: int, figures: Mapping[str, float]) -> str:
     values = (f"{name.removeprefix('psnr_')} {figures[name]:.2f}" for name in figures)
     shown = [text for text, name in zip(values, figures, strict=True) if name.startswith("psnr")]
-    return f"step {report.step}: PSNR {', '.join(shown)} dB"
+    return f"step {step}: PSNR {', '.join(shown)} dB"

@@ -21,11 +21,11 @@ from napari_denoise.plugin.finetune.run_events import Stepped, TuningPhase
 from napari_denoise.plugin.finetune.watch_page import WatchPage
 from napari_denoise.plugin.layers.source import bare
 from napari_denoise.training.finetune import step_plan as finetune_plan
-from napari_denoise.training.finetune.fine_tuning import FineTuneReport
 from napari_denoise.training.finetune.held_out import Figures
 from napari_denoise.training.finetune.outcome import FineTuneResult
 from napari_denoise.training.loop import stages
 from napari_denoise.training.loop.checkpoints import load_checkpoint
+from napari_denoise.training.loop.report import StepReport, Validation
 
 
 def test_pairs_become_weights_that_denoise_can_use_and_undo(tuning: TuningBench):
@@ -233,8 +233,10 @@ def whole_in_sight(widget: QWidget) -> bool:
 # What is said while it is watched
 
 
-def report(step: int, steps: int, **fields) -> FineTuneReport:
-    return FineTuneReport(step, steps, "distortion", {"pixel": 1.0}, 10.0, 1.25, 80.0, **fields)
+def report(step: int, steps: int, figures=None, **fields) -> StepReport:
+    if figures is not None:
+        fields["validation"] = Validation(figures, {})
+    return StepReport(step, steps, "distortion", {"pixel": 1.0}, 10.0, 1.25, 80.0, **fields)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def rows(run):
 def test_a_run_keeps_recipe_checkpoint_log_and_figures(tmp_path, data):
     settings = tiny(adversarial={}, held_out=1, validate_every=4)
     run, reports = finished(settings, tmp_path / "run", data)
-    assert [r.last.step for r in reports] == list(range(1, 9))
+    assert [r.step for r in reports] == list(range(1, 9))
     assert np.isfinite([r.mean_loss for r in reports]).all()
     kept = sorted(str(p.relative_to(run.folder)) for p in run.folder.rglob("*") if p.is_file())
     figures = ["validation/000004.png", "validation/000008.png"]
@@ -75,7 +75,7 @@ def test_a_resumed_run_ends_in_the_same_weights_and_one_log(tmp_path, data):
         next(steps)
     steps.close()
     rest = list(parts.train(data, resume=True))
-    assert rest[0].last.step == 5
+    assert rest[0].step == 5
     one, other = (run.export(run.folder / "w.safetensors") for run in (whole, parts))
     assert one.sha256 == other.sha256
     for a, b in zip(rows(whole), rows(parts), strict=True):

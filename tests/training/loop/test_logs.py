@@ -12,15 +12,15 @@ import pytest
 
 from napari_denoise.training.loop import logs
 from napari_denoise.training.loop.logs import FIRST_COLUMNS, RunLog
-from napari_denoise.training.loop.train import StepReport
-from napari_denoise.training.loop.validation import Validation
+from napari_denoise.training.loop.report import StepReport, Validation
 
 COLUMNS = ("pixel", "gradient_norm", "penalty", "psnr_faithful")
 
 
 def report(step, stage="distortion", validation=None, **terms):
     terms = {"pixel": float(step), "gradient_norm": 1.0} | terms
-    return StepReport(step, stage, terms, 1e-3, 2.0 * step, 0.5, validation)
+    told = {"learning_rate": 1e-3, "validation": validation}
+    return StepReport(step, 9, stage, terms, 2.0 * step, 0.5, **told)
 
 
 def rows(folder):

@@ -44,8 +44,8 @@ rank = states[0].fabric.global_rank
 torch.save(
     {
         "state": states[0].state_dict(),
-        "pixel": [report.last.terms["pixel"] for report in reports],
-        "gradient": [report.last.terms["gradient_norm"] for report in reports],
+        "pixel": [report.terms["pixel"] for report in reports],
+        "gradient": [report.terms["gradient_norm"] for report in reports],
     },
     folder / f"{rank}.pt",
 )

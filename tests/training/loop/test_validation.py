@@ -9,7 +9,11 @@ from PIL import Image
 
 from napari_denoise.image.metrics import psnr
 from napari_denoise.training.loop.checkpoints import load_checkpoint
-from napari_denoise.training.loop.validation import SIGMA, Validator, save_figure
+from napari_denoise.training.loop.validation import SIGMA, Validator, regularly, save_figure
+
+
+def measuring(settings):
+    return regularly(Validator(pictures(1), settings), settings.validate_every)
 
 
 def test_a_distortion_stage_is_measured_at_its_faithful_end():
@@ -59,7 +63,7 @@ def test_a_network_that_states_its_error_is_measured_by_its_image_alone():
 
 def test_validation_comes_every_so_many_steps_and_at_the_end(tmp_path):
     settings = tiny(distortion={"steps": 5}, adversarial={"steps": 2}, validate_every=3)
-    reports = trained(settings, tmp_path / "c.pt", validator=Validator(pictures(1), settings))
+    reports = trained(settings, tmp_path / "c.pt", after_step=measuring(settings))
     measured = {r.step: list(r.validation.columns) for r in reports if r.validation}
     assert list(measured) == [3, 6, 7]
     assert measured[3] == ["noisy", "faithful", "clean"]
@@ -69,7 +73,7 @@ def test_validation_comes_every_so_many_steps_and_at_the_end(tmp_path):
 def test_measuring_changes_nothing_in_the_run(tmp_path):
     settings = tiny(adversarial={}, validate_every=1)
     trained(settings, tmp_path / "a.pt")
-    trained(settings, tmp_path / "b.pt", validator=Validator(pictures(1), settings))
+    trained(settings, tmp_path / "b.pt", after_step=measuring(settings))
     assert_equal_states(load_checkpoint(tmp_path / "a.pt"), load_checkpoint(tmp_path / "b.pt"))
 
 

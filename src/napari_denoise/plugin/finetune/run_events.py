@@ -19,10 +19,11 @@ from napari_denoise.training.data.regions import Regions
 from napari_denoise.weights.catalogue import user_path
 
 if TYPE_CHECKING:
-    from napari_denoise.training.finetune.fine_tuning import FineTuneReport, FineTuning
+    from napari_denoise.training.finetune.fine_tuning import FineTuning
     from napari_denoise.training.finetune.held_out import HeldOutSet
     from napari_denoise.training.finetune.outcome import FineTuneResult
     from napari_denoise.training.finetune.step_plan import Plan
+    from napari_denoise.training.loop.report import StepReport
     from napari_denoise.weights.catalogue import WeightsInfo
 
 _T = TypeVar("_T")
@@ -89,7 +90,7 @@ class Known:
 class Stepped:
     """A step; sent some times per second, and at every validation and note."""
 
-    report: FineTuneReport
+    report: StepReport
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from napari_denoise.plugin.kit.text import time_text, unbroken
 
 if TYPE_CHECKING:
     from napari_denoise.plugin.finetune.run_events import Point
-    from napari_denoise.training.finetune.fine_tuning import FineTuneReport
+    from napari_denoise.training.loop.report import StepReport
 
 
 _PAUSE = "Pause after the current step; nothing is lost."
@@ -71,7 +71,7 @@ class WatchPage(QWidget):  # type: ignore[misc]  # Qt has no types
         if self._step:  # it ends already
             self.stop.enabled = False
 
-    def show_report(self, report: FineTuneReport) -> None:
+    def show_report(self, report: StepReport) -> None:
         """Show a step."""
         if report.steps != self._planned:
             self.plan.say("")

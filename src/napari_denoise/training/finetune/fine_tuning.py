@@ -9,7 +9,7 @@ from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -40,37 +40,14 @@ from napari_denoise.training.finetune.pace import Pace, slower, stretched
 from napari_denoise.training.finetune.prepared import Prepared
 from napari_denoise.training.finetune.step_plan import SECONDS_BETWEEN_SAVES
 from napari_denoise.training.finetune.tuned_card import tuned_card
+from napari_denoise.training.loop.report import StepReport
 from napari_denoise.training.loop.run import Run, log_columns
 from napari_denoise.training.loop.stages import NotFinite
-from napari_denoise.training.loop.train import StepReport, Validate
 from napari_denoise.weights.catalogue import WeightsInfo, read_info
 from napari_denoise.weights.files import save_weights
 
 _SECOND_CHANCES = 2
 """So often a run that diverged goes on from its checkpoint at half the learning rate."""
-
-
-@dataclass(frozen=True)
-class FineTuneReport:
-    """What one step did; the last report carries the result."""
-
-    step: int
-    steps: int
-    stage: str
-    terms: Mapping[str, float]
-    seconds: float
-    """Of training, with those before it was resumed; pauses do not count."""
-    steps_per_second: float
-    """A mean over many steps, without validations."""
-    seconds_left: float
-    figures: Mapping[str, float] | None = None
-    """PSNR and SSIM of noisy, base, faithful and realistic, where it was validated."""
-    best_step: int | None = None
-    note: str = ""
-    """What happened that the user should know."""
-    warning: bool = False
-    """Whether the note tells of something that went wrong."""
-    result: FineTuneResult | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,14 +91,14 @@ class FineTuning(Prepared):
     pace: Pace
     """How long training took so far, next to what was asked for; there once it began."""
 
-    def steps(self) -> Iterator[FineTuneReport]:
+    def steps(self) -> Iterator[StepReport]:
         """Train as `training` does; one more report at the end has the result."""
         yield from self.training()
         plan = self._kept.plan()
         assert plan is not None  # noqa: S101 - it was carried out
         yield replace(self._said(plan.steps, plan, ""), result=self.result())
 
-    def training(self) -> Generator[FineTuneReport, None, None]:
+    def training(self) -> Generator[StepReport, None, None]:
         """Train, yielding a report per step; out of memory or diverged, it goes on with less.
 
         Where minutes were asked for and steps take longer or less than those that were timed,
@@ -148,7 +125,7 @@ class FineTuning(Prepared):
             self._note_progress()
             yield from self._attempts(settings)
 
-    def _attempts(self, settings: TrainSettings) -> Generator[FineTuneReport, None, None]:
+    def _attempts(self, settings: TrainSettings) -> Generator[StepReport, None, None]:
         """Train to the end of the last plan, from checkpoint to checkpoint."""
         chances = _SECOND_CHANCES
         while True:
@@ -306,7 +283,7 @@ class FineTuning(Prepared):
 
     def _attempt(
         self, settings: TrainSettings
-    ) -> Generator[FineTuneReport, None, TrainSettings | None]:
+    ) -> Generator[StepReport, None, TrainSettings | None]:
         """Train to the end of a plan; or until another one is needed, which is returned."""
         keeper = Keeper(self.validator, self._every, self._kept.checkpoint)
         self._keeper, pace = keeper, self.pace
@@ -342,23 +319,21 @@ class FineTuning(Prepared):
         return None
 
     def _loop(self, settings: TrainSettings, keeper: Keeper) -> Generator[StepReport, None, None]:
-        """Run the training loop, which calls the keeper after every step."""
-        run = Run(replace(settings, validate_every=1), self.folder)
+        """Run the training loop, which shows the keeper its state after every step."""
+        run = Run(settings, self.folder)
         columns = list(log_columns(settings))
         if self.validator is not None:
             names = [*self.validator.references, "faithful"]
             names += ["realistic"] if settings.adversarial else []
             columns += [f"{kind}_{name}" for kind in ("psnr", "ssim") for name in names]
-        reports = run.train_on(
+        yield from run.train_on(
             self.material.pairs(settings),
-            cast(Validate, keeper),  # which gives None where no validation is due
+            keeper,
             resume=run.checkpoint.is_file(),
             device=self.device,
             base=self.base,
             columns=columns,
         )
-        for report in reports:
-            yield report.last
 
     def _note_progress(self) -> None:
         pace = self.pace
@@ -373,26 +348,25 @@ class FineTuning(Prepared):
         }
         self._kept.write(self._identity, values)
 
-    def _report(self, last: StepReport, settings: TrainSettings) -> FineTuneReport:
-        figures = last.validation.figures if last.validation else None
-        best = self._validator.best_step if self._validator else None
-        return FineTuneReport(
-            last.step,
-            settings.steps,
-            last.stage,
-            last.terms,
-            self.pace.spent,
-            self.pace.speed,
-            self.pace.left(settings, last.step, self._every),
-            figures,
-            best,
+    def _report(self, report: StepReport, settings: TrainSettings) -> StepReport:
+        """Add what only the whole fine-tuning knows; whoever keeps reports keeps no pictures."""
+        found = report.validation
+        return replace(
+            report,
+            seconds=self.pace.spent,
+            steps_per_second=self.pace.speed,
+            seconds_left=self.pace.left(settings, report.step, self._every),
+            validation=None if found is None else replace(found, columns={}),
+            best_step=self._best_step,
         )
 
-    def _said(self, step: int, settings: TrainSettings, note: str) -> FineTuneReport:
-        best = self._validator.best_step if self._validator else None
-        return FineTuneReport(
-            step, settings.steps, "distortion", {}, 0.0, 0.0, 0.0, None, best, note
-        )
+    def _said(self, step: int, settings: TrainSettings, note: str) -> StepReport:
+        best = self._best_step
+        return StepReport(step, settings.steps, "distortion", {}, best_step=best, note=note)
+
+    @property
+    def _best_step(self) -> int | None:
+        return self._validator.best_step if self._validator else None
 
     def _choose_share(self) -> InParts[None]:
         """Choose how much of the change from the base to keep: all, where a GAN stage began.
@@ -451,7 +425,7 @@ def finetune(
     resume: bool = False,
     overwrite: bool = False,
     **fields: Any,
-) -> Iterator[FineTuneReport]:
+) -> Iterator[StepReport]:
     """Fine-tune weights on pairs, yielding a report per step; the last one has the result.
 
     Parameters

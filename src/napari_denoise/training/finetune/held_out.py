@@ -32,8 +32,8 @@ from napari_denoise.training.data.regions import bounding_box
 from napari_denoise.training.finetune.gain import Gain, gain_of
 from napari_denoise.training.finetune.material import HeldOut
 from napari_denoise.training.loop.checkpoints import load_checkpoint, save_checkpoint
+from napari_denoise.training.loop.report import Validation
 from napari_denoise.training.loop.state import TrainingState
-from napari_denoise.training.loop.validation import Validation
 from napari_denoise.weights.catalogue import WeightsInfo
 
 Planes = NDArray[np.float32]

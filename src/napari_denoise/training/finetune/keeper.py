@@ -7,9 +7,8 @@ from time import perf_counter
 
 from napari_denoise.training.finetune.held_out import HeldOutValidator
 from napari_denoise.training.loop.checkpoints import save_checkpoint
+from napari_denoise.training.loop.report import StepReport, Validation
 from napari_denoise.training.loop.state import TrainingState
-from napari_denoise.training.loop.train import StepReport
-from napari_denoise.training.loop.validation import Validation
 
 
 class Keeper:

@@ -13,8 +13,8 @@ from typing import Any, Self, TextIO
 import numpy as np
 
 from napari_denoise.io.atomic import replacing
-from napari_denoise.training.loop.train import StepReport
-from napari_denoise.training.loop.validation import Validation, save_figure
+from napari_denoise.training.loop.report import StepReport
+from napari_denoise.training.loop.validation import save_figure
 
 LOG_EVERY = 100
 """Steps per row; terms are means over them."""
@@ -104,7 +104,7 @@ class RunLog:
     def _write(self, report: StepReport) -> None:
         names = {name: None for terms in self._recent for name in terms}
         values = {name: self.mean(name) for name in names}
-        values |= _figures(report.validation)
+        values |= report.figures or {}
         row = {
             "step": report.step,
             "stage": report.stage,
@@ -116,10 +116,6 @@ class RunLog:
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(f"{report.stage}/{name}", value, report.step)
-
-
-def _figures(validation: Validation | None) -> Mapping[str, float]:
-    return {} if validation is None else validation.figures
 
 
 def rows_until(path: Path, step: int) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -22,8 +22,10 @@ from napari_denoise.training.data.sources import open_pairs
 from napari_denoise.training.loop.checkpoints import load_checkpoint
 from napari_denoise.training.loop.fabric import Fabric, rank_zero_only
 from napari_denoise.training.loop.logs import RunLog
+from napari_denoise.training.loop.report import StepReport
 from napari_denoise.training.loop.state import TrainingState
-from napari_denoise.training.loop.train import StepReport, Validate, train
+from napari_denoise.training.loop.train import AfterStep, train
+from napari_denoise.training.loop.validation import regularly
 from napari_denoise.weights.card import TrainingData, WeightsCard
 from napari_denoise.weights.catalogue import WeightsInfo, read_info
 from napari_denoise.weights.files import load_network, save_weights
@@ -34,15 +36,6 @@ _MAPPINGS: dict[str, Literal["affine", "anscombe", "log"]] = {
     "render": "log",
 }
 LIBRARIES = ("napari-denoise", "torch", "numpy")
-
-
-@dataclass(frozen=True)
-class RunReport:
-    """What one step of a run did."""
-
-    last: StepReport
-    mean_loss: float
-    """Of the pixel term, over the last steps."""
 
 
 def read_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> TrainSettings:
@@ -110,7 +103,7 @@ class Run:
         base: WeightsInfo | None = None,
         until: float | None = None,
         loaders: int = 0,
-    ) -> Iterator[RunReport]:
+    ) -> Iterator[StepReport]:
         """Train to the end of the recipe, yielding a report per step.
 
         Parameters
@@ -140,18 +133,19 @@ class Run:
         self._first_step(resume)
         with unpacked(data) as folder:
             pairs, validator = open_pairs(folder, self.settings, make_card(self.settings, 0))
+        after_step = regularly(validator, self.settings.validate_every)
         options: dict[str, Any] = {"resume": resume, "device": device, "processes": processes}
         options |= {"base": base, "until": until}
         if not loaders:
-            yield from self.train_on(pairs, validator, **options)
+            yield from self.train_on(pairs, after_step, **options)
             return
         with closing(LoadedPairs(pairs, loaders, device)) as drawn:
-            yield from self.train_on(drawn, validator, **options)
+            yield from self.train_on(drawn, after_step, **options)
 
     def train_on(
         self,
         pairs: Pairs,
-        validator: Validate | None = None,
+        after_step: AfterStep | None = None,
         *,
         resume: bool = False,
         device: str = "cpu",
@@ -159,12 +153,12 @@ class Run:
         base: WeightsInfo | None = None,
         until: float | None = None,
         columns: Sequence[str] | None = None,
-    ) -> Iterator[RunReport]:
+    ) -> Iterator[StepReport]:
         """Train as `train` does, on pairs that are there already.
 
         Parameters
         ----------
-        pairs, validator
+        pairs, after_step
             See `loop.train`.
         resume, device, processes, base, until
             As for `train`.
@@ -185,18 +179,19 @@ class Run:
             device=device,
             processes=processes,
             base=dict(load_network(base).state_dict()) if base and not first else None,
-            validator=validator,
+            after_step=after_step,
             until=until,
         )
         # The first process writes the log.
         if processes > 1 and rank_zero_only.rank:  # type: ignore[attr-defined]
-            yield from (RunReport(report, report.terms.get("pixel", math.nan)) for report in steps)
+            for report in steps:
+                yield replace(report, mean_loss=report.terms.get("pixel", math.nan))
             return
         names = log_columns(self.settings) if columns is None else columns
         with RunLog(self.folder, names, first, last=self.settings.steps) as log:
             for report in steps:
                 log.add(report)
-                yield RunReport(report, log.mean("pixel"))
+                yield replace(report, mean_loss=log.mean("pixel"))
 
     def export(self, target: Path) -> WeightsInfo:
         """Write the averaged network of the checkpoint as a weights file.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from napari_denoise.engines.device import choose_precision
 from napari_denoise.models.architectures.grow import StateDict
@@ -15,6 +13,7 @@ from napari_denoise.settings.recipe import AdversarialStage, DistortionStage, Tr
 from napari_denoise.training.data.pairs import Pairs
 from napari_denoise.training.loop.checkpoints import load_checkpoint, save_checkpoint
 from napari_denoise.training.loop.fabric import Fabric
+from napari_denoise.training.loop.report import Stage, StepReport, Validation
 from napari_denoise.training.loop.stages import (
     NotFinite,
     adversarial_step,
@@ -22,35 +21,9 @@ from napari_denoise.training.loop.stages import (
     learning_rate,
 )
 from napari_denoise.training.loop.state import TrainingState
-from napari_denoise.training.loop.validation import Validation
 
-Stage = Literal["distortion", "adversarial"]
-Validate = Callable[[TrainingState], Validation]
-"""Measures what there is by now; `validation.Validator`, or one of held-out real images."""
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What one step did."""
-
-    step: int
-    """Steps done, this one included."""
-    stage: Stage
-    terms: Mapping[str, float]
-    """Every loss term before its weight, and the norm of the generator's gradient."""
-    learning_rate: float
-    seconds: float
-    """Since this run started."""
-    steps_per_second: float
-    """Over the whole of this run, validation included."""
-    validation: Validation | None = None
-    saved: Path | None = None
-    """The checkpoint written after this step, if any."""
-
-    @property
-    def finite(self) -> Mapping[str, bool]:
-        """Which terms are numbers; all, unless the loop is about to stop."""
-        return {name: math.isfinite(value) for name, value in self.terms.items()}
+AfterStep = Callable[[TrainingState], Validation | None]
+"""Is shown the state after every step; gives what it measured, if it did."""
 
 
 def train(
@@ -62,7 +35,7 @@ def train(
     device: str = "cpu",
     processes: int = 1,
     base: StateDict | None = None,
-    validator: Validate | None = None,
+    after_step: AfterStep | None = None,
     until: float | None = None,
 ) -> Iterator[StepReport]:
     """Train as a recipe says, yielding a report per step.
@@ -84,8 +57,9 @@ def train(
         Above 1, that many GPUs or CPU processes, each with its own batch.
     base
         Weights to start from instead of random ones.
-    validator
-        Measures every `settings.validate_every` steps and at the end.
+    after_step
+        Is shown the state after every step, and may measure it: `validation.regularly` does so
+        now and then.
     until
         By `time.monotonic`: the step at work then is the last one, and `checkpoint` is written.
 
@@ -110,15 +84,15 @@ def train(
             run_step = distortion_step if stage == "distortion" else adversarial_step
             terms = run_step(state, batch)
         except NotFinite as error:
-            yield StepReport(state.step, stage, error.values, rate, *clock.read(state.step))
+            yield _report(state, stage, error.values, clock, learning_rate=rate)
             kept = f"; {checkpoint} holds the last good state" if checkpoint.exists() else ""
             raise NotFinite(error.step, error.values, kept) from None
         state.step += 1
         state.update_average()
-        found = _validation(state, validator)
+        found = after_step(state) if after_step is not None else None
         over = _is_over(state, until)
         saved = _save(state, checkpoint, over)
-        yield StepReport(state.step, stage, terms, rate, *clock.read(state.step), found, saved)
+        yield _report(state, stage, terms, clock, learning_rate=rate, validation=found, saved=saved)
 
 
 def launch(settings: TrainSettings, device: str, processes: int) -> Fabric:
@@ -144,9 +118,12 @@ def _enter_stage(state: TrainingState) -> tuple[Stage, DistortionStage | Adversa
     return "adversarial", settings.adversarial
 
 
-def _validation(state: TrainingState, validator: Validate | None) -> Validation | None:
-    due = state.step % state.settings.validate_every == 0 or state.step == state.settings.steps
-    return validator(state) if validator is not None and due else None
+def _report(
+    state: TrainingState, stage: Stage, terms: Mapping[str, float], clock: _Clock, **fields: Any
+) -> StepReport:
+    seconds, speed = clock.read(state.step)
+    steps = state.settings.steps
+    return StepReport(state.step, steps, stage, terms, seconds, speed, **fields)
 
 
 def _is_over(state: TrainingState, until: float | None) -> bool:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +15,13 @@ from napari_denoise.io.atomic import replacing
 from napari_denoise.models.network import Network
 from napari_denoise.models.registry import build
 from napari_denoise.settings.recipe import TrainSettings
+from napari_denoise.training.loop.report import Image3, Validation
 from napari_denoise.training.loop.state import TrainingState
 
 SIGMA = 25 / 255
 """Noise of the validation images, where the recipe's range allows it."""
 _SIZE, _SHOWN, _ZOOM = 256, 4, 2
 _CAPTION = 22
-Image3 = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Figures by name, and images (C, Y, X) by column: noisy, faithful, realistic, clean."""
-
-    figures: Mapping[str, float]
-    columns: Mapping[str, Sequence[Image3]]
 
 
 class Validator:
@@ -81,6 +72,20 @@ class Validator:
                 mean, _ = network.split(network(noisy, sigma))
             done.append(mean[0].float().cpu().numpy())
         return done
+
+
+def regularly(
+    validator: Validator | None, every: int
+) -> Callable[[TrainingState], Validation | None] | None:
+    """Measure after every so many steps and after the last; None where nobody measures."""
+    if validator is None:
+        return None
+
+    def after_step(state: TrainingState) -> Validation | None:
+        due = state.step % every == 0 or state.step == state.settings.steps
+        return validator(state) if due else None
+
+    return after_step
 
 
 def save_figure(validation: Validation, path: Path) -> None:

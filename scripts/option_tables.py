@@ -21,7 +21,7 @@ from napari_denoise.settings.option import options_of
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = (DOCS / "cli.md", DOCS / "api.md")
 _PLACE = re.compile(r"(<!-- options of (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-_SETTINGS = {"denoise": DenoiseSettings, "finetune": FineTuneSettings}
+_SETTINGS = {"denoise": DenoiseSettings, "batch": DenoiseSettings, "finetune": FineTuneSettings}
 
 
 def filled(text: str) -> str:
@@ -39,14 +39,20 @@ def _of_command(name: str) -> Iterable[tuple[str, str, str]]:
     yield "---", "---", "---"
     pages = {field: told.page for field, told in options_of(_SETTINGS[name]).items()}
     group: Any = typer.main.get_command(app)
+    shared = {"help", *(_names(group, "denoise") - {"output", "recursive", "skip_existing"})}
+    left_out = shared if name == "batch" else {"help"}  # its page says that it takes them too
     for each in group.commands[name].params:
-        if each.param_type_name == "option" and each.name != "help":
+        if each.param_type_name == "option" and each.name not in left_out:
             names = sorted([*each.opts, *each.secondary_opts], key=len)
             held = f" {each.metavar}" if each.metavar else ""
             called = ", ".join(f"`{word}`" for word in names)
             if held:
                 called = f"{called.removesuffix('`')}{held.replace('|', ' or ')}`"
             yield called, _with_page(each.help, pages.get(each.name, "")), _value(each.default)
+
+
+def _names(group: Any, command: str) -> set[str]:
+    return {each.name for each in group.commands[command].params}
 
 
 def _of_settings() -> Iterable[tuple[str, str, str]]:

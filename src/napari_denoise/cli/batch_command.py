@@ -10,12 +10,12 @@ import typer
 
 from napari_denoise.cli import denoise_options as options
 from napari_denoise.cli import render_options as renders
+from napari_denoise.cli.asked import asking
 from napari_denoise.cli.batch_report import show_plan, show_run
 from napari_denoise.cli.console import (
     FAILED,
     UNUSABLE,
     Debug,
-    Device,
     Json,
     err,
     reporting,
@@ -23,6 +23,7 @@ from napari_denoise.cli.console import (
     summary,
     warn,
 )
+from napari_denoise.settings.denoise_fields import DenoiseFields
 
 if TYPE_CHECKING:
     from napari_denoise.batch import BatchPlan, BatchTask, Processes
@@ -31,12 +32,14 @@ if TYPE_CHECKING:
 _RESUME, _PROCESSES = "What is there already", "More than one process"
 
 
+@asking(DenoiseFields)
 def batch(
     inputs: options.Inputs,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", metavar="FOLDER", help="For results, journal and report."),
     ],
+    asked: dict[str, Any],
     recursive: Annotated[
         bool,
         typer.Option(
@@ -125,26 +128,11 @@ def batch(
         bool,
         typer.Option("--force", help="Do all again, and replace results.", rich_help_panel=_RESUME),
     ] = False,
-    weights: options.Weights = "auto",
-    noise: options.Noise = "auto",
-    noise_from: options.NoiseFrom = None,
-    sigma_map: options.SigmaMap = None,
-    dark: options.Dark = None,
-    gain_map: options.GainMap = None,
-    strength: options.Strength = 1.0,
-    realism: options.Realism = 0.0,
-    neighbors: options.Neighbors = "auto",
-    along: options.Along = "auto",
-    mapping: options.Mapping = "auto",
-    outliers: options.Outliers = "auto",
-    line_noise: options.LineNoise = "auto",
-    intensity_range: options.IntensityRange = None,
     layer: renders.Layer = None,
     every_view: renders.EveryView = False,
     passes: renders.Passes = False,
     albedo: renders.Albedo = None,
     normal: renders.Normal = None,
-    alpha: renders.Alpha = "auto",
     axes: options.Axes = None,
     guess_axes: Annotated[
         bool,
@@ -156,11 +144,6 @@ def batch(
         ),
     ] = False,
     sequence: options.Sequence = None,
-    tile: options.Tile = "auto",
-    device: Device = "auto",
-    precision: options.Precision = "auto",
-    engine: options.Engine = "torch",
-    dtype: options.Dtype = "same",
     file_format: options.FileFormat = None,
     ome_zarr_version: options.OmeZarrVersion = None,
     frames_used: options.FramesUsed = None,
@@ -179,29 +162,7 @@ def batch(
     on; Ctrl+C ends with 130.
     """
     with reporting(debug):
-        settings = options.settings_of(
-            weights=weights,
-            noise=noise,
-            noise_from=noise_from,
-            sigma_map=sigma_map,
-            dark=dark,
-            gain_map=gain_map,
-            strength=strength,
-            realism=realism,
-            neighbors=neighbors,
-            along=along,
-            mapping=mapping,
-            outliers=outliers,
-            line_noise=line_noise,
-            alpha=alpha,
-            intensity_range=intensity_range,
-            tile=tile,
-            device=device,
-            precision=precision,
-            engine=engine,
-            dtype=dtype,
-            quiet=quiet,
-        )
+        settings = options.settings_of(**asked, quiet=quiet)
         from napari_denoise.batch import (
             Processes,
             Resume,
@@ -223,7 +184,7 @@ def batch(
             tasks = with_version(with_maps(found[0], frames_used), ome_zarr_version)
             return with_layers(tasks, choice), found[1]
 
-        asked: dict[str, Any] = {
+        more: dict[str, Any] = {
             "axes": axes,
             "resume": Resume(skip_existing, retry_failed, force),
             "one_noise": one_noise,
@@ -232,9 +193,9 @@ def batch(
         }
         if watching and not dry_run:
             folder = output.expanduser()
-            _watch(lambda: find(True)[0], settings, folder, settle, quiet, processes, **asked)
+            _watch(lambda: find(True)[0], settings, folder, settle, quiet, processes, **more)
         tasks, missing = find(quiet)
-        looking = survey(tasks, settings, output.expanduser(), look=dry_run, **asked)
+        looking = survey(tasks, settings, output.expanduser(), look=dry_run, **more)
         plan = _looked(looking, len(tasks), quiet)
         code = FAILED if missing else 0
         if dry_run:

@@ -8,36 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_denoise.cli import completion
-from napari_denoise.cli.asked import option
 from napari_denoise.cli.console import warn
 from napari_denoise.cli.plain import as_options
-from napari_denoise.settings.denoise_fields import DATA, FILES, DenoiseFields
+from napari_denoise.settings.denoise_fields import DATA, FILES
 from napari_denoise.settings.denoise_fields import HOW as HOW
-from napari_denoise.settings.option import options_of
 
 if TYPE_CHECKING:
     from napari_denoise.settings.denoise import DenoiseSettings
-
-_FIELDS = {name: option(name, told) for name, told in options_of(DenoiseFields).items()}
 
 Inputs = Annotated[
     list[str],
     typer.Argument(metavar="INPUT", help="Files, folders, wildcards (quoted or not)."),
 ]
-Weights = Annotated[str, _FIELDS["weights"]]
-Noise = Annotated[str, _FIELDS["noise"]]
-NoiseFrom = Annotated[str | None, _FIELDS["noise_from"]]
-SigmaMap = Annotated[str | None, _FIELDS["sigma_map"]]
-Dark = Annotated[str | None, _FIELDS["dark"]]
-GainMap = Annotated[str | None, _FIELDS["gain_map"]]
-Strength = Annotated[float, _FIELDS["strength"]]
-Realism = Annotated[float, _FIELDS["realism"]]
-Neighbors = Annotated[str, _FIELDS["neighbors"]]
-Along = Annotated[str, _FIELDS["along"]]
-Mapping = Annotated[str, _FIELDS["mapping"]]
-Outliers = Annotated[str, _FIELDS["outliers"]]
-LineNoise = Annotated[str, _FIELDS["line_noise"]]
-IntensityRange = Annotated[tuple[float, float] | None, _FIELDS["intensity_range"]]
 Axes = Annotated[
     str | None,
     typer.Option(
@@ -54,10 +36,6 @@ Sequence = Annotated[
         rich_help_panel=DATA,
     ),
 ]
-Tile = Annotated[str, _FIELDS["tile"]]
-Precision = Annotated[str, _FIELDS["precision"]]
-Engine = Annotated[str, _FIELDS["engine"]]
-Dtype = Annotated[str, _FIELDS["dtype"]]
 FileFormat = Annotated[
     str | None,
     typer.Option(

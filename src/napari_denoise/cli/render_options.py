@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_denoise.cli.asked import option
-from napari_denoise.settings.denoise_fields import RENDERS, DenoiseFields
-from napari_denoise.settings.option import options_of
+from napari_denoise.settings.denoise_fields import RENDERS
 
 if TYPE_CHECKING:
     from napari_denoise.batch import LayerChoice
@@ -54,7 +52,6 @@ Normal = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="An OpenEXR of the normals, alike.", rich_help_panel=RENDERS),
 ]
-Alpha = Annotated[str, option("alpha", options_of(DenoiseFields)["alpha"])]
 
 
 def choice_of(

@@ -15,8 +15,11 @@ from napari_denoise.plugin.batch.own_settings import NEIGHBORS
 from napari_denoise.plugin.batch.running import Asked, Own
 from napari_denoise.plugin.kit.parts import Section, add_row, column, form_layout
 from napari_denoise.settings.denoise import DenoiseSettings
+from napari_denoise.settings.denoise_fields import DenoiseFields
+from napari_denoise.settings.option import options_of
 from napari_denoise.weights.catalogue import list_weights
 
+_OPTIONS = options_of(DenoiseFields)
 _SAME = "as the input"
 FORMATS = {
     _SAME: None,
@@ -50,17 +53,15 @@ class BatchForm(QWidget):  # type: ignore[misc]  # Qt has no types
         )
         self.weights = mg.ComboBox(
             choices=["auto", *(info.name for info in list_weights())],
-            tooltip="Weights for all inputs that have none of their own; auto chooses by the data.",
+            tooltip=_OPTIONS["weights"].tip(),
         )
         self.noise = mg.LineEdit(
             value="auto",
-            tooltip="Standard deviation of the noise in the data's units, such as 12; auto "
-            "measures it in each input.",
+            tooltip=_OPTIONS["noise"].tip(),
         )
         self.neighbors = mg.ComboBox(
             choices=NEIGHBORS,
-            tooltip="Frames on each side that make a frame better; choose off for kinetics and "
-            "single events near the noise.",
+            tooltip=_OPTIONS["neighbors"].tip(),
         )
         self.name = mg.LineEdit(
             value=_USUAL_NAME,
@@ -71,7 +72,7 @@ class BatchForm(QWidget):  # type: ignore[misc]  # Qt has no types
         self.format = mg.ComboBox(choices=list(FORMATS), tooltip="File format of the results.")
         self.dtype = mg.ComboBox(
             choices=[_SAME, "float32"],
-            tooltip="Data type of the results; float32 keeps what integers near zero round away.",
+            tooltip=_OPTIONS["dtype"].tip(),
         )
         self.one_noise = mg.CheckBox(
             text="One noise model per camera setting",

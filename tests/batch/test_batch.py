@@ -20,6 +20,7 @@ from napari_denoise.batch import (
     denoise_all,
     denoise_file,
     plan,
+    plan_folder,
     with_maps,
 )
 from napari_denoise.batch.stream import DenoisedArray, Parts
@@ -90,6 +91,21 @@ def test_the_suffix_stands_before_the_frame_number(tmp_path: Path) -> None:
     touch(tmp_path, "f_001.png", "f_002.png")
     (task,) = plan([tmp_path / "f_*.png"], tmp_path / "out", suffix="_denoised")
     assert task.outputs == [tmp_path / f"out/f_denoised_00{n}.png" for n in (1, 2)]
+
+
+def test_a_result_keeps_its_place_when_files_are_added(tmp_path: Path) -> None:
+    def places() -> dict[str, str]:
+        tasks, _ = plan_folder([tmp_path / "raw"], tmp_path / "out", recursive=True)
+        return {t.name: str(t.target.relative_to(tmp_path / "out")) for t in tasks}
+
+    save(tmp_path / "raw/day1/a.tif", photons(8, 8), "YX")
+    assert places() == {"a.tif": "day1/a.tif"}
+    save(tmp_path / "raw/day2/b.tif", photons(8, 8), "YX")
+    assert places() == {"a.tif": "day1/a.tif", "b.tif": "day2/b.tif"}
+    (alone,), _ = plan_folder([tmp_path / "raw/day1/a.tif"], tmp_path / "out")
+    assert alone.target == tmp_path / "out/a.tif"
+    found, _ = plan_folder([tmp_path / "raw/*/a.tif"], tmp_path / "out")
+    assert [t.target for t in found] == [tmp_path / "out/day1/a.tif"]
 
 
 def test_results_of_several_folders_keep_their_subfolders(tmp_path: Path) -> None:

@@ -134,14 +134,21 @@ def plan(
         raise ValueError("the output is empty: name a file, or a folder such as 'clean'")
     if Path(suffix).name != suffix:
         raise ValueError(f"suffix {suffix!r} names a folder: use plain text such as _denoised")
-    found = find_measured(inputs, sequence, recursive=recursive)
+    given = list(inputs)
+    found = find_measured(given, sequence, recursive=recursive)
     sources = images_among(found, series, position)
     place = Path(output).expanduser()
     check_reachable(place)
     if _names_a_file(place, str(output)):
         tasks = [_single(sources, place, suffix, file_format)]
     else:
-        tasks = in_folder(sources, place, name=_escaped("{stem}", suffix), file_format=file_format)
+        tasks = in_folder(
+            sources,
+            place,
+            name=_escaped("{stem}", suffix),
+            file_format=file_format,
+            root=root_of(given),
+        )
     clashes = collisions(tasks)
     if clashes:
         raise ValueError(next(iter(clashes.values())))
@@ -173,12 +180,14 @@ def plan_folder(
     -------
     The tasks, and what was found: `collisions` tells which of them want one place.
     """
+    given = list(inputs)
     place = Path(folder).expanduser()
     check_reachable(place)
     if place.exists() and not place.is_dir():
         raise FileError(place, "it is a file", "name a folder for the results")
-    found = find_all(inputs, sequence, recursive=recursive, results=results)
-    return in_folder(found.sources, place, name=name, file_format=file_format), found
+    found = find_all(given, sequence, recursive=recursive, results=results)
+    root = root_of(given)
+    return in_folder(found.sources, place, name=name, file_format=file_format, root=root), found
 
 
 def in_folder(
@@ -187,6 +196,7 @@ def in_folder(
     *,
     name: str = "{stem}",
     file_format: str | None = None,
+    root: Path | None = None,
 ) -> list[BatchTask]:
     """Say where the results of inputs go in a folder.
 
@@ -204,6 +214,8 @@ def in_folder(
         subfolder. Where ``{parent}`` or a slash stands in it, it alone says the subfolder.
     file_format
         Another ending, such as ``"ome.tif"``.
+    root
+        The folder whose subfolders are kept; None for that which all inputs have in common.
 
     Raises
     ------
@@ -214,8 +226,24 @@ def in_folder(
     if not sources:
         return []
     ending = _ending(file_format)
-    root = Path(os.path.commonpath([s.files[0].absolute().parent for s in sources]))
+    if root is None:
+        root = Path(os.path.commonpath([s.files[0].absolute().parent for s in sources]))
     return [_placed(source, folder, root, name, ending) for source in sources]
+
+
+def root_of(inputs: Iterable[PathLike]) -> Path:
+    """Return the folder that all inputs as they were named have in common.
+
+    What a folder holds does not matter: a result keeps its place when files are added.
+    """
+    folders = []
+    for entry in inputs:
+        path = Path(entry).expanduser().absolute()
+        if is_store(path) or not path.is_dir():
+            path = path.parent
+        wild = [n for n, part in enumerate(path.parts) if set(part) & set("*?[#")]
+        folders.append(Path(*path.parts[: wild[0]]) if wild and not path.is_dir() else path)
+    return Path(os.path.commonpath(folders))
 
 
 def collisions(tasks: Sequence[BatchTask]) -> dict[BatchTask, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -96,7 +97,9 @@ def _page(
     template = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
     done = [event for event in events if event["event"] == "done"]
     shown = done[:PICTURES]
-    rows = [_row(folder, event, pictures=event in shown) for event in events]
+    sources = [Path(event["source"]).parent for event in events]
+    root = Path(os.path.commonpath(sources)) if sources else folder
+    rows = [_row(folder, root, event, pictures=event in shown) for event in events]
     failed = sum(row.failed for row in rows)
     counts = f"{len(rows)} inputs: {len(rows) - failed} denoised, {failed} failed"
     return (
@@ -116,11 +119,11 @@ def _page(
     )
 
 
-def _row(folder: Path, event: Mapping[str, Any], *, pictures: bool) -> Row:
+def _row(folder: Path, root: Path, event: Mapping[str, Any], *, pictures: bool) -> Row:
     frames, seconds = event.get("frames"), event.get("seconds")
     outcome = "cut off" if event["event"] == "started" else event["event"]
     return Row(
-        name=event["name"],
+        name=str(Path(event["source"]).parent.relative_to(root) / event["name"]),
         source=event["source"],
         outcome=outcome,
         target=event["target"],
@@ -128,7 +131,8 @@ def _row(folder: Path, event: Mapping[str, Any], *, pictures: bool) -> Row:
         frames="" if frames is None else str(frames),
         seconds="" if seconds is None else f"{seconds:.1f}",
         weights=event.get("weights", ""),
-        noise="; ".join(dict.fromkeys(event.get("noise", ()))),
+        noise="; ".join(dict.fromkeys(event.get("noise", ())))
+        + (f"; {used}" if (used := event.get("frames_used")) else ""),
         warnings=tuple(event.get("warnings", ())),
         pictures=_pictures(folder, event) if pictures else (),
     )

@@ -351,7 +351,7 @@ def test_the_result_says_what_is_measured_and_what_the_curves_are_of(page: Watch
         "Measured on the validation set, against the clean image; data range 1; the weights are "
         "those of step 3. The curves are of one part of it."
     )
-    assert page.result.table.horizontalHeaderItem(2).text() == "Mean intensity error"
+    assert page.result.table.horizontalHeaderItem(2).text() == "Mean error"
 
 
 def test_a_run_that_is_held_is_offered_to_go_on_in_so_many_words(page: WatchPage):

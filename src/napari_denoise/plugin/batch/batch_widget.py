@@ -289,6 +289,7 @@ class BatchWidget(DockedWidget):
     def _cancel(self) -> None:
         if self.run is not None and self.busy:
             self.run.cancel()
+            self.table.lines.stopped()
             self.status.say("warning", "Cancelled: Start goes on with what is left.")
         elif self._planning is not None:
             self._planning.cancel()

@@ -128,6 +128,12 @@ class PlanModel(QAbstractTableModel):  # type: ignore[misc]  # Qt has no types
         self.lines[place] = line_of(row)
         self._changed(place)
 
+    def stopped(self) -> None:
+        """Show that inputs at work wait again."""
+        for line in self.lines:
+            if line.kind == "info" and line.status != _ACTS["denoise"]:
+                self.tell(line.row.task, "info", _ACTS["denoise"])
+
     def error_of(self, task: BatchTask) -> Exception | None:
         """Return why the plan leaves an input out; None where it does not."""
         place = self._places.get(key_of(task))

@@ -52,6 +52,7 @@ from napari_denoise.plugin.kit.parts import (
 )
 from napari_denoise.plugin.kit.text import unbroken
 from napari_denoise.plugin.kit.workers import WorkerTask
+from napari_denoise.plugin.layers.apply import show_alone
 from napari_denoise.weights.catalogue import free_name, gone, list_weights
 
 if TYPE_CHECKING:
@@ -466,6 +467,7 @@ class FineTuneWidget(DockedWidget):
         layers = [x.layer for x in self._at_work if x.layer in self._viewer.layers]
         if layers:
             self._viewer.layers.selection = set(layers[:1])
+            show_alone(self._viewer, layers[0])
         denoise = self._open_denoise()
         denoise.form.fill_weights(list_weights())
         if self._saved_as in denoise.form.weights.choices:

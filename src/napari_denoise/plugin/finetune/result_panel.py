@@ -24,7 +24,7 @@ from napari_denoise.settings.recipe import SSIM_WINDOW
 if TYPE_CHECKING:
     from napari_denoise.training.finetune.outcome import FineTuneResult
 
-_HEADINGS = ("PSNR", "SSIM", "Mean intensity error")
+_HEADINGS = ("PSNR", "SSIM", "Mean error")
 _COLUMNS = (
     ("psnr", "The validation set holds values that are no numbers."),
     (

@@ -37,8 +37,7 @@ class ResumeOffer(QFrame):  # type: ignore[misc]  # Qt has no types
             reached = f" It got to {kept.reached}." if kept.reached else ""
             more = f" {len(found) - 1} more wait." if len(found) > 1 else ""
             self.text.say(
-                f"A fine-tuning on “{kept.title}”, begun {kept.began}, is not finished."
-                f"{reached}{more}"
+                f"A fine-tuning on “{kept.title}”, begun {kept.began}, is not saved.{reached}{more}"
             )
         self.setVisible(self.kept is not None)
 

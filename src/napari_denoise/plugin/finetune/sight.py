@@ -18,6 +18,7 @@ from napari_denoise.plugin.layers.source import (
     current_frame,
     current_plane,
     current_point,
+    is_helper,
     visible_part,
 )
 
@@ -74,7 +75,9 @@ class PairsInView:
         )
         made.metadata = {HELPER: "fine-tuning"}
         self.layer = made
-        insert_above(self._viewer, source.layer, made)
+        shown = [layer for layer in self._viewer.layers if layer.visible and not is_helper(layer)]
+        images = [layer for layer in shown if isinstance(layer, Image)]
+        insert_above(self._viewer, (images or [source.layer])[-1], made)  # else it is covered
 
     def remove(self) -> None:
         """Take the layer away."""

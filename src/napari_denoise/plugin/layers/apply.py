@@ -131,6 +131,14 @@ def covers(layer: Image) -> bool:
     return layer.blending in _OPAQUE and layer.opacity >= 1
 
 
+def show_alone(viewer: Any, layer: Any) -> None:
+    """Show a layer, and hide what lies over it."""
+    layer.visible = True
+    above = list(viewer.layers)
+    for other in above[above.index(layer) + 1 :]:
+        other.visible = False
+
+
 def show_instead(viewer: Any, layer: Image, other: Image, *, hide: bool) -> None:
     """Show a layer, selected where another one was, and hide that one where wanted."""
     chosen = viewer.layers.selection

@@ -18,7 +18,7 @@ from napari_denoise.settings.files import read_toml
 from napari_denoise.settings.finetune import FineTuneRecipe, FineTuneSettings
 from napari_denoise.settings.recipe import NoiseRecipe, TrainSettings
 from napari_denoise.training.data.pairs import Pairs
-from napari_denoise.training.loop.stages import adversarial_step, distortion_step
+from napari_denoise.training.loop.stages import NotFinite, adversarial_step, distortion_step
 from napari_denoise.training.loop.state import TrainingState
 from napari_denoise.training.loop.train import launch
 from napari_denoise.weights.card import WeightsCard
@@ -233,6 +233,8 @@ def measure_speed(
     ------
     MemoryError
         Not even these fit.
+    ValueError
+        A term is not finite: the learning rate is too high, or the images hold NaN.
     """
     try:
         state = TrainingState(settings, launch(settings, device, 1), base)
@@ -244,6 +246,8 @@ def measure_speed(
             state.enter_adversarial(settings.adversarial)
             second = _timed(lambda: adversarial_step(state, pairs.batch(state.step)))
             memory *= 2  # the discriminator and the features of clean patches
+    except NotFinite as error:
+        raise ValueError(str(error)) from error
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

@@ -1,4 +1,4 @@
-"""Figures of batches: python -m benchmarks.batch overlap memory small workers kills.
+"""Figures of batches: python -m benchmarks.batch overlap memory plane small workers kills.
 
 Each prints a line of a table. Every task runs in processes of its own.
 """
@@ -163,6 +163,55 @@ def memory(chosen: argparse.Namespace) -> Iterator[str]:
             finally:
                 shutil.rmtree(folder)
             yield f"memory: {size} GB to {file_format}: {found:,.0f} MiB above the imports"
+
+
+# One large plane
+
+
+def plane(chosen: argparse.Namespace) -> Iterator[str]:
+    """Peak memory for one plane that is read and written by windows."""
+    side = chosen.side
+    tile = noisy((512, 512))
+    for source in ("tif", "ome.zarr"):
+        for target in chosen.formats:
+            folder = Path(tempfile.mkdtemp(prefix="batch-", dir=chosen.folder))
+            try:
+                (folder / "raw").mkdir()
+                if source == "tif":
+                    tiles = (tile for _ in range((-(-side // 512)) ** 2))
+                    file = folder / "raw/a.ome.tif"
+                    with tifffile.TiffWriter(file, bigtiff=True, ome=True) as tif:
+                        shape = (side, side)
+                        tif.write(tiles, shape=shape, dtype="uint16", tile=(512, 512))
+                else:
+                    _write_store(folder / "raw/a.ome.zarr", side, tile)
+                start = time.perf_counter()
+                found = in_child(peak, folder, target)
+                taken = time.perf_counter() - start
+            finally:
+                shutil.rmtree(folder)
+            yield (
+                f"plane: {side} x {side} uint16, {source} to {target}: {found:,.0f} MiB above the "
+                f"imports, {taken:.0f} s"
+            )
+
+
+def _write_store(path: Path, side: int, tile: np.ndarray) -> None:
+    """Write a plane by windows."""
+
+    class Plane:
+        """Looks like a plane, and holds one tile."""
+
+        shape, dtype, ndim, nbytes = (side, side), tile.dtype, 2, 2 * side**2
+
+        def transpose(self, _order: Any) -> Plane:
+            return self
+
+        def __getitem__(self, index: Any) -> np.ndarray:
+            rows, columns = (range(*i.indices(side)) for i in index)
+            return tile[np.ix_([r % 512 for r in rows], [c % 512 for c in columns])]
+
+    write(path, Plane(), ImageMeta("YX"))
 
 
 # Many small files
@@ -368,7 +417,7 @@ def _status(key: str) -> float:
     return next(float(line.split()[1]) * 1024 for line in lines if line.startswith(key))
 
 
-TASKS = {f.__name__: f for f in (overlap, memory, small, workers, kills)}
+TASKS = {f.__name__: f for f in (overlap, memory, plane, small, workers, kills)}
 
 
 def main() -> None:
@@ -379,6 +428,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.03, help="of a frame of the overlap")
     parser.add_argument("--gigabytes", type=float, nargs="+", default=[0.5, 2, 12])
     parser.add_argument("--formats", nargs="+", default=["ome.tif", "ome.zarr"])
+    parser.add_argument("--side", type=int, default=30_000, help="of the plane")
     parser.add_argument("--folder", type=Path, help="for large files; a temporary one by default")
     parser.add_argument("--files", type=int, default=500, help="of the small ones")
     parser.add_argument("--stacks", type=int, default=8, help="of workers and kills")

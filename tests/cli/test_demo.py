@@ -60,11 +60,21 @@ def test_the_demo_writes_results_and_a_picture_and_prints_figures(tmp_path, tiny
     assert not list(output.rglob(".*"))
 
 
+@pytest.fixture(scope="module")
+def bundled_demo(tmp_path_factory):
+    """The demo with the weights that come along: its output, what it printed, its results."""
+    output, results = tmp_path_factory.mktemp("demo"), []
+    with pytest.MonkeyPatch.context() as patch:
+        kept = demo_command.write_picture
+        patch.setattr(demo_command, "write_picture", lambda r, *a: results.extend(r) or kept(r, *a))
+        done = run("-o", output, "--no-viewer", "--device", "cpu")
+    assert done.exit_code == 0, done.output
+    return output, done.stdout, results
+
+
 @pytest.mark.skipif(not BUNDLED, reason="the bundled weights are not in this checkout")
-def test_bundled_weights_improve_every_sample(tmp_path):
-    denoiser = Denoiser.load("auto", "cpu")
-    for case in bundled_cases():
-        result = denoise_case(case, denoiser, tmp_path, FileProgress(1))
+def test_bundled_weights_improve_every_sample(bundled_demo):
+    for case, result in zip(bundled_cases(), bundled_demo[2], strict=True):
         assert result.after["psnr"] > result.before["psnr"] + 3, case.name
         assert result.after["ssim"] > result.before["ssim"] + 0.1, case.name
 
@@ -87,21 +97,17 @@ def test_without_a_display_the_demo_says_where_the_picture_is(monkeypatch, capsy
 
 
 @pytest.mark.skipif(not BUNDLED, reason="the bundled weights are not in this checkout")
-def test_the_demo_tells_what_neighbours_are_worth(tmp_path, monkeypatch):
+def test_the_demo_tells_what_neighbours_are_worth(bundled_demo):
     stacks = [case for case in bundled_cases() if case.name != "photo"]
-    monkeypatch.setattr(demo_command, "bundled_cases", lambda: stacks)
-    result = run("-o", tmp_path / "out", "--no-viewer", "--device", "cpu")
-    assert result.exit_code == 0, result.output
-    said = dict(
-        line.split(": ", 1) for line in result.stdout.splitlines() if "frame by frame" in line
-    )
+    output, printed, _ = bundled_demo
+    said = dict(line.split(": ", 1) for line in printed.splitlines() if "frame by frame" in line)
     assert list(said) == [case.title for case in stacks]
     for case, least, most in zip(stacks, (1.8, 0.3), (5, 4), strict=True):
         single, fused = map(float, re.findall(r"([\d.]+) dB", said[case.title]))
         assert fused > single + least, case.name
         used = float(re.search(r"\(([\d.]+) of \d frames used on average\)", said[case.title])[1])
         assert 1.5 < used <= most
-    assert (tmp_path / "out" / "fluorescence_frame_by_frame.ome.tif").is_file()
+    assert (output / "fluorescence_frame_by_frame.ome.tif").is_file()
 
 
 def test_layers_show_before_and_after_under_equal_limits(results):

@@ -13,6 +13,10 @@ from typing import Any
 import napari
 import numpy as np
 import pytest
+from app_model import Application
+from napari._app_model._app import NapariApplication, _napari_names
+from napari._qt._qapp_model.qactions import init_qactions
+from napari.plugins import _initialize_plugins
 from napari.settings import get_settings
 from napari.utils._proxies import PublicOnlyProxy
 from npe2.manifest import _bases as npe2_files
@@ -69,7 +73,12 @@ def only_own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def kept_viewer(qapp: Any) -> Iterator[Any]:
     """One viewer for all tests of a module, as a new one takes a second."""
+    app = NapariApplication("kept_app")  # one of its own: in napari's, commands are registered once
+    app.injection_store.namespace = _napari_names
+    for registering in (_initialize_plugins, init_qactions):
+        registering.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NapariApplication, "get_app_model", staticmethod(lambda *_: app))
         patch.setattr("napari._qt.threads.status_checker.StatusChecker.start", lambda *_: None)
         viewer = napari.Viewer(show=False, show_welcome_screen=False)
         window = viewer.window._qt_window
@@ -78,6 +87,9 @@ def kept_viewer(qapp: Any) -> Iterator[Any]:
         viewer.close()
         del viewer, window
         gc.collect()
+    Application.destroy("kept_app")
+    for registering in (_initialize_plugins, init_qactions):
+        registering.cache_clear()
 
 
 @pytest.fixture

@@ -189,8 +189,8 @@ def test_what_is_seldom_asked_is_done(table: Table) -> None:
     assert table.widget.status.kind == "error"
 
 
-def test_two_processes_denoise_for_the_widget(table: Table) -> None:
-    table.widget.form.workers.value = 2
+def test_a_process_of_its_own_denoises_for_the_widget(table: Table) -> None:
+    table.widget.form.workers.value = 1
     table.start()
     table.end()
     assert table.statuses() == {"a.ome.tif": "done", "b.ome.tif": "done"}

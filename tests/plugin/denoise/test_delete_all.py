@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+SHARE_A_VIEWER = True
+
 
 @pytest.mark.parametrize("what", ["preview", "wipe", "residual", "wipe of a preview"])
 def test_all_layers_are_deleted_with_our_helpers_among_them(bench, stack, what):

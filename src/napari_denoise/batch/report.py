@@ -21,6 +21,7 @@ from napari_denoise.batch import journal
 from napari_denoise.batch.adapt import Adaptation
 from napari_denoise.batch.history import History
 from napari_denoise.image.axes import Layout
+from napari_denoise.image.frames import is_large
 from napari_denoise.image.planes import color_samples
 from napari_denoise.io.atomic import replacing
 from napari_denoise.io.errors import FileError, listening
@@ -31,6 +32,8 @@ from napari_denoise.io.read import read
 PICTURES = 100
 """Inputs that are shown, failures and those with warnings first; more would make the page heavy."""
 _SIDE = 160
+_WINDOW = 2048
+"""Pixels of a plane that is too large to be held, in the middle."""
 
 
 @dataclass(frozen=True)
@@ -161,18 +164,21 @@ def _pictures(folder: Path, event: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _middle(path: Path, series: int | None, axes: str | None) -> NDArray[Any]:
-    """Return (C, Y, X) of the middle frame of an image, thinned out."""
+    """Return (C, Y, X) of the middle frame of an image, thinned out; of a large one a window."""
     with listening(), lazily(0):
         files = expand(path) if "#" in path.name else [path]
         files = files if path.exists() or "#" in path.name else _numbered(path)
         array, meta = read(files, sequence=len(files) > 1, series=series)
         letters = axes if axes and len(axes) == array.ndim else meta.axes
         layout = Layout(letters, tuple(array.shape))
-        step = max(1, -(-max(layout.size("Y"), layout.size("X")) // _SIDE))
+        large = is_large(array, letters)
+        sizes = {a: min(layout.size(a), _WINDOW if large else layout.size(a)) for a in "YX"}
+        step = max(1, -(-max(sizes.values()) // _SIDE))
         index = list(layout.frames[len(layout.frames) // 2])
         for place, letter in enumerate(layout.axes):
             if letter in "YX":
-                index[place] = slice(None, None, step)
+                start = (layout.size(letter) - sizes[letter]) // 2
+                index[place] = slice(start, start + sizes[letter], step)
         frame = np.asarray(array[tuple(index)])
     planar = Layout(layout.frame_axes, frame.shape)
     planes, _ = color_samples(frame, planar)

@@ -326,8 +326,8 @@ class SettingsForm:
         info = self._catalogue.get(name)
         auto = self.weights.value == "auto" and name
         title = info.card.title if info else name
-        self.picked.say(f"Auto picked “{title}”." if auto else "")
         self._show_card(name if auto else None)
+        self.picked.say(f"Auto picked “{title}”." if auto else "")
 
     def unpicked(self) -> None:
         """Follow layers of which it is unknown what "Auto" will take."""
